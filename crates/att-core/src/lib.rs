@@ -1,1 +1,39 @@
-//! x
+//! The ground that encoder-decoder models with attention stand on, for [burn](https://burn.dev).
+//!
+//! | concept | where |
+//! | --- | --- |
+//! | which device to run on, from a word such as `flex` or `wgpu:1` | [`DeviceSpec`] |
+//! | ids of the special tokens | [`special`] |
+//! | padding and causal masks (true = masked) | [`mask`] |
+//! | what an encoder gives to a decoder | [`EncoderOutput`], [`RecurrentState`] |
+//! | the one source of randomness | [`random`] |
+//! | softmax over what is not masked, exactly | [`ops::masked_softmax`] |
+//! | whole recurrent sequences as one operation on the tape | [`ops::lstm()`], [`ops::gru()`] |
+//!
+//! Nothing in this crate has parameters: layers begin in `att-layers`.
+//!
+//! ```
+//! use att_core::{DeviceSpec, mask, ops::masked_softmax};
+//! use burn::tensor::Tensor;
+//!
+//! let device = "flex".parse::<DeviceSpec>()?.init()?;
+//! // Two sources, of three tokens and of one; scores of one decoder step each.
+//! let src_pad_mask = mask::src_pad_mask(&[3, 1], 3, &device);
+//! let scores = Tensor::<3>::zeros([2, 1, 3], &device);
+//! let weights = masked_softmax(scores, src_pad_mask.unsqueeze_dim(1));
+//! let weights = weights.into_data().to_vec::<f32>().unwrap();
+//! assert_eq!(weights[3..], [1.0, 0.0, 0.0]);
+//! # Ok::<(), att_core::Error>(())
+//! ```
+
+mod device;
+mod error;
+pub mod mask;
+mod memory;
+pub mod ops;
+pub mod random;
+pub mod special;
+
+pub use device::DeviceSpec;
+pub use error::{Error, Result};
+pub use memory::{EncoderOutput, RecurrentState};

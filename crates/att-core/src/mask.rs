@@ -1,0 +1,59 @@
+//! Boolean masks; **true means masked** (burn's polarity).
+
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+
+/// `src_pad_mask[b, s] = s >= lengths[b]`, of shape `[batch, src_len]`.
+///
+/// # Panics
+///
+/// If a length exceeds `src_len`.
+pub fn src_pad_mask(lengths: &[usize], src_len: usize, device: &Device) -> Tensor<2, Bool> {
+    let mut mask = Vec::with_capacity(lengths.len() * src_len);
+    for &length in lengths {
+        assert!(
+            length <= src_len,
+            "a source of {length} tokens does not fit into {src_len}"
+        );
+        mask.extend((0..src_len).map(|s| s >= length));
+    }
+    Tensor::from_data(TensorData::new(mask, [lengths.len(), src_len]), device)
+}
+
+/// `causal_mask[t, s] = s > t`, of shape `[tgt_len, tgt_len]`: a position sees itself and its past.
+pub fn causal_mask(tgt_len: usize, device: &Device) -> Tensor<2, Bool> {
+    let mask: Vec<bool> = (0..tgt_len)
+        .flat_map(|t| (0..tgt_len).map(move |s| s > t))
+        .collect();
+    Tensor::from_data(TensorData::new(mask, [tgt_len, tgt_len]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bools<const D: usize>(mask: Tensor<D, Bool>) -> Vec<bool> {
+        mask.into_data().iter::<bool>().collect()
+    }
+
+    #[test]
+    fn padding_is_what_lies_past_the_length() {
+        let mask = src_pad_mask(&[2, 0, 3], 3, &Device::flex());
+        let (o, x) = (false, true);
+        assert_eq!(bools(mask), [o, o, x, x, x, x, o, o, o]);
+    }
+
+    #[test]
+    fn a_position_does_not_see_its_future() {
+        let (o, x) = (false, true);
+        assert_eq!(
+            bools(causal_mask(3, &Device::flex())),
+            [o, x, x, o, o, x, o, o, o]
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "does not fit")]
+    fn a_length_beyond_the_tensor_panics() {
+        src_pad_mask(&[4], 3, &Device::flex());
+    }
+}

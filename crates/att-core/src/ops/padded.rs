@@ -1,0 +1,90 @@
+//! Rows of different lengths, padded at the end to one tensor.
+
+use burn::tensor::{Int, Tensor, TensorData};
+
+/// Each row reversed within its own length; padding stays where it is.
+///
+/// `out[b, t] = states[b, lengths[b] - 1 - t]` for `t < lengths[b]`, else `states[b, t]`.
+/// Applied twice it gives its argument back. Both are `[batch, len, d]`.
+///
+/// # Panics
+///
+/// If `lengths` does not name one length of at most `len` a row.
+pub fn reverse_padded(states: Tensor<3>, lengths: &[usize]) -> Tensor<3> {
+    let [batch, len, d] = states.dims();
+    assert_lengths(lengths, batch, len);
+    let indices: Vec<i64> = lengths
+        .iter()
+        .enumerate()
+        .flat_map(|(b, &length)| {
+            (0..len).map(move |t| {
+                let from = if t < length { length - 1 - t } else { t };
+                (b * len + from) as i64
+            })
+        })
+        .collect();
+    let indices =
+        Tensor::<1, Int>::from_data(TensorData::new(indices, [batch * len]), &states.device());
+    states
+        .reshape([batch * len, d])
+        .select(0, indices)
+        .reshape([batch, len, d])
+}
+
+/// The state at the last real position of each row: `out[b] = states[b, lengths[b] - 1]`.
+///
+/// - `states`: `[batch, len, d]`
+/// - returns `[batch, d]`; of an empty row the state at 0
+///
+/// # Panics
+///
+/// If `lengths` does not name one length of at most `len` a row.
+pub fn last_states(states: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
+    let [batch, len, d] = states.dims();
+    assert_lengths(lengths, batch, len);
+    let indices: Vec<i64> = lengths
+        .iter()
+        .enumerate()
+        .map(|(b, &length)| (b * len + length.saturating_sub(1)) as i64)
+        .collect();
+    let indices = Tensor::<1, Int>::from_data(TensorData::new(indices, [batch]), &states.device());
+    states.reshape([batch * len, d]).select(0, indices)
+}
+
+fn assert_lengths(lengths: &[usize], batch: usize, len: usize) {
+    assert_eq!(lengths.len(), batch, "one length a row");
+    assert!(
+        lengths.iter().all(|&length| length <= len),
+        "lengths {lengths:?} exceed the {len} positions there are"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    fn states() -> Tensor<3> {
+        Tensor::from_data(
+            [[[1.0], [2.0], [3.0]], [[4.0], [5.0], [6.0]]],
+            &Device::flex(),
+        )
+    }
+
+    #[test]
+    fn rows_are_reversed_within_their_lengths() {
+        let out = reverse_padded(states(), &[3, 2]);
+        let back = reverse_padded(out.clone(), &[3, 2]);
+        assert_eq!(
+            out.into_data().to_vec::<f32>().unwrap(),
+            [3.0, 2.0, 1.0, 5.0, 4.0, 6.0]
+        );
+        back.into_data().assert_eq(&states().into_data(), true);
+    }
+
+    #[test]
+    fn the_last_state_is_the_rows_own() {
+        let last = last_states(states(), &[2, 3]);
+        assert_eq!(last.into_data().to_vec::<f32>().unwrap(), [2.0, 6.0]);
+    }
+}

@@ -1,0 +1,44 @@
+//! What the tests of the operations share.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::{DeviceSpec, random};
+
+/// The CPU devices, with gradients.
+pub(super) fn cpu_devices() -> Vec<Device> {
+    [DeviceSpec::Flex, DeviceSpec::NdArray]
+        .map(|spec| spec.init().expect("compiled in for tests"))
+        .into()
+}
+
+/// Normal numbers of deviation 0.3 from the thread's generator.
+pub(super) fn random_tensor<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+    let data = random::normal(shape.iter().product(), 0.3);
+    Tensor::from_data(TensorData::new(data, shape), device)
+}
+
+/// Asserts `|a - b| <= tolerance * max(1, |b|)` everywhere.
+pub(super) fn assert_close<const D: usize>(a: Tensor<D>, b: Tensor<D>, tolerance: f32) {
+    assert_eq!(a.dims(), b.dims());
+    let (a, b) = (a.into_data(), b.into_data());
+    for (i, (a, b)) in a.iter::<f32>().zip(b.iter::<f32>()).enumerate() {
+        let error = (a - b).abs() / b.abs().max(1.0);
+        assert!(error <= tolerance, "element {i}: {a} against {b}");
+    }
+}
+
+/// The gradients of a scalar that weighs each output differently.
+pub(super) fn gradients<const N: usize>(
+    arguments: [Tensor<3>; N],
+    f: impl Fn([Tensor<3>; N]) -> Tensor<3>,
+) -> Vec<Tensor<3>> {
+    let arguments = arguments.map(|tensor| tensor.autodiff().require_grad());
+    let out = f(arguments.clone());
+    random::seed(99);
+    let weights = random_tensor(out.dims(), &out.device());
+    let grads = (out * weights).sum().backward();
+    arguments
+        .iter()
+        .map(|tensor| tensor.grad(&grads).expect("every argument has a gradient"))
+        .collect()
+}

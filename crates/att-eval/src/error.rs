@@ -1,0 +1,58 @@
+//! What can go wrong: the input does not line up, or a name is not known.
+
+/// The crate's error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is nothing to score.
+    #[error("there are no hypotheses to score: give at least one")]
+    Empty,
+
+    /// Hypotheses and what goes with them (references, bucket keys) differ in number.
+    #[error(
+        "counts differ (hypotheses: {hypotheses}, {what}: {others}): give one of each per item"
+    )]
+    UnequalCounts {
+        /// How many hypotheses there are.
+        hypotheses: usize,
+        /// What is counted against them: `reference lists` or `bucket keys`.
+        what: &'static str,
+        /// How many of those there are.
+        others: usize,
+    },
+
+    /// An item has an empty list of references.
+    #[error("item {item} (counted from 0) has no reference: give it at least one")]
+    NoReference {
+        /// The item's index.
+        item: usize,
+    },
+
+    /// A name is not among the known ones.
+    #[error("unknown {what} `{name}`: use one of {known}")]
+    UnknownName {
+        /// What was to be named: `metric`, `tokenizer` or `smoothing`.
+        what: &'static str,
+        /// The name that was given.
+        name: String,
+        /// The names that are known.
+        known: String,
+    },
+}
+
+/// A result with the crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Finds the value whose printed form is `name`.
+pub(crate) fn parse_name<T: Copy + std::fmt::Display>(
+    what: &'static str,
+    name: &str,
+    all: &[T],
+) -> Result<T> {
+    let found = all.iter().find(|value| value.to_string() == name);
+    found.copied().ok_or_else(|| Error::UnknownName {
+        what,
+        name: name.to_owned(),
+        known: all.iter().map(T::to_string).collect::<Vec<_>>().join(", "),
+    })
+}

@@ -1,0 +1,87 @@
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// A token as it is drawn: what cannot be seen gets a sign, what could harm the drawing is replaced.
+///
+/// - the empty token is `∅`, a space at either end `␣`;
+/// - control characters are their pictures (`␛`, `␊`), so no token can send an escape sequence;
+/// - characters that turn the direction of the text or break the line are `�`;
+/// - a combining mark that stands first gets the circle `◌` to sit on;
+/// - what is wider than `max_width` columns ends in `…`.
+pub(crate) fn label(token: &str, max_width: usize) -> String {
+    if token.is_empty() {
+        return "∅".to_string();
+    }
+    let inner = token.trim_matches(' ');
+    let spaces = |n: usize| "␣".repeat(n);
+    let mut label = if inner.is_empty() {
+        spaces(token.len())
+    } else {
+        let before = token.len() - token.trim_start_matches(' ').len();
+        let after = token.len() - before - inner.len();
+        spaces(before) + &inner.chars().map(visible).collect::<String>() + &spaces(after)
+    };
+    if label.chars().next().and_then(UnicodeWidthChar::width) == Some(0) {
+        label.insert(0, '◌');
+    }
+    shorten(&label, max_width)
+}
+
+/// `text` cut to `max_width` columns, the last of them `…` when anything is cut.
+pub(crate) fn shorten(text: &str, max_width: usize) -> String {
+    if text.width() <= max_width {
+        return text.to_string();
+    }
+    let mut short = String::new();
+    for c in text.chars() {
+        short.push(c);
+        if short.width() >= max_width {
+            short.pop();
+            break;
+        }
+    }
+    short.push('…');
+    short
+}
+
+fn visible(c: char) -> char {
+    match c {
+        '\0'..='\u{1f}' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
+        '\u{7f}' => '␡',
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' => '\u{fffd}',
+        '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn makes_the_invisible_visible() {
+        let cases = [
+            ("", "∅"),
+            (" ", "␣"),
+            (" the", "␣the"),
+            ("New York  ", "New York␣␣"),
+            ("\n", "␊"),
+            ("\u{1b}[31m", "␛[31m"),
+            ("\u{7f}\u{85}\u{202e}x", "␡\u{fffd}\u{fffd}x"),
+            ("\u{301}", "◌\u{301}"),
+            ("e\u{301}", "e\u{301}"),
+            ("日本", "日本"),
+        ];
+        for (token, expected) in cases {
+            assert_eq!(label(token, 30), expected);
+        }
+    }
+
+    #[test]
+    fn cuts_at_columns_not_characters() {
+        assert_eq!(label("abcdef", 6), "abcdef");
+        assert_eq!(label("abcdefg", 6), "abcde…");
+        assert_eq!(label("日本語日本語", 6), "日本…");
+        assert!(label("日本語日本語", 6).width() <= 6);
+    }
+}
