@@ -22,6 +22,36 @@ pub enum Error {
         /// The devices compiled into this program.
         available: String,
     },
+    /// A setting of a configuration does not fit.
+    #[error("{key}: {reason}")]
+    Config {
+        /// Where the setting stands, such as `decoder.attention.scorer`.
+        key: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// A setting that does not fit.
+    pub fn config(key: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Config {
+            key: key.into(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The same error one table further out: `scorer.d_attn` becomes `attention.scorer.d_attn`.
+    #[must_use]
+    pub fn within(self, table: &str) -> Self {
+        match self {
+            Self::Config { key, reason } => Self::Config {
+                key: format!("{table}.{key}"),
+                reason,
+            },
+            other => other,
+        }
+    }
 }
 
 /// A result with this crate's [`Error`].

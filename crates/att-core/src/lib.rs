@@ -2,6 +2,7 @@
 //!
 //! | concept | where |
 //! | --- | --- |
+//! | checks of configuration values | [`check`] |
 //! | which device to run on, from a word such as `flex` or `wgpu:1` | [`DeviceSpec`] |
 //! | ids of the special tokens | [`special`] |
 //! | padding and causal masks (true = masked) | [`mask`] |
@@ -21,11 +22,12 @@
 //! let src_pad_mask = mask::src_pad_mask(&[3, 1], 3, &device);
 //! let scores = Tensor::<3>::zeros([2, 1, 3], &device);
 //! let weights = masked_softmax(scores, src_pad_mask.unsqueeze_dim(1));
-//! let weights = weights.into_data().to_vec::<f32>().unwrap();
+//! let weights = weights.into_data().try_to_vec::<f32>().unwrap();
 //! assert_eq!(weights[3..], [1.0, 0.0, 0.0]);
 //! # Ok::<(), att_core::Error>(())
 //! ```
 
+pub mod check;
 mod device;
 mod error;
 pub mod mask;
@@ -36,4 +38,4 @@ pub mod special;
 
 pub use device::DeviceSpec;
 pub use error::{Error, Result};
-pub use memory::{EncoderOutput, RecurrentState};
+pub use memory::{EncoderOutput, MemorySpec, RecurrentState};

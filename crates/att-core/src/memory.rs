@@ -19,6 +19,19 @@ impl RecurrentState {
     }
 }
 
+/// What a decoder must know of an encoder before it sees its output: the sizes in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemorySpec {
+    /// Size of a state, the last axis of [`EncoderOutput::memory`].
+    pub d_memory: usize,
+    /// How many layers leave a final state.
+    pub n_final_states: usize,
+    /// Size of a final state.
+    pub d_final: usize,
+    /// Whether the final states have cells (LSTM).
+    pub final_cells: bool,
+}
+
 /// What an encoder gives to a decoder: one state for each source token, and where it ended.
 ///
 /// Encoder and decoder meet only here.
@@ -64,7 +77,7 @@ mod tests {
             src_pad_mask: src_pad_mask(&[2, 1, 0], 2, &device),
             final_states: Vec::new(),
         };
-        let mean = output.mean().into_data().to_vec::<f32>().unwrap();
+        let mean = output.mean().into_data().try_to_vec::<f32>().unwrap();
         assert_eq!(mean, [3.0, 3.0, 0.0]);
     }
 
@@ -77,7 +90,7 @@ mod tests {
             cell: Some(part() * 10.0),
         };
         let state = state.select(Tensor::from_data([1, 0, 1], &device));
-        let read = |t: Tensor<2>| t.into_data().to_vec::<f32>().unwrap();
+        let read = |t: Tensor<2>| t.into_data().try_to_vec::<f32>().unwrap();
         assert_eq!(read(state.hidden), [2.0, 1.0, 2.0]);
         assert_eq!(read(state.cell.unwrap()), [20.0, 10.0, 20.0]);
     }

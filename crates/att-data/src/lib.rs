@@ -1,1 +1,54 @@
-//! x
+//! Text in, padded batches of ids out: corpora, tokenisers, vocabularies and batching for
+//! sequence-to-sequence models. This crate knows no model and no tensor; a batch is a plain
+//! row-major `Vec<u32>`.
+//!
+//! ```
+//! use att_data::{Batcher, BatcherConfig, Corpus, Pair, TokenizerConfig};
+//!
+//! let corpus = Corpus {
+//!     pairs: vec![Pair::new("CAT", "K AE T"), Pair::new("TACK", "T AE K")],
+//! };
+//! let letters = TokenizerConfig::char().train(corpus.sources())?;
+//! let phones = TokenizerConfig::whitespace().train(corpus.targets())?;
+//!
+//! let batcher = Batcher::new(BatcherConfig::default(), corpus.encode(&letters, &phones))?;
+//! for rows in batcher.epoch(/* seed */ 1, /* epoch */ 0) {
+//!     let batch = batcher.batch(&rows);
+//!     assert_eq!((batch.src.rows, batch.src.cols), (2, 5)); // TACK and EOS
+//!     assert_eq!(batch.tgt.cols, 5); // BOS, three phones, EOS
+//! }
+//! assert_eq!(phones.decode(&phones.encode("K AE T")), "K AE T");
+//! # Ok::<(), att_data::Error>(())
+//! ```
+//!
+//! | to | use |
+//! | --- | --- |
+//! | read lines, gzipped or not | [`Lines`], [`read_lines`] |
+//! | read pairs of source and target | [`Corpus`] |
+//! | choose and train a tokeniser | [`TokenizerConfig`]: characters, words, BPE, unigram |
+//! | turn text into ids and back, save and load | [`Tokenizer`], [`Vocabulary`] |
+//! | make batches, shuffled the same way for the same seed | [`Batcher`], [`Batch`] |
+//! | divide words into train, dev and test, stably | [`split_by_hash`] |
+//! | name PAD, UNK, BOS and EOS | [`special`] |
+
+mod atomic_file;
+mod batch;
+mod batcher;
+mod corpus;
+mod error;
+mod example;
+mod lines;
+pub mod special;
+mod split;
+mod tokenizer;
+mod vocabulary;
+
+pub use batch::{Batch, Padded};
+pub use batcher::{BatchBy, Batcher, BatcherConfig};
+pub use corpus::{Corpus, Group, Pair};
+pub use error::{Error, Result};
+pub use example::Example;
+pub use lines::{Lines, MAX_LINE_BYTES, read_lines};
+pub use split::split_by_hash;
+pub use tokenizer::{SubwordConfig, SymbolConfig, Tokenizer, TokenizerConfig};
+pub use vocabulary::Vocabulary;

@@ -20,7 +20,7 @@ impl EditCounts {
     }
 
     /// The cheaper one: fewer edits, then more substitutions among them.
-    fn min(self, other: Self) -> Self {
+    fn cheaper(self, other: Self) -> Self {
         let cost = |edits: Self| (edits.total(), edits.insertions + edits.deletions);
         if cost(other) < cost(self) {
             other
@@ -75,7 +75,7 @@ pub fn edit_distance<T: Eq>(hypothesis: &[T], reference: &[T]) -> EditCounts {
                 substituted.substitutions += 1;
                 inserted.insertions += 1;
                 deleted.deletions += 1;
-                substituted.min(inserted).min(deleted)
+                substituted.cheaper(inserted).cheaper(deleted)
             };
         }
     }
@@ -125,7 +125,7 @@ mod tests {
         inserted.insertions += 1;
         let mut deleted = brute(hypothesis, ref_rest);
         deleted.deletions += 1;
-        substituted.min(inserted).min(deleted)
+        substituted.cheaper(inserted).cheaper(deleted)
     }
 
     #[test]

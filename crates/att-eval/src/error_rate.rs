@@ -87,8 +87,8 @@ impl fmt::Display for ErrorRates {
 /// token error rate = 100 * sum_i d_i / sum_i n_i
 /// ```
 ///
-/// This is how pronunciation is scored where a word has several right ones (Bisani and Ney 2008),
-/// and with one reference each it is the usual rate over a corpus, not a mean of the items' rates.
+/// The choice among equals is this crate's; it moves the denominator, not the number of edits. With
+/// one reference each this is the usual rate over a corpus, not a mean of the items' rates.
 ///
 /// # Errors
 ///

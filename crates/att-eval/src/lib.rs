@@ -34,7 +34,7 @@
 //! | --- | --- | --- |
 //! | [`Bleu::score`] | [`BleuScore`]: BLEU, precisions, brevity penalty, lengths, signature | Papineni et al. 2002, Post 2018 |
 //! | [`Chrf::score`] | [`ChrfScore`]: chrF and chrF++, signature | Popović 2015, 2017 |
-//! | [`error_rates`] | [`ErrorRates`]: item and token error rate (WER, PER) | Bisani and Ney 2008 |
+//! | [`error_rates`] | [`ErrorRates`]: item and token error rate (WER, PER) | |
 //! | [`exact_match`] | [`ExactMatch`]: the share of outputs that are right as a whole | |
 //! | [`edit_distance`] | [`EditCounts`]: substitutions, insertions, deletions | Levenshtein 1966 |
 //! | [`by_bucket`] | any of these for each bucket of items, such as each source length | |

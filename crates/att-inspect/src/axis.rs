@@ -1,4 +1,4 @@
-/// An axis that begins and ends at a multiple of its step.
+/// A number line that begins and ends at a multiple of its step.
 pub(crate) struct Axis {
     /// 1, 2 or 5 times a power of ten.
     step: f64,
@@ -36,6 +36,7 @@ impl Axis {
         }
     }
 
+    /// The multiples of the step, from one end to the other.
     pub(crate) fn ticks(&self) -> impl Iterator<Item = f64> {
         (self.first..=self.last).map(|i| i as f64 * self.step)
     }
@@ -49,10 +50,25 @@ impl Axis {
     pub(crate) fn format(&self, tick: f64) -> String {
         let decimals = -(self.step.log10() + 1e-9).floor();
         if decimals > 5.0 || tick.abs() >= 1e7 {
-            let short = format!("{tick:.2e}");
-            return short.replace(".00e", "e");
+            format!("{tick:.2e}").replace(".00e", "e")
+        } else {
+            format!("{tick:.*}", decimals.max(0.0) as usize)
         }
-        format!("{tick:.*}", decimals.max(0.0) as usize)
+    }
+
+    /// A value to about a thousandth of the step, without trailing zeros.
+    pub(crate) fn describe(&self, value: f64) -> String {
+        let finer = Self {
+            step: self.step / 1000.0,
+            ..*self
+        };
+        let text = finer.format(value);
+        if text.contains('.') && !text.contains('e') {
+            let digits = text.trim_end_matches('0');
+            digits.trim_end_matches('.').to_string()
+        } else {
+            text
+        }
     }
 }
 
@@ -100,6 +116,24 @@ mod tests {
     fn whole_numbers_have_whole_ticks() {
         assert_eq!(ticks(&[1.0, 2.0, 3.0]), ["0", "1", "2", "3"]);
         assert_eq!(ticks(&[2.0, 3.0]), ["2", "3"]);
+    }
+
+    #[test]
+    fn begins_at_zero_only_when_asked_and_near() {
+        let first = |values: &[f64], from_zero| {
+            let axis = Axis::new(values, 8.0, from_zero);
+            axis.ticks().next().unwrap()
+        };
+        assert_eq!(first(&[2.0, 16.0], true), 0.0);
+        assert_eq!(first(&[2.0, 16.0], false), 2.0);
+        assert_eq!(first(&[12.0, 16.0], true), 12.0);
+    }
+
+    #[test]
+    fn describes_values_finer_than_ticks() {
+        let axis = Axis::new(&[0.0, 60.0], 6.0, true);
+        let texts = [16.926_829, 5.0, 12.5, 100.0].map(|value| axis.describe(value));
+        assert_eq!(texts, ["16.93", "5", "12.5", "100"]);
     }
 
     #[test]

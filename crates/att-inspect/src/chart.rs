@@ -9,7 +9,8 @@ const LEGEND_ROW: f64 = 22.0;
 /// From one name in the legend to the next mark, and from a mark to its name.
 const LEGEND_GAP: f64 = 22.0;
 const LEGEND_MARK: f64 = 34.0;
-const MAX_NAME: usize = 60;
+/// Columns of text that a name or the label of an axis takes at most.
+const MAX_NAME: usize = 48;
 
 /// Colours that colour-blind readers tell apart (Okabe and Ito 2008), darkest first.
 const COLORS: [&str; 6] = [
@@ -178,13 +179,23 @@ impl Plot {
             canvas.text(x, self.bottom + 20.0, small(MUTED, "middle"), &text);
         }
         let middle = (self.left + self.right) / 2.0;
-        canvas.text(middle, self.bottom + 44.0, small(INK, "middle"), x_label);
+        canvas.text(
+            middle,
+            self.bottom + 44.0,
+            small(INK, "middle"),
+            &shorten(x_label, MAX_NAME),
+        );
         let turned = TextStyle {
             rotate: -90.0,
             ..small(INK, "middle")
         };
         let middle = (self.top + self.bottom) / 2.0;
-        canvas.text(PADDING + SMALL - 2.0, middle, turned, y_label);
+        canvas.text(
+            PADDING + SMALL - 2.0,
+            middle,
+            turned,
+            &shorten(y_label, MAX_NAME),
+        );
     }
 
     fn draw_series(&self, canvas: &mut Canvas, series: &Series, Look { color, mark }: Look) {
@@ -199,7 +210,9 @@ impl Plot {
         for (x, y) in series.drawable() {
             let (x_px, y_px) = (Px(self.x(x)), Px(self.y(y)));
             canvas.push(format_args!(
-                r##"<path d="M{x_px},{y_px}{mark}" fill="{color}" stroke="#ffffff"><title>{name}: ({x}, {y})</title></path>"##
+                r##"<path d="M{x_px},{y_px}{mark}" fill="{color}" stroke="#ffffff"><title>{name}: ({}, {})</title></path>"##,
+                self.x_axis.describe(x),
+                self.y_axis.describe(y),
             ));
         }
     }

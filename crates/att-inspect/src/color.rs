@@ -15,7 +15,7 @@ impl ColorScale {
     pub const ALL: [Self; 2] = [Self::Blues, Self::Viridis];
 
     /// The colour at `fraction` of the way from the first colour to the last; clamped to `[0, 1]`.
-    pub fn color(self, fraction: f32) -> Rgb {
+    pub(crate) fn color(self, fraction: f32) -> Rgb {
         let stops = self.stops();
         let position = fraction.clamp(0.0, 1.0) * (stops.len() - 1) as f32;
         let below = (position as usize).min(stops.len() - 2);
@@ -36,14 +36,14 @@ impl ColorScale {
 
 /// A colour in sRGB: red, green and blue. It displays as `#rrggbb`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rgb(pub u8, pub u8, pub u8);
+pub(crate) struct Rgb(pub u8, pub u8, pub u8);
 
 impl Rgb {
     pub(crate) const BLACK: Self = Self(0, 0, 0);
     pub(crate) const WHITE: Self = Self(255, 255, 255);
 
     /// Black or white, whichever is the easier to read on this colour.
-    pub fn ink(self) -> Self {
+    pub(crate) fn ink(self) -> Self {
         // By the formula of WCAG 2 both are equal at 0.18; the eye takes white a little further.
         if self.luminance() > 0.2 {
             Self::BLACK

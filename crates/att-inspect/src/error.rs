@@ -59,7 +59,12 @@ pub enum Error {
     },
 
     /// A line of a file of attention records is not a valid record.
-    #[error("{}:{line}: not an attention record: {source}", path.display())]
+    #[error(
+        "{}:{line}: not an attention record: {}",
+        path.display(),
+        // The JSON reader sees one line, so its own line number would confuse.
+        source.to_string().replace(" at line 1 column", " at column")
+    )]
     Record {
         /// The file.
         path: PathBuf,

@@ -26,6 +26,11 @@ pub(crate) fn label(token: &str, max_width: usize) -> String {
     shorten(&label, max_width)
 }
 
+/// The [`label`] of each token.
+pub(crate) fn labels(tokens: &[String], max_width: usize) -> Vec<String> {
+    tokens.iter().map(|token| label(token, max_width)).collect()
+}
+
 /// `text` cut to `max_width` columns, the last of them `…` when anything is cut.
 pub(crate) fn shorten(text: &str, max_width: usize) -> String {
     if text.width() <= max_width {

@@ -1,5 +1,5 @@
 use crate::canvas::{BELOW_TITLE, Canvas, LINE, MUTED, PADDING, Px, TextStyle, escape, text_width};
-use crate::label::label;
+use crate::label::labels;
 use crate::scale::format_weight;
 use crate::{AttentionMap, ColorScale, Scale};
 
@@ -80,18 +80,18 @@ impl SvgHeatmap {
     }
 
     fn draw_cells(&self, canvas: &mut Canvas, map: &AttentionMap, grid: &Grid) {
-        let name = |token: &String| label(token, usize::MAX);
-        let src_names: Vec<String> = map.src_tokens().iter().map(name).collect();
-        let tgt_names: Vec<String> = map.tgt_tokens().iter().map(name).collect();
+        let src_names = labels(map.src_tokens(), usize::MAX);
+        let tgt_names = labels(map.tgt_tokens(), usize::MAX);
         let top = self.scale.top(map);
-        let side = Px(grid.cell - 1.0);
+        // The gap and the corners shrink with the cells, or they would make a lattice.
+        let (side, radius) = (Px(grid.cell * 35.0 / 36.0), Px(grid.cell / 18.0));
         for (t, row) in map.rows().enumerate() {
             for (s, &weight) in row.iter().enumerate() {
                 let (x, y) = grid.corner(t, s);
                 let color = self.colors.color(weight / top);
                 let hover = escape(&format!("{} → {}: {weight:.4}", src_names[s], tgt_names[t]));
                 canvas.push(format_args!(
-                    r#"<rect x="{}" y="{}" width="{side}" height="{side}" rx="2" fill="{color}"><title>{hover}</title></rect>"#,
+                    r#"<rect x="{}" y="{}" width="{side}" height="{side}" rx="{radius}" fill="{color}"><title>{hover}</title></rect>"#,
                     Px(x),
                     Px(y),
                 ));
@@ -164,10 +164,8 @@ struct Grid {
 
 impl Grid {
     fn new(map: &AttentionMap) -> Self {
-        let labels = |tokens: &[String]| -> Vec<String> {
-            tokens.iter().map(|token| label(token, MAX_LABEL)).collect()
-        };
-        let (src_labels, tgt_labels) = (labels(map.src_tokens()), labels(map.tgt_tokens()));
+        let src_labels = labels(map.src_tokens(), MAX_LABEL);
+        let tgt_labels = labels(map.tgt_tokens(), MAX_LABEL);
         let longest_side = map.src_len().max(map.tgt_len()).max(1) as f64;
         let cell = (MAX_GRID / longest_side).floor().clamp(MIN_CELL, MAX_CELL);
         let label_size = if cell < MIN_SLANTED_CELL { SMALL } else { 13.0 };

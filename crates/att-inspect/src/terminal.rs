@@ -2,9 +2,10 @@ use std::cmp::Ordering;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::label::label;
+use crate::color::Rgb;
+use crate::label::labels;
 use crate::scale::format_weight;
-use crate::{AttentionMap, ColorScale, Rgb, Scale};
+use crate::{AttentionMap, ColorScale, Scale};
 
 /// Columns of a terminal that a cell takes.
 const CELL: usize = 2;
@@ -60,10 +61,8 @@ pub enum TerminalStyle {
 impl TerminalHeatmap {
     /// The drawing: header, one line a target token, and a legend; each ends in a line break.
     pub fn render(&self, map: &AttentionMap) -> String {
-        let labels = |tokens: &[String]| -> Vec<String> {
-            tokens.iter().map(|token| label(token, MAX_LABEL)).collect()
-        };
-        let (src_labels, tgt_labels) = (labels(map.src_tokens()), labels(map.tgt_tokens()));
+        let src_labels = labels(map.src_tokens(), MAX_LABEL);
+        let tgt_labels = labels(map.tgt_tokens(), MAX_LABEL);
         let margin = tgt_labels.iter().map(|l| l.width()).max().unwrap_or(0) + 1;
         let top = self.scale.top(map);
 

@@ -1,1 +1,31 @@
-//! x
+//! Layers that encoders and decoders share, for [burn](https://burn.dev).
+//!
+//! | layer | what it computes |
+//! | --- | --- |
+//! | [`Embedding`] | a vector for each token, with dropout |
+//! | [`Recurrent`] ([`Lstm`] or [`Gru`]) | states over a padded batch, as one fused operation |
+//! | [`Dropout`] | inverted dropout, the same masks on every backend |
+//! | [`init`] | initial weights, the same on every backend |
+//!
+//! ```
+//! use att_core::DeviceSpec;
+//! use att_layers::CellKind;
+//! use burn::tensor::Tensor;
+//!
+//! let device = "flex".parse::<DeviceSpec>()?.init()?;
+//! att_core::random::seed(42);
+//! let lstm = CellKind::Lstm.init(8, 16, &device);
+//! let input = Tensor::<3>::ones([2, 5, 8], &device); // [batch, len, d_input]
+//! let output = lstm.forward(input, lstm.zero_state(2, &device));
+//! assert_eq!(output.hidden.dims(), [2, 5, 16]);
+//! # Ok::<(), att_core::Error>(())
+//! ```
+
+mod dropout;
+mod embedding;
+pub mod init;
+mod recurrent;
+
+pub use dropout::Dropout;
+pub use embedding::{Embedding, EmbeddingConfig};
+pub use recurrent::{CellKind, Gru, Lstm, Recurrent, RecurrentOutput};

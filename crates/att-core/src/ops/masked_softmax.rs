@@ -38,7 +38,7 @@ mod tests {
             Tensor::from_data(mask, &device),
         )
         .into_data()
-        .to_vec()
+        .try_to_vec()
         .unwrap()
     }
 
@@ -74,8 +74,8 @@ mod tests {
         let w = masked_softmax(scores.clone(), mask);
         let picked = w.clone().slice([0..1]);
         let grads = picked.backward();
-        let g = scores.grad(&grads).unwrap().into_data().to_vec::<f32>().unwrap();
-        let w = w.into_data().to_vec::<f32>().unwrap();
+        let g = scores.grad(&grads).unwrap().into_data().try_to_vec::<f32>().unwrap();
+        let w = w.into_data().try_to_vec::<f32>().unwrap();
         assert!((g[0] - w[0] * (1.0 - w[0])).abs() < 1e-6);
         assert!((g[1] + w[0] * w[1]).abs() < 1e-6);
         assert_eq!(g[2], 0.0);

@@ -6,6 +6,10 @@
 //! `cpu.rs` the kernel on slices, shared by flex and ndarray; `backward.rs` the hand-written
 //! gradient on the tape. Nothing outside this folder names a backend.
 
+// burn deprecates ndarray in favour of flex; both are supported here.
+#![allow(deprecated)]
+
+mod additive_score;
 pub mod gru;
 pub mod lstm;
 mod masked_softmax;
@@ -22,6 +26,7 @@ mod simd;
 #[cfg(test)]
 mod test_support;
 
+pub use additive_score::additive_score;
 pub use gru::gru;
 pub use lstm::{LstmStates, lstm};
 pub use masked_softmax::masked_softmax;

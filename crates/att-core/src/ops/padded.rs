@@ -76,7 +76,7 @@ mod tests {
         let out = reverse_padded(states(), &[3, 2]);
         let back = reverse_padded(out.clone(), &[3, 2]);
         assert_eq!(
-            out.into_data().to_vec::<f32>().unwrap(),
+            out.into_data().try_to_vec::<f32>().unwrap(),
             [3.0, 2.0, 1.0, 5.0, 4.0, 6.0]
         );
         back.into_data().assert_eq(&states().into_data(), true);
@@ -85,6 +85,6 @@ mod tests {
     #[test]
     fn the_last_state_is_the_rows_own() {
         let last = last_states(states(), &[2, 3]);
-        assert_eq!(last.into_data().to_vec::<f32>().unwrap(), [2.0, 6.0]);
+        assert_eq!(last.into_data().try_to_vec::<f32>().unwrap(), [2.0, 6.0]);
     }
 }

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
     use crate::Bleu;
 
-    /// Two matching words and no common pair: `p_1` = 100, the others smoothed.
+    /// The same words in reverse: all of them match, and no two in a row.
     fn precisions(smoothing: Smoothing) -> [f64; 4] {
         let bleu = Bleu {
             smoothing,

@@ -293,8 +293,4 @@ fn dims(tensor: &impl burn::backend::TensorMetadata, parts: usize) -> Dims {
 #[cfg(feature = "flex")]
 impl_on_slices!(burn::backend::Flex);
 #[cfg(feature = "ndarray")]
-#[allow(deprecated)] // burn prefers flex; both are supported here
-mod on_ndarray {
-    use super::*;
-    impl_on_slices!(burn::backend::NdArray);
-}
+impl_on_slices!(burn::backend::NdArray);

@@ -287,8 +287,4 @@ fn dims(gates: &impl burn::backend::TensorMetadata) -> Dims {
 #[cfg(feature = "flex")]
 impl_on_slices!(burn::backend::Flex);
 #[cfg(feature = "ndarray")]
-#[allow(deprecated)] // burn prefers flex; both are supported here
-mod on_ndarray {
-    use super::*;
-    impl_on_slices!(burn::backend::NdArray);
-}
+impl_on_slices!(burn::backend::NdArray);

@@ -1,0 +1,49 @@
+//! Checks that configurations share: each names the key and says what to do.
+
+use crate::{Error, Result};
+
+/// The largest size or count that a configuration may ask for: beyond it lies a typing error.
+pub const MAX_SIZE: usize = 1 << 16;
+
+/// A size or count must lie between 1 and [`MAX_SIZE`].
+///
+/// # Errors
+///
+/// [`Error::Config`] with `key`.
+pub fn size(key: &str, size: usize) -> Result<()> {
+    if (1..=MAX_SIZE).contains(&size) {
+        Ok(())
+    } else {
+        let reason = format!("{size} is not a size: use a number from 1 to {MAX_SIZE}");
+        Err(Error::config(key, reason))
+    }
+}
+
+/// A dropout probability must lie in `[0, 1)`.
+///
+/// # Errors
+///
+/// [`Error::Config`] with `key`.
+pub fn dropout(key: &str, prob: f64) -> Result<()> {
+    if (0.0..1.0).contains(&prob) {
+        Ok(())
+    } else {
+        let reason = format!("{prob} is not a dropout: use a probability from 0 to below 1");
+        Err(Error::config(key, reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_names_the_key() {
+        assert!(size("d", 1).is_ok() && size("d", MAX_SIZE).is_ok());
+        assert!(dropout("p", 0.0).is_ok());
+        for error in [size("key", 0), size("key", usize::MAX), dropout("key", 1.0), dropout("key", f64::NAN)] {
+            let message = error.unwrap_err().within("table").to_string();
+            assert!(message.starts_with("table.key: "), "{message}");
+        }
+    }
+}

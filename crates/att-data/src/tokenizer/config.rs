@@ -1,0 +1,262 @@
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::bpe::Bpe;
+use super::unigram::Unigram;
+use super::{Model, Tokenizer, subword};
+use crate::{Error, Result, Vocabulary, special};
+
+/// Which tokeniser to train, and how: `kind` is `char`, `whitespace`, `bpe` or `unigram`.
+///
+/// ```
+/// use att_data::TokenizerConfig;
+///
+/// let config: TokenizerConfig = toml::from_str("kind = 'bpe'\nvocab_size = 4000")?;
+/// # Ok::<(), toml::de::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TokenizerConfig {
+    /// A token is a character (a Unicode scalar value), a space like any other.
+    Char(SymbolConfig),
+    /// A token is what stands between white space.
+    Whitespace(SymbolConfig),
+    /// Byte pair encoding on characters (Sennrich et al. 2016, Neural Machine Translation of
+    /// Rare Words with Subword Units, algorithm 1): a token is a character or what the merging
+    /// of the most frequent neighbours in a word has made.
+    Bpe(SubwordConfig),
+    /// The unigram language model (Kudo 2018, Subword Regularization, section 3.2): the tokens
+    /// are those that make the text most probable, and a word's are its most probable ones.
+    Unigram(SubwordConfig),
+}
+
+/// How a vocabulary of characters or words is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SymbolConfig {
+    /// Whether text is put into lower case first; by default not.
+    pub lowercase: bool,
+    /// What occurs less often is UNK; 1 by default.
+    pub min_count: u64,
+    /// At most this many tokens, the four special ones included; by default no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<usize>,
+}
+
+/// How a vocabulary of subwords is made.
+///
+/// White space divides words, and `▁` counts as white space, because it marks the beginning of
+/// a word in tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SubwordConfig {
+    /// Whether text is put into lower case first; by default not.
+    pub lowercase: bool,
+    /// At most this many tokens, the four special ones included; 8,000 by default. There are
+    /// fewer where the text has no more to offer.
+    pub vocab_size: usize,
+}
+
+impl Default for SymbolConfig {
+    fn default() -> Self {
+        Self { lowercase: false, min_count: 1, max_size: None }
+    }
+}
+
+impl Default for SubwordConfig {
+    fn default() -> Self {
+        Self { lowercase: false, vocab_size: 8000 }
+    }
+}
+
+impl TokenizerConfig {
+    /// Characters, with the defaults.
+    pub fn char() -> Self {
+        Self::Char(SymbolConfig::default())
+    }
+
+    /// Words between white space, with the defaults.
+    pub fn whitespace() -> Self {
+        Self::Whitespace(SymbolConfig::default())
+    }
+
+    /// Byte pair encoding with a vocabulary of this size.
+    pub fn bpe(vocab_size: usize) -> Self {
+        Self::Bpe(SubwordConfig { vocab_size, ..SubwordConfig::default() })
+    }
+
+    /// The unigram language model with a vocabulary of this size.
+    pub fn unigram(vocab_size: usize) -> Self {
+        Self::Unigram(SubwordConfig { vocab_size, ..SubwordConfig::default() })
+    }
+
+    /// Checks the values.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a `min_count` of 0, or a `max_size` or `vocab_size` without room for
+    /// one token besides the special ones.
+    pub fn validate(&self) -> Result<()> {
+        let (key, size) = match self {
+            Self::Char(c) | Self::Whitespace(c) => {
+                if c.min_count == 0 {
+                    return Err(Error::Config {
+                        key: "min_count",
+                        message: "is 0; make it at least 1".into(),
+                    });
+                }
+                ("max_size", c.max_size)
+            }
+            Self::Bpe(c) | Self::Unigram(c) => ("vocab_size", Some(c.vocab_size)),
+        };
+        let least = special::NAMES.len() + 1;
+        match size {
+            Some(size) if size < least => Err(Error::Config {
+                key,
+                message: format!(
+                    "is {size}; make it at least {least}, four of which are the special tokens"
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Trains a tokeniser. The same lines give the same tokeniser.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`validate`](Self::validate); [`Error::NoText`] if the lines are all empty,
+    /// [`Error::Config`] if `min_count` leaves no token, [`Error::VocabularyTooSmall`] if
+    /// `vocab_size` has no room for all characters.
+    pub fn train<'a>(&self, lines: impl IntoIterator<Item = &'a str>) -> Result<Tokenizer> {
+        self.validate()?;
+        let counts = self.count_units(lines);
+        if counts.is_empty() {
+            return Err(Error::NoText);
+        }
+        let (vocabulary, model) = match self {
+            Self::Char(c) => (c.vocabulary(counts)?, Model::Char),
+            Self::Whitespace(c) => (c.vocabulary(counts)?, Model::Whitespace),
+            Self::Bpe(c) => {
+                let mut vocabulary = subword::alphabet(&counts, c.vocab_size)?;
+                let bpe = Bpe::train(&counts, c.vocab_size, &mut vocabulary);
+                (vocabulary, Model::Bpe(bpe))
+            }
+            Self::Unigram(c) => {
+                let mut vocabulary = subword::alphabet(&counts, c.vocab_size)?;
+                let unigram = Unigram::train(&counts, c.vocab_size, &mut vocabulary);
+                (vocabulary, Model::Unigram(unigram))
+            }
+        };
+        Ok(Tokenizer { config: self.clone(), vocabulary, model })
+    }
+
+    /// How often each character, or each word, occurs.
+    fn count_units<'a>(&self, lines: impl IntoIterator<Item = &'a str>) -> HashMap<String, u64> {
+        let mut counts = HashMap::new();
+        let mut count = |unit: &str| match counts.get_mut(unit) {
+            Some(n) => *n += 1,
+            None => _ = counts.insert(unit.to_string(), 1),
+        };
+        for line in lines {
+            let line = self.prepare(line);
+            match self {
+                Self::Char(_) => line.chars().for_each(|c| count(c.encode_utf8(&mut [0; 4]))),
+                _ => line.split_whitespace().for_each(&mut count),
+            }
+        }
+        counts
+    }
+
+    /// Puts text into the form that is cut into tokens: in lower case if so configured; for
+    /// subwords each word begins with a mark.
+    pub(super) fn prepare<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let (lowercase, mark) = match self {
+            Self::Char(c) | Self::Whitespace(c) => (c.lowercase, false),
+            Self::Bpe(c) | Self::Unigram(c) => (c.lowercase, true),
+        };
+        let text = if lowercase { Cow::Owned(text.to_lowercase()) } else { Cow::Borrowed(text) };
+        if mark { Cow::Owned(subword::mark_words(&text)) } else { text }
+    }
+}
+
+impl SymbolConfig {
+    fn vocabulary(&self, counts: HashMap<String, u64>) -> Result<Vocabulary> {
+        let vocabulary = Vocabulary::from_counts(counts, self.min_count, self.max_size);
+        if vocabulary.len() == special::NAMES.len() {
+            return Err(Error::Config {
+                key: "min_count",
+                message: format!("is {}, and no token occurs as often; lower it", self.min_count),
+            });
+        }
+        Ok(vocabulary)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(toml: &str) -> std::result::Result<TokenizerConfig, toml::de::Error> {
+        toml::from_str(toml)
+    }
+
+    #[test]
+    fn toml_gives_defaults_and_round_trips() {
+        assert_eq!(parse("kind = 'char'").unwrap(), TokenizerConfig::char());
+        assert_eq!(parse("kind = 'bpe'\nvocab_size = 99").unwrap(), TokenizerConfig::bpe(99));
+        for config in [
+            TokenizerConfig::Whitespace(SymbolConfig { lowercase: true, min_count: 3, max_size: Some(50) }),
+            TokenizerConfig::char(),
+            TokenizerConfig::unigram(300),
+        ] {
+            assert_eq!(parse(&toml::to_string(&config).unwrap()).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn unknown_keys_and_kinds_are_named() {
+        for kind in ["char", "whitespace", "bpe", "unigram"] {
+            let error = parse(&format!("kind = '{kind}'\nlowercse = true")).unwrap_err();
+            assert!(error.to_string().contains("unknown field `lowercse`"), "{error}");
+        }
+        let error = parse("kind = 'words'").unwrap_err().to_string();
+        assert!(error.contains("`words`") && error.contains("`whitespace`"), "{error}");
+        assert!(parse("lowercase = true").unwrap_err().to_string().contains("`kind`"));
+    }
+
+    #[test]
+    fn impossible_values_name_their_key() {
+        let symbols = |min_count, max_size| {
+            TokenizerConfig::Char(SymbolConfig { lowercase: false, min_count, max_size })
+        };
+        for (config, start) in [
+            (symbols(0, None), "`min_count` is 0"),
+            (symbols(1, Some(4)), "`max_size` is 4; make it at least 5"),
+            (TokenizerConfig::bpe(0), "`vocab_size` is 0; make it at least 5"),
+            (TokenizerConfig::unigram(4), "`vocab_size` is 4; make it at least 5"),
+        ] {
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.starts_with(start), "{error}");
+            assert!(config.train(["text"]).is_err());
+        }
+        assert!(symbols(1, Some(5)).validate().is_ok());
+    }
+
+    #[test]
+    fn text_that_gives_no_vocabulary_is_an_error() {
+        for config in [TokenizerConfig::char(), TokenizerConfig::bpe(50)] {
+            assert!(matches!(config.train([]), Err(Error::NoText)));
+            assert!(matches!(config.train(["", ""]), Err(Error::NoText)));
+        }
+        let often = TokenizerConfig::Char(SymbolConfig { min_count: 9, ..SymbolConfig::default() });
+        let error = often.train(["abc"]).unwrap_err().to_string();
+        assert_eq!(error, "`min_count` is 9, and no token occurs as often; lower it");
+        for config in [TokenizerConfig::bpe(7), TokenizerConfig::unigram(7)] {
+            let error = config.train(["abc"]).unwrap_err().to_string();
+            assert!(error.ends_with("4 different characters; make it at least 8"), "{error}");
+        }
+    }
+}

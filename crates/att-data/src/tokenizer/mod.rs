@@ -1,0 +1,129 @@
+mod bpe;
+mod config;
+mod file;
+mod subword;
+mod unigram;
+
+pub use config::{SubwordConfig, SymbolConfig, TokenizerConfig};
+
+use crate::{Vocabulary, special};
+use bpe::Bpe;
+use subword::Span;
+use unigram::Unigram;
+
+/// Cuts text into tokens, gives their ids, and makes text of ids again. It is trained by
+/// [`TokenizerConfig::train`].
+///
+/// ```
+/// use att_data::{TokenizerConfig, special};
+///
+/// let tokenizer = TokenizerConfig::bpe(20).train(["low low lower", "slow slower"])?;
+/// assert_eq!(tokenizer.tokens("slower"), ["▁s", "low", "er"]);
+/// let ids = tokenizer.encode("slower lower");
+/// assert_eq!(tokenizer.decode(&ids), "slower lower");
+/// assert_eq!(tokenizer.encode("▁x")[1], special::UNK);
+/// # Ok::<(), att_data::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tokenizer {
+    config: TokenizerConfig,
+    vocabulary: Vocabulary,
+    model: Model,
+}
+
+/// What a tokeniser needs besides its vocabulary.
+#[derive(Clone, Debug, PartialEq)]
+enum Model {
+    Char,
+    Whitespace,
+    Bpe(Bpe),
+    Unigram(Unigram),
+}
+
+/// A part of a text and the id of its token.
+struct Piece<'t> {
+    id: u32,
+    text: &'t str,
+}
+
+impl Tokenizer {
+    /// How this tokeniser was trained.
+    pub fn config(&self) -> &TokenizerConfig {
+        &self.config
+    }
+
+    /// The tokens and their ids.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// The number of tokens, the special ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.vocabulary.len()
+    }
+
+    /// The token with this id.
+    pub fn id_to_token(&self, id: u32) -> Option<&str> {
+        self.vocabulary.token(id)
+    }
+
+    /// The id of this token; the special ones go by their printed names.
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.vocabulary.id(token)
+    }
+
+    /// The ids of a text. Of the special tokens only UNK is among them: for each unknown
+    /// character or word; for subwords, for unknown characters side by side.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        let text = self.config.prepare(text);
+        self.pieces(&text).into_iter().map(|piece| piece.id).collect()
+    }
+
+    /// The pieces of the text that [`encode`](Self::encode) gives the ids of, one for one. What
+    /// is unknown stands here as it is in the text, so a picture can show it and a translation
+    /// can copy it.
+    pub fn tokens(&self, text: &str) -> Vec<String> {
+        let text = self.config.prepare(text);
+        self.pieces(&text).into_iter().map(|piece| piece.text.to_string()).collect()
+    }
+
+    /// The pieces of a prepared text.
+    fn pieces<'t>(&self, text: &'t str) -> Vec<Piece<'t>> {
+        let symbol = |text: &'t str| Piece {
+            id: self.vocabulary.text_id(text).unwrap_or(special::UNK),
+            text,
+        };
+        let subwords = |segment: &dyn Fn(&str) -> Vec<Span>| {
+            let cut = |word: &'t str| {
+                let piece = |span: Span| Piece { id: span.id, text: &word[span.start..span.end] };
+                segment(word).into_iter().map(piece)
+            };
+            text.split_whitespace().flat_map(cut).collect()
+        };
+        match &self.model {
+            Model::Char => text.split_inclusive(|_| true).map(symbol).collect(),
+            Model::Whitespace => text.split_whitespace().map(symbol).collect(),
+            Model::Bpe(bpe) => subwords(&|word| bpe.segment(word, &self.vocabulary)),
+            Model::Unigram(unigram) => subwords(&|word| unigram.segment(word, &self.vocabulary)),
+        }
+    }
+
+    /// The text of ids. It ends at the first EOS; PAD and BOS are passed over, and UNK, or an id
+    /// outside the vocabulary, reads `<unk>`.
+    ///
+    /// Characters are put together as they are, words with a space between them, and subwords
+    /// by their marks. So `decode(encode(text))` is `text` where all its tokens are known, its
+    /// words are separated by one space, and it is in lower case if the tokeniser makes it so.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let ids = ids.iter().take_while(|id| **id != special::EOS);
+        let tokens: Vec<&str> = ids
+            .filter(|id| ![special::PAD, special::BOS].contains(id))
+            .map(|id| self.id_to_token(*id).unwrap_or(special::NAMES[special::UNK as usize]))
+            .collect();
+        match self.model {
+            Model::Char => tokens.concat(),
+            Model::Whitespace => tokens.join(" "),
+            Model::Bpe(_) | Model::Unigram(_) => subword::join(&tokens),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+
+use super::subword::{Span, push_span};
+use crate::{Vocabulary, special};
+
+/// No token is longer, in characters, as in SentencePiece.
+const LONGEST: usize = 16;
+
+/// Training begins with at most this many candidates for each token of the vocabulary.
+const SEEDS_PER_TOKEN: usize = 20;
+
+/// The rounds of expectation and maximisation between two prunings.
+const EM_ROUNDS: usize = 2;
+
+/// What a pruning leaves of the candidates.
+const KEPT: f64 = 0.75;
+
+/// How much less probable an unknown character is than the least probable token.
+const UNKNOWN_PENALTY: f64 = 10.0;
+
+/// The unigram language model: each token has a probability, and a word is cut into the tokens
+/// whose product is greatest.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Unigram {
+    /// The natural logarithms of the probabilities of all tokens behind the special ones. In
+    /// single precision a number is the same after it was printed and read.
+    scores: Vec<f32>,
+    /// The score of an unknown character.
+    unknown: f64,
+    /// The length of the longest token in characters.
+    longest: usize,
+}
+
+impl Unigram {
+    /// Learns tokens from words and their counts (Kudo 2018, section 3.2). It begins with all
+    /// frequent substrings; again and again, it fits their probabilities by expectation and
+    /// maximisation and drops those without which the words would be hardly less probable,
+    /// until the rest fit the vocabulary. The characters, which `vocabulary` has, always stay.
+    pub(super) fn train(
+        counts: &HashMap<String, u64>,
+        vocab_size: usize,
+        vocabulary: &mut Vocabulary,
+    ) -> Self {
+        // In a fixed order, because the order of a sum of floats changes its last digits.
+        let mut words: Vec<Word> =
+            counts.iter().map(|(text, count)| Word { text, count: *count as f64 }).collect();
+        words.sort_unstable_by_key(|word| word.text);
+
+        let characters = vocabulary.tokens()[special::NAMES.len()..].to_vec();
+        let room = vocab_size - special::NAMES.len();
+        let mut lexicon = Lexicon::seed(&words, &characters, room.saturating_mul(SEEDS_PER_TOKEN));
+        loop {
+            for _ in 0..EM_ROUNDS {
+                lexicon.maximise(lexicon.expected_counts(&words));
+            }
+            let size = lexicon.entries.len();
+            if size <= room {
+                break;
+            }
+            lexicon.prune(&words, room.max((size as f64 * KEPT) as usize));
+        }
+
+        let learnt = &mut lexicon.entries[characters.len()..];
+        learnt.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.text.cmp(b.text)));
+        for entry in learnt {
+            vocabulary.insert(entry.text.to_string());
+        }
+        Self::new(lexicon.entries.iter().map(|entry| entry.score as f32).collect(), vocabulary)
+    }
+
+    fn new(scores: Vec<f32>, vocabulary: &Vocabulary) -> Self {
+        let least = scores.iter().copied().fold(0.0, f32::min);
+        let tokens = &vocabulary.tokens()[special::NAMES.len()..];
+        let longest = tokens.iter().map(|token| token.chars().count()).max();
+        Self {
+            scores,
+            unknown: f64::from(least) - UNKNOWN_PENALTY,
+            longest: longest.unwrap_or(0),
+        }
+    }
+
+    /// From the scores as [`scores`](Self::scores) gives them, or what is wrong with them.
+    pub(super) fn from_scores(scores: Vec<f32>, vocabulary: &Vocabulary) -> Result<Self, String> {
+        let expected = vocabulary.len() - special::NAMES.len();
+        if scores.len() != expected {
+            return Err(format!("{} scores for {expected} tokens", scores.len()));
+        }
+        if let Some(score) = scores.iter().find(|score| !score.is_finite()) {
+            return Err(format!("the score {score} is not a finite number"));
+        }
+        Ok(Self::new(scores, vocabulary))
+    }
+
+    /// The scores of the tokens behind the special ones, in the order of their ids.
+    pub(super) fn scores(&self) -> &[f32] {
+        &self.scores
+    }
+
+    /// Cuts a word into its most probable tokens.
+    pub(super) fn segment(&self, word: &str, vocabulary: &Vocabulary) -> Vec<Span> {
+        let find = |text: &str| {
+            let id = vocabulary.text_id(text)?;
+            Some((id, f64::from(self.scores[id as usize - special::NAMES.len()])))
+        };
+        let mut spans = Vec::new();
+        for span in best_spans(word, self.longest, self.unknown, find) {
+            push_span(&mut spans, span);
+        }
+        spans
+    }
+}
+
+/// The spans of a word with the greatest sum of scores (Viterbi's algorithm). `find` gives the
+/// id and the score of a piece of text; `unknown` is the score of a character that it does not
+/// know.
+fn best_spans(
+    word: &str,
+    longest: usize,
+    unknown: f64,
+    find: impl Fn(&str) -> Option<(u32, f64)>,
+) -> Vec<Span> {
+    #[derive(Clone)]
+    struct Best {
+        score: f64,
+        last: Span,
+    }
+    let mut best: Vec<Option<Best>> = vec![None; word.len() + 1]; // up to this byte
+    for start in starts(word) {
+        let before = best[start].as_ref().map_or(0.0, |best| best.score);
+        for (n, end) in ends(word, start, longest.max(1)).enumerate() {
+            let unknown = (n == 0).then_some((special::UNK, unknown));
+            let Some((id, score)) = find(&word[start..end]).or(unknown) else { continue };
+            let score = before + score;
+            if best[end].as_ref().is_none_or(|best| score > best.score) {
+                best[end] = Some(Best { score, last: Span { id, start, end } });
+            }
+        }
+    }
+    let mut spans = Vec::new();
+    let mut end = word.len();
+    while let Some(Best { last, .. }) = &best[end] {
+        spans.push(*last);
+        end = last.start;
+    }
+    spans.reverse();
+    spans
+}
+
+/// Where the characters of a word start.
+fn starts(word: &str) -> impl DoubleEndedIterator<Item = usize> {
+    word.char_indices().map(|(start, _)| start)
+}
+
+/// Where the pieces from `start` with 1, 2, ... `longest` characters end.
+fn ends(word: &str, start: usize, longest: usize) -> impl Iterator<Item = usize> {
+    let characters = word[start..].char_indices().take(longest);
+    characters.map(move |(i, c)| start + i + c.len_utf8())
+}
+
+/// A word in training.
+struct Word<'w> {
+    text: &'w str,
+    count: f64,
+}
+
+/// The candidates in training: first all characters, then longer pieces.
+struct Lexicon<'w> {
+    entries: Vec<Entry<'w>>,
+    characters: usize,
+    ids: HashMap<&'w str, u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Entry<'w> {
+    text: &'w str,
+    score: f64,
+}
+
+impl<'w> Lexicon<'w> {
+    /// All characters and the `limit` longer substrings that cover most of the text, each of
+    /// which occurs at least twice.
+    fn seed(words: &[Word<'w>], characters: &'w [String], limit: usize) -> Self {
+        let mut seeds: Vec<Entry> = Vec::new();
+        let mut frequent: HashSet<&str> = characters.iter().map(String::as_str).collect();
+        for length in 2..=LONGEST {
+            let mut counts: HashMap<&str, f64> = HashMap::new();
+            for word in words {
+                for start in starts(word.text) {
+                    let mut ends = ends(word.text, start, length).skip(length - 2);
+                    let (Some(shorter), Some(end)) = (ends.next(), ends.next()) else { break };
+                    if frequent.contains(&word.text[start..shorter]) {
+                        *counts.entry(&word.text[start..end]).or_default() += word.count;
+                    }
+                }
+            }
+            counts.retain(|_, count| *count >= 2.0);
+            let covered = |(text, count): (&&'w str, &f64)| Entry { text, score: count * length as f64 };
+            seeds.extend(counts.iter().map(covered));
+            frequent = counts.into_keys().collect();
+        }
+        seeds.retain(|seed| special::id(seed.text).is_none());
+        seeds.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.text.cmp(b.text)));
+        seeds.truncate(limit);
+
+        let mut lexicon = Self { entries: Vec::new(), characters: characters.len(), ids: HashMap::new() };
+        let characters = characters.iter().map(|text| Entry { text, score: 1.0 });
+        lexicon.set(characters.chain(seeds).collect());
+        lexicon
+    }
+
+    /// Takes entries whose scores are counts and makes them log-probabilities.
+    fn set(&mut self, mut entries: Vec<Entry<'w>>) {
+        let sum: f64 = entries.iter().map(|entry| entry.score).sum();
+        entries.iter_mut().for_each(|entry| entry.score = (entry.score / sum).ln());
+        self.ids = (0..).zip(&entries).map(|(id, entry)| (entry.text, id)).collect();
+        self.entries = entries;
+    }
+
+    fn find(&self, text: &str) -> Option<(u32, f64)> {
+        let id = *self.ids.get(text)?;
+        Some((id, self.entries[id as usize].score))
+    }
+
+    /// The most probable segmentation; all characters are known in training.
+    fn best_spans(&self, word: &str, not: Option<u32>) -> Vec<Span> {
+        let find = |text: &str| self.find(text).filter(|(id, _)| Some(*id) != not);
+        best_spans(word, LONGEST, f64::NEG_INFINITY, find)
+    }
+
+    /// How often each entry is expected in the words: the sum over all segmentations by their
+    /// probabilities, from a forward and a backward pass (the expectation step).
+    fn expected_counts(&self, words: &[Word]) -> Vec<f64> {
+        struct Edge {
+            start: usize,
+            end: usize,
+            id: u32,
+            score: f64,
+        }
+        let mut expected = vec![0.0; self.entries.len()];
+        let mut edges: Vec<Edge> = Vec::new();
+        for word in words {
+            edges.clear();
+            for start in starts(word.text) {
+                for end in ends(word.text, start, LONGEST) {
+                    if let Some((id, score)) = self.find(&word.text[start..end]) {
+                        edges.push(Edge { start, end, id, score });
+                    }
+                }
+            }
+            let n = word.text.len();
+            let mut before = vec![f64::NEG_INFINITY; n + 1];
+            let mut after = before.clone();
+            (before[0], after[n]) = (0.0, 0.0);
+            for edge in &edges {
+                before[edge.end] = log_add(before[edge.end], before[edge.start] + edge.score);
+            }
+            for edge in edges.iter().rev() {
+                after[edge.start] = log_add(after[edge.start], after[edge.end] + edge.score);
+            }
+            for edge in &edges {
+                let probability = before[edge.start] + edge.score + after[edge.end] - before[n];
+                expected[edge.id as usize] += word.count * probability.exp();
+            }
+        }
+        expected
+    }
+
+    /// Sets the probabilities in proportion to the counts (the maximisation step). Entries that
+    /// are hardly ever expected go; a character keeps a small count.
+    fn maximise(&mut self, counts: Vec<f64>) {
+        const LEAST: f64 = 0.5;
+        let entries = (0..).zip(&self.entries).zip(counts).filter_map(|((i, entry), count)| {
+            (i < self.characters || count >= LEAST)
+                .then_some(Entry { score: count.max(LEAST), ..*entry })
+        });
+        self.set(entries.collect());
+    }
+
+    /// Keeps the characters and, up to `size` entries, those whose loss would cost the most.
+    ///
+    /// Without an entry of frequency `f` in the best segmentations, its own best segmentation
+    /// into others takes its place; the cost is `f` times the difference of their scores.
+    fn prune(&mut self, words: &[Word], size: usize) {
+        let mut frequency = vec![0.0; self.entries.len()];
+        for word in words {
+            for span in self.best_spans(word.text, None) {
+                frequency[span.id as usize] += word.count;
+            }
+        }
+        struct Candidate<'w> {
+            entry: Entry<'w>,
+            cost: f64,
+        }
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for (id, entry) in (0..).zip(&self.entries).skip(self.characters) {
+            let others = self.best_spans(entry.text, Some(id));
+            let others: f64 = others.iter().map(|span| self.entries[span.id as usize].score).sum();
+            let cost = frequency[id as usize] * (entry.score - others);
+            candidates.push(Candidate { entry: *entry, cost });
+        }
+        candidates
+            .sort_by(|a, b| b.cost.total_cmp(&a.cost).then(a.entry.text.cmp(b.entry.text)));
+        self.entries.truncate(self.characters);
+        let room = size - self.characters;
+        self.entries.extend(candidates.iter().take(room).map(|candidate| candidate.entry));
+        self.ids = (0..).zip(&self.entries).map(|(id, entry)| (entry.text, id)).collect();
+    }
+}
+
+/// The logarithm of the sum of two numbers of which the logarithms are given.
+fn log_add(a: f64, b: f64) -> f64 {
+    let (greater, less) = if a > b { (a, b) } else { (b, a) };
+    if less == f64::NEG_INFINITY { greater } else { greater + (less - greater).exp().ln_1p() }
+}

@@ -1,0 +1,66 @@
+use att_core::{EncoderOutput, MemorySpec, Result};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::{RecurrentEncoder, RecurrentEncoderConfig};
+
+/// Which [`Encoder`], and its settings; in TOML `kind = "recurrent"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum EncoderConfig {
+    /// [`RecurrentEncoder`].
+    Recurrent(RecurrentEncoderConfig),
+}
+
+impl Default for EncoderConfig {
+    fn default() -> Self {
+        Self::Recurrent(RecurrentEncoderConfig::default())
+    }
+}
+
+impl EncoderConfig {
+    /// # Errors
+    ///
+    /// If a value is out of its range.
+    pub fn validate(&self) -> Result<()> {
+        match self {
+            Self::Recurrent(config) => config.validate(),
+        }
+    }
+
+    /// The sizes in the output of the encoder that [`init`](Self::init) makes.
+    pub fn memory_spec(&self) -> MemorySpec {
+        match self {
+            Self::Recurrent(config) => config.memory_spec(),
+        }
+    }
+
+    /// An encoder of vectors of `d_input`, with fresh weights.
+    pub fn init(&self, d_input: usize, device: &Device) -> Encoder {
+        match self {
+            Self::Recurrent(config) => Encoder::Recurrent(config.init(d_input, device)),
+        }
+    }
+}
+
+/// An encoder of any kind.
+#[derive(Module, Debug)]
+pub enum Encoder {
+    /// LSTM or GRU layers.
+    Recurrent(RecurrentEncoder),
+}
+
+impl Encoder {
+    /// - `embedded`: `[batch, src_len, d_input]`
+    /// - `lengths`: how many tokens of each row are real, each at least 1
+    ///
+    /// # Panics
+    ///
+    /// If `lengths` does not name one length from 1 to `src_len` a row, or sizes disagree.
+    pub fn forward(&self, embedded: Tensor<3>, lengths: &[usize]) -> EncoderOutput {
+        match self {
+            Self::Recurrent(encoder) => encoder.forward(embedded, lengths),
+        }
+    }
+}

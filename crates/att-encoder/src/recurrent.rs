@@ -1,0 +1,303 @@
+use att_core::ops::reverse_padded;
+use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
+use att_layers::{CellKind, Dropout, Recurrent};
+use burn::module::Module;
+use burn::nn::{LayerNorm, LayerNormConfig};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// Configuration of a [`RecurrentEncoder`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecurrentEncoderConfig {
+    /// `"lstm"` (unless told) or `"gru"`.
+    pub cell: CellKind,
+    /// Size of one direction's hidden state; 256 unless told.
+    pub d_hidden: usize,
+    /// Number of layers; 1 unless told.
+    pub layers: usize,
+    /// Whether each layer also reads the source backwards; true unless told.
+    pub bidirectional: bool,
+    /// Dropout on the output of each layer; 0.1 unless told.
+    pub dropout: f64,
+    /// Whether a layer adds its input to its output where the sizes agree (Wu et al. 2016);
+    /// false unless told.
+    pub residual: bool,
+    /// Whether each layer's output is normalised (Ba et al. 2016); false unless told.
+    pub layer_norm: bool,
+}
+
+impl Default for RecurrentEncoderConfig {
+    fn default() -> Self {
+        Self {
+            cell: CellKind::Lstm,
+            d_hidden: 256,
+            layers: 1,
+            bidirectional: true,
+            dropout: 0.1,
+            residual: false,
+            layer_norm: false,
+        }
+    }
+}
+
+impl RecurrentEncoderConfig {
+    /// # Errors
+    ///
+    /// If a value is out of its range.
+    pub fn validate(&self) -> Result<()> {
+        check::size("d_hidden", self.d_hidden)?;
+        check::size("layers", self.layers)?;
+        check::dropout("dropout", self.dropout)
+    }
+
+    /// The sizes in the output.
+    pub fn memory_spec(&self) -> MemorySpec {
+        let directions = if self.bidirectional { 2 } else { 1 };
+        MemorySpec {
+            d_memory: directions * self.d_hidden,
+            n_final_states: self.layers,
+            d_final: directions * self.d_hidden,
+            final_cells: self.cell == CellKind::Lstm,
+        }
+    }
+
+    /// An encoder of vectors of `d_input`, with fresh weights.
+    pub fn init(&self, d_input: usize, device: &Device) -> RecurrentEncoder {
+        let d_output = self.memory_spec().d_memory;
+        let layer = |index: usize| {
+            let d_input = if index == 0 { d_input } else { d_output };
+            let direction = || self.cell.init(d_input, self.d_hidden, device);
+            RecurrentEncoderLayer {
+                forward: direction(),
+                backward: self.bidirectional.then(direction),
+                norm: self
+                    .layer_norm
+                    .then(|| LayerNormConfig::new(d_output).init(device)),
+                residual: self.residual && d_input == d_output,
+            }
+        };
+        RecurrentEncoder {
+            layers: (0..self.layers).map(layer).collect(),
+            dropout: Dropout::new(self.dropout),
+        }
+    }
+}
+
+/// Recurrent layers over the source, in one or both directions (Schuster and Paliwal 1997;
+/// Bahdanau et al. 2015, sec. 3.2): `memory[s] = [forward state at s; backward state at s]`.
+#[derive(Module, Debug)]
+pub struct RecurrentEncoder {
+    /// From the bottom.
+    pub layers: Vec<RecurrentEncoderLayer>,
+    /// On the output of each layer.
+    pub dropout: Dropout,
+}
+
+/// One layer of a [`RecurrentEncoder`].
+#[derive(Module, Debug)]
+pub struct RecurrentEncoderLayer {
+    /// Reads from the first token to the last.
+    pub forward: Recurrent,
+    /// Reads from the last real token to the first.
+    pub backward: Option<Recurrent>,
+    /// On the output.
+    pub norm: Option<LayerNorm>,
+    /// Whether the input is added to the output.
+    pub residual: bool,
+}
+
+impl RecurrentEncoder {
+    /// - `embedded`: `[batch, src_len, d_input]`
+    /// - `lengths`: how many tokens of each row are real, each at least 1
+    ///
+    /// # Panics
+    ///
+    /// If `lengths` does not name one length from 1 to `src_len` a row, or sizes disagree.
+    pub fn forward(&self, embedded: Tensor<3>, lengths: &[usize]) -> EncoderOutput {
+        let [batch, src_len, _] = embedded.dims();
+        assert!(
+            lengths.len() == batch && lengths.iter().all(|l| (1..=src_len).contains(l)),
+            "lengths {lengths:?} of {batch} sources of up to {src_len} tokens"
+        );
+        let device = embedded.device();
+        let mut states = embedded;
+        let mut final_states = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            let (output, last) = layer.forward(states, lengths);
+            states = self.dropout.forward(output);
+            final_states.push(last);
+        }
+        let src_pad_mask = mask::src_pad_mask(lengths, src_len, &device);
+        let [_, _, d_memory] = states.dims();
+        let padding = src_pad_mask
+            .clone()
+            .unsqueeze_dim::<3>(2)
+            .expand([batch, src_len, d_memory]);
+        EncoderOutput {
+            memory: states.mask_fill(padding, 0.0),
+            src_pad_mask,
+            final_states,
+        }
+    }
+}
+
+impl RecurrentEncoderLayer {
+    fn forward(&self, input: Tensor<3>, lengths: &[usize]) -> (Tensor<3>, RecurrentState) {
+        let [batch, _, _] = input.dims();
+        let device = input.device();
+        let run = |layer: &Recurrent, input| {
+            let states = layer.forward(input, layer.zero_state(batch, &device));
+            let last = states.last(lengths);
+            (states.hidden, last)
+        };
+        let (mut states, mut last) = run(&self.forward, input.clone());
+        if let Some(backward) = &self.backward {
+            // Reversed within its length, a row's padding stays behind its tokens.
+            let reversed = reverse_padded(input.clone(), lengths);
+            let (backward_states, backward_last) = run(backward, reversed);
+            let backward_states = reverse_padded(backward_states, lengths);
+            states = Tensor::cat(vec![states, backward_states], 2);
+            last = RecurrentState {
+                hidden: Tensor::cat(vec![last.hidden, backward_last.hidden], 1),
+                cell: last
+                    .cell
+                    .zip(backward_last.cell)
+                    .map(|(forward, backward)| Tensor::cat(vec![forward, backward], 1)),
+            };
+        }
+        if let Some(norm) = &self.norm {
+            states = norm.forward(states);
+        }
+        if self.residual {
+            states = states + input;
+        }
+        (states, last)
+    }
+}
+
+/// What every encoder must hold.
+#[cfg(test)]
+mod contract {
+    use super::*;
+    use att_core::{DeviceSpec, random};
+    use burn::tensor::TensorData;
+
+    fn configs() -> Vec<RecurrentEncoderConfig> {
+        let mut configs = Vec::new();
+        for cell in [CellKind::Lstm, CellKind::Gru] {
+            for bidirectional in [false, true] {
+                for (layers, residual, layer_norm) in [(1, false, false), (3, true, true)] {
+                    configs.push(RecurrentEncoderConfig {
+                        cell,
+                        d_hidden: 4,
+                        layers,
+                        bidirectional,
+                        dropout: 0.5,
+                        residual,
+                        layer_norm,
+                    });
+                }
+            }
+        }
+        configs
+    }
+
+    fn embedded(shape: [usize; 3], device: &Device) -> Tensor<3> {
+        let data = random::normal(shape.iter().product(), 1.0);
+        Tensor::from_data(TensorData::new(data, shape), device)
+    }
+
+    fn close<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> bool {
+        a.all_close(b, Some(1e-5), Some(1e-6))
+    }
+
+    #[test]
+    fn real_states_do_not_depend_on_padding_or_on_other_rows() {
+        for spec in [DeviceSpec::Flex, DeviceSpec::NdArray] {
+            let device = spec.init().unwrap();
+            for config in configs() {
+                random::seed(5);
+                let encoder = config.init(3, &device);
+                let input = embedded([3, 6, 3], &device);
+                let lengths = [6, 2, 1];
+                let batch = encoder.forward(input.clone(), &lengths);
+                for (row, len) in lengths.into_iter().enumerate() {
+                    let alone = input.clone().narrow(0, row, 1).narrow(1, 0, len);
+                    let alone = encoder.forward(alone, &[len]);
+                    let memory = batch.memory.clone().narrow(0, row, 1);
+                    assert!(close(alone.memory, memory.clone().narrow(1, 0, len)), "{config:?}");
+                    if len < 6 {
+                        let padding = memory.narrow(1, len, 6 - len).abs().max();
+                        assert_eq!(padding.into_scalar::<f32>(), 0.0, "{config:?}");
+                    }
+                    for (alone, batch) in alone.final_states.iter().zip(&batch.final_states) {
+                        let batch = batch.clone().select(Tensor::from_data([row], &device));
+                        assert!(close(alone.hidden.clone(), batch.hidden), "{config:?}");
+                        assert_eq!(alone.cell.is_some(), config.cell == CellKind::Lstm);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_sizes_are_those_promised() {
+        let device = Device::flex();
+        for config in configs() {
+            let spec = config.memory_spec();
+            let output = config.init(3, &device).forward(embedded([2, 4, 3], &device), &[4, 3]);
+            assert_eq!(output.memory.dims(), [2, 4, spec.d_memory]);
+            assert_eq!(output.final_states.len(), spec.n_final_states);
+            for state in output.final_states {
+                assert_eq!(state.hidden.dims(), [2, spec.d_final]);
+                assert_eq!(state.cell.is_some(), spec.final_cells);
+            }
+        }
+    }
+
+    #[test]
+    fn the_final_state_is_that_at_the_last_token() {
+        let device = Device::flex();
+        random::seed(6);
+        let config = RecurrentEncoderConfig {
+            d_hidden: 4,
+            dropout: 0.0,
+            ..Default::default()
+        };
+        let output = config.init(3, &device).forward(embedded([2, 5, 3], &device), &[5, 2]);
+        for (row, len) in [(0, 5), (1, 2)] {
+            let memory = output.memory.clone().narrow(0, row, 1).squeeze_dim::<2>(0);
+            let last = output.final_states[0].hidden.clone().narrow(0, row, 1);
+            let forward = memory.clone().narrow(0, len - 1, 1).narrow(1, 0, 4);
+            let backward = memory.narrow(0, 0, 1).narrow(1, 4, 4);
+            assert!(close(last, Tensor::cat(vec![forward, backward], 1)));
+        }
+    }
+
+    #[test]
+    fn gradients_reach_every_weight_and_no_padding() {
+        let device = Device::flex().autodiff();
+        for config in configs() {
+            let encoder = config.init(3, &device);
+            let input = embedded([2, 4, 3], &device).require_grad();
+            let output = encoder.forward(input.clone(), &[4, 2]);
+            let weights = embedded(output.memory.dims(), &device);
+            let grads = (output.memory * weights).sum().backward();
+            let d_input = input.grad(&grads).unwrap();
+            let padding = d_input.clone().narrow(0, 1, 1).narrow(1, 2, 2);
+            assert_eq!(padding.abs().max().into_scalar::<f32>(), 0.0, "{config:?}");
+            assert!(d_input.abs().max().into_scalar::<f32>() > 0.0);
+        }
+    }
+
+    #[test]
+    fn absurd_settings_are_refused() {
+        let config = RecurrentEncoderConfig {
+            d_hidden: 0,
+            ..Default::default()
+        };
+        let message = config.validate().unwrap_err().to_string();
+        assert!(message.contains("d_hidden"), "{message}");
+    }
+}
