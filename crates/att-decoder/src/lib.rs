@@ -1,1 +1,55 @@
-//! x
+//! Decoders and search for [burn](https://burn.dev).
+//!
+//! | decoder | one step | paper |
+//! | --- | --- | --- |
+//! | [`BahdanauDecoder`] | attend with the last state, let the context enter the recurrence | Bahdanau et al. 2015, A.2.2 |
+//! | [`LuongDecoder`] | let the recurrence step, then attend with its state | Luong et al. 2015, sec. 3 |
+//! | [`SummaryDecoder`] | no attention: a fixed summary of the source is all there is | Cho et al. 2014, Sutskever et al. 2014 |
+//!
+//! A [`Decoder`] has one cached step and the whole teacher-forced pass; its state is a value that
+//! goes in and comes out. [`search`] knows nothing but that trait.
+//!
+//! ```
+//! use att_core::DeviceSpec;
+//! use att_decoder::{Decoder, DecoderConfig, search::SearchConfig};
+//! use att_encoder::{EncoderConfig, RecurrentEncoderConfig};
+//! use att_layers::EmbeddingConfig;
+//! use burn::tensor::Tensor;
+//!
+//! let device = "flex".parse::<DeviceSpec>()?.init()?;
+//! let encoder = EncoderConfig::default();
+//! let embedding = EmbeddingConfig { d_embed: 8, ..Default::default() };
+//! let decoder = DecoderConfig::default();
+//! decoder.validate(8, false, &encoder.memory_spec())?;
+//! let decoder = decoder.init(embedding.init(20, &device), false, &encoder.memory_spec(), &device);
+//!
+//! let source = encoder.init(8, &device).forward(Tensor::ones([1, 5, 8], &device), &[5]);
+//! let found = SearchConfig { beam_size: 3, ..Default::default() }.search(&decoder, &source, &[5]);
+//! let best = &found[0][0];
+//! assert_eq!(best.token_log_probs.len(), best.tokens.len() + 1); // the tokens and the end
+//! # Ok::<(), att_core::Error>(())
+//! ```
+
+mod bahdanau;
+mod bridge;
+mod combine;
+mod decoder;
+mod luong;
+mod output;
+pub mod search;
+mod stack;
+mod summary;
+
+#[cfg(test)]
+mod contract;
+
+pub use bahdanau::{BahdanauConfig, BahdanauDecoder};
+pub use bridge::{Bridge, BridgeConfig, BridgeProjection};
+pub use combine::CombineKind;
+pub use decoder::{
+    AnyDecoder, Decoder, DecoderConfig, DecoderMemory, DecoderOutput, DecoderState, DecoderStep,
+};
+pub use luong::{LuongConfig, LuongDecoder};
+pub use output::OutputLayer;
+pub use stack::{RecurrentStack, RecurrentStackConfig};
+pub use summary::{SummaryConfig, SummaryDecoder};

@@ -127,3 +127,107 @@ impl Tokenizer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: [&str; 4] = [
+        "the cat sat on the mat",
+        "a cat and a rat <s> here",
+        "Über naïve Käfer, über uns!",
+        "the rat sat; the cat ran",
+    ];
+
+    fn train(config: TokenizerConfig) -> Tokenizer {
+        config.train(TEXT).unwrap()
+    }
+
+    fn all_kinds() -> [Tokenizer; 4] {
+        [
+            TokenizerConfig::char(),
+            TokenizerConfig::whitespace(),
+            TokenizerConfig::bpe(60),
+            TokenizerConfig::unigram(50),
+        ]
+        .map(train)
+    }
+
+    #[test]
+    fn the_special_tokens_have_their_ids_and_no_text_gives_them() {
+        for tokenizer in all_kinds() {
+            for (id, name) in (0..).zip(special::NAMES) {
+                assert_eq!(tokenizer.id_to_token(id), Some(name));
+                assert_eq!(tokenizer.token_to_id(name), Some(id));
+                let ids = tokenizer.encode(name);
+                assert!(ids.iter().all(|id| *id == special::UNK || *id > special::EOS), "{ids:?}");
+            }
+            assert_eq!(tokenizer.id_to_token(tokenizer.vocab_size() as u32), None);
+        }
+    }
+
+    #[test]
+    fn decoding_gives_the_text_back() {
+        for tokenizer in all_kinds() {
+            for text in TEXT.iter().filter(|text| !text.contains("<s>")) {
+                assert_eq!(tokenizer.decode(&tokenizer.encode(text)), *text);
+            }
+            assert!(tokenizer.encode("").is_empty());
+            assert_eq!(tokenizer.decode(&[]), "");
+        }
+    }
+
+    #[test]
+    fn tokens_are_the_pieces_of_the_ids() {
+        for tokenizer in all_kinds() {
+            for text in TEXT.into_iter().chain(["unknown 漢字 words", "  a   b\t"]) {
+                let (ids, tokens) = (tokenizer.encode(text), tokenizer.tokens(text));
+                assert_eq!(ids.len(), tokens.len());
+                for (id, token) in ids.into_iter().zip(tokens) {
+                    let known = tokenizer.id_to_token(id) == Some(&token);
+                    assert!(known != (id == special::UNK), "{id} {token}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_kind_cuts_in_its_way() {
+        let [char, whitespace, bpe, unigram] = all_kinds();
+        assert_eq!(char.tokens("é a"), ["é", " ", "a"]);
+        assert_eq!(whitespace.tokens(" the\u{a0}hat "), ["the", "hat"]);
+        assert_eq!(whitespace.encode("the hat")[1], special::UNK);
+        for subword in [bpe, unigram] {
+            assert_eq!(subword.tokens("the the"), ["▁the", "▁the"]);
+            assert_eq!(subword.tokens("漢字"), ["▁", "漢字"]);
+            assert_eq!(subword.decode(&subword.encode(" the  漢字▁cat ")), "the <unk> cat");
+        }
+    }
+
+    #[test]
+    fn decoding_ends_at_eos_and_passes_over_padding() {
+        let tokenizer = train(TokenizerConfig::whitespace());
+        let [the, cat] = ["the", "cat"].map(|token| tokenizer.token_to_id(token).unwrap());
+        let ids = [special::BOS, the, special::UNK, special::PAD, cat, 999, special::EOS, cat];
+        assert_eq!(tokenizer.decode(&ids), "the <unk> cat <unk>");
+    }
+
+    #[test]
+    fn lower_case_is_for_training_and_encoding() {
+        let config = TokenizerConfig::Whitespace(SymbolConfig {
+            lowercase: true,
+            ..SymbolConfig::default()
+        });
+        let tokenizer = config.train(["ÜBER Uns"]).unwrap();
+        assert_eq!(tokenizer.tokens("über UNS"), ["über", "uns"]);
+        assert_eq!(tokenizer.decode(&tokenizer.encode("Über UNS")), "über uns");
+    }
+
+    #[test]
+    fn the_same_text_gives_the_same_tokenizer() {
+        for tokenizer in all_kinds() {
+            let again = tokenizer.config().train(TEXT).unwrap();
+            assert_eq!(again.to_json(), tokenizer.to_json());
+        }
+    }
+}

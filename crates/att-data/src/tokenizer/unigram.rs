@@ -1,4 +1,3 @@
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use super::subword::{Span, push_span};
@@ -58,7 +57,7 @@ impl Unigram {
             if size <= room {
                 break;
             }
-            lexicon.prune(&words, room.max((size as f64 * KEPT) as usize));
+            lexicon.prune(room.max((size as f64 * KEPT) as usize));
         }
 
         let learnt = &mut lexicon.entries[characters.len()..];
@@ -222,12 +221,6 @@ impl<'w> Lexicon<'w> {
         Some((id, self.entries[id as usize].score))
     }
 
-    /// The most probable segmentation; all characters are known in training.
-    fn best_spans(&self, word: &str, not: Option<u32>) -> Vec<Span> {
-        let find = |text: &str| self.find(text).filter(|(id, _)| Some(*id) != not);
-        best_spans(word, LONGEST, f64::NEG_INFINITY, find)
-    }
-
     /// How often each entry is expected in the words: the sum over all segmentations by their
     /// probabilities, from a forward and a backward pass (the expectation step).
     fn expected_counts(&self, words: &[Word]) -> Vec<f64> {
@@ -279,31 +272,27 @@ impl<'w> Lexicon<'w> {
 
     /// Keeps the characters and, up to `size` entries, those whose loss would cost the most.
     ///
-    /// Without an entry of frequency `f` in the best segmentations, its own best segmentation
-    /// into others takes its place; the cost is `f` times the difference of their scores.
-    fn prune(&mut self, words: &[Word], size: usize) {
-        let mut frequency = vec![0.0; self.entries.len()];
-        for word in words {
-            for span in self.best_spans(word.text, None) {
-                frequency[span.id as usize] += word.count;
-            }
-        }
+    /// Where an entry of probability `p` is lost, its best segmentation into others takes its
+    /// place; the cost is `p` times the difference of their scores.
+    fn prune(&mut self, size: usize) {
         struct Candidate<'w> {
             entry: Entry<'w>,
             cost: f64,
         }
-        let mut candidates: Vec<Candidate> = Vec::new();
-        for (id, entry) in (0..).zip(&self.entries).skip(self.characters) {
-            let others = self.best_spans(entry.text, Some(id));
+        let cost = |(id, entry): (u32, &Entry<'w>)| {
+            let others = |text: &str| self.find(text).filter(|(other, _)| *other != id);
+            // All characters are known here.
+            let others = best_spans(entry.text, LONGEST, f64::NEG_INFINITY, others);
             let others: f64 = others.iter().map(|span| self.entries[span.id as usize].score).sum();
-            let cost = frequency[id as usize] * (entry.score - others);
-            candidates.push(Candidate { entry: *entry, cost });
-        }
-        candidates
-            .sort_by(|a, b| b.cost.total_cmp(&a.cost).then(a.entry.text.cmp(b.entry.text)));
+            Candidate { entry: *entry, cost: entry.score.exp() * (entry.score - others) }
+        };
+        let entries = (0..).zip(&self.entries);
+        let mut candidates: Vec<_> = entries.skip(self.characters).map(cost).collect();
+        candidates.sort_by(|a, b| b.cost.total_cmp(&a.cost).then(a.entry.text.cmp(b.entry.text)));
+        candidates.truncate(size - self.characters);
+
         self.entries.truncate(self.characters);
-        let room = size - self.characters;
-        self.entries.extend(candidates.iter().take(room).map(|candidate| candidate.entry));
+        self.entries.extend(candidates.iter().map(|candidate| candidate.entry));
         self.ids = (0..).zip(&self.entries).map(|(id, entry)| (entry.text, id)).collect();
     }
 }
@@ -312,4 +301,110 @@ impl<'w> Lexicon<'w> {
 fn log_add(a: f64, b: f64) -> f64 {
     let (greater, less) = if a > b { (a, b) } else { (b, a) };
     if less == f64::NEG_INFINITY { greater } else { greater + (less - greater).exp().ln_1p() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokenizer::subword;
+
+    fn train(words: &[(&str, u64)], vocab_size: usize) -> (Vocabulary, Unigram) {
+        let counts = words.iter().map(|(word, n)| (word.to_string(), *n)).collect();
+        let mut vocabulary = subword::alphabet(&counts, vocab_size).unwrap();
+        let unigram = Unigram::train(&counts, vocab_size, &mut vocabulary);
+        (vocabulary, unigram)
+    }
+
+    fn cut(word: &str, (vocabulary, unigram): &(Vocabulary, Unigram)) -> Vec<String> {
+        let spans = unigram.segment(word, vocabulary);
+        spans.iter().map(|span| word[span.start..span.end].to_string()).collect()
+    }
+
+    fn scored(tokens: &[(&str, f32)]) -> (Vocabulary, Unigram) {
+        let mut vocabulary = Vocabulary::new();
+        tokens.iter().for_each(|(token, _)| _ = vocabulary.insert(token.to_string()));
+        let scores = tokens.iter().map(|(_, score)| *score).collect();
+        let unigram = Unigram::from_scores(scores, &vocabulary).unwrap();
+        (vocabulary, unigram)
+    }
+
+    #[test]
+    fn cuts_into_the_most_probable_tokens() {
+        let model = scored(&[("a", -2.0), ("b", -2.0), ("ab", -3.0), ("bé", -1.0), ("é", -5.0)]);
+        assert_eq!(cut("ab", &model), ["ab"]); // -3 against -4
+        assert_eq!(cut("abé", &model), ["a", "bé"]); // -3 against -8
+        assert_eq!(cut("éab", &model), ["é", "ab"]);
+        assert_eq!(cut("xyab!", &model), ["xy", "ab", "!"]);
+        assert_eq!(model.1.segment("!", &model.0), [Span { id: special::UNK, start: 0, end: 1 }]);
+        assert!(cut("", &model).is_empty());
+    }
+
+    #[test]
+    fn expected_counts_are_the_sum_over_all_segmentations() {
+        let mut lexicon = Lexicon { entries: vec![], characters: 2, ids: HashMap::new() };
+        let entry = |text, score| Entry { text, score };
+        lexicon.set(vec![entry("a", 2.0), entry("b", 3.0), entry("ab", 5.0)]);
+        // "ab" has the segmentations a b (0.2 * 0.3 = 0.06) and ab (0.5).
+        let counts = lexicon.expected_counts(&[Word { text: "ab", count: 7.0 }]);
+        for (count, expected) in counts.iter().zip([0.06, 0.06, 0.5]) {
+            assert!((count - 7.0 * expected / 0.56).abs() < 1e-9, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn learns_common_parts_of_words() {
+        let mut words = Vec::new();
+        for stem in ["walk", "talk", "jump", "play", "cook", "open"] {
+            for end in ["", "ed", "ing", "s"] {
+                words.push(format!("▁{stem}{end}"));
+            }
+        }
+        let words: Vec<(&str, u64)> = words.iter().map(|word| (word.as_str(), 5)).collect();
+        let model = train(&words, 4 + 19 + 9);
+        assert_eq!(cut("▁jumping", &model), ["▁jump", "ing"]);
+        assert_eq!(cut("▁opened", &model), ["▁open", "ed"]);
+    }
+
+    #[test]
+    fn characters_stay_even_if_they_are_never_alone() {
+        let words = [("qu", 100), ("aq", 1), ("au", 90), ("quqa", 50)];
+        for vocab_size in 7..20 {
+            let (vocabulary, unigram) = train(&words, vocab_size);
+            assert!(vocabulary.len() <= vocab_size);
+            assert_eq!(vocabulary.tokens()[4..7], ["a", "q", "u"]);
+            assert!(unigram.scores.iter().all(|score| score.is_finite() && *score < 0.0));
+        }
+    }
+
+    #[test]
+    fn the_order_of_words_does_not_matter() {
+        // Each map has its own order of iteration.
+        let text = include_str!("unigram.rs");
+        let train = || {
+            let mut counts = HashMap::new();
+            text.split_whitespace().for_each(|word| *counts.entry(word.into()).or_default() += 1);
+            let mut vocabulary = subword::alphabet(&counts, 300).unwrap();
+            let unigram = Unigram::train(&counts, 300, &mut vocabulary);
+            (vocabulary, unigram)
+        };
+        let first = train();
+        assert_eq!(first.0.len(), 300);
+        assert_eq!(train(), first);
+    }
+
+    #[test]
+    fn no_token_reads_like_a_special_one() {
+        let model = train(&[("<s>", 50), ("<unk>", 50), ("<UNK>", 9)], 100);
+        for word in ["<s>", "<unk>"] {
+            assert!(model.1.segment(word, &model.0).iter().all(|span| span.id >= 4));
+            assert_eq!(cut(word, &model).concat(), word);
+        }
+    }
+
+    #[test]
+    fn a_very_long_word_is_no_trouble() {
+        let word = "abcab".repeat(2_000);
+        let model = train(&[(&word, 1)], 20);
+        assert_eq!(cut(&word, &model).concat(), word);
+    }
 }

@@ -1,0 +1,220 @@
+use att_attention::{Attention, AttentionConfig};
+use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check};
+use att_layers::{Dropout, Embedding, init};
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::{Device, Int, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::bridge::{Bridge, BridgeConfig};
+use crate::combine::{Combine, CombineKind};
+use crate::decoder::{
+    Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, Read, read,
+};
+use crate::{OutputLayer, RecurrentStack, RecurrentStackConfig};
+
+/// Configuration of a [`BahdanauDecoder`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BahdanauConfig {
+    /// The recurrent layers.
+    pub recurrent: RecurrentStackConfig,
+    /// How a state of the decoder reads the memory.
+    pub attention: AttentionConfig,
+    /// Where the first state comes from.
+    pub bridge: BridgeConfig,
+    /// How the context joins the previous token's vector.
+    pub combine: CombineKind,
+    /// Size of the deep output; 512 unless told.
+    pub d_output: usize,
+    /// Dropout on the deep output; 0.1 unless told.
+    pub dropout: f64,
+}
+
+impl Default for BahdanauConfig {
+    fn default() -> Self {
+        Self {
+            recurrent: RecurrentStackConfig::default(),
+            attention: AttentionConfig::default(),
+            bridge: BridgeConfig::default(),
+            combine: CombineKind::default(),
+            d_output: 512,
+            dropout: 0.1,
+        }
+    }
+}
+
+impl BahdanauConfig {
+    /// # Errors
+    ///
+    /// If a value is out of its range, or sizes do not fit those of the encoder.
+    pub fn validate(&self, d_embed: usize, tie_output: bool, spec: &MemorySpec) -> Result<()> {
+        self.recurrent
+            .validate()
+            .map_err(|error| error.within("recurrent"))?;
+        self.attention
+            .validate(self.recurrent.d_hidden, spec.d_memory)
+            .map_err(|error| error.within("attention"))?;
+        self.bridge.validate(&self.recurrent, spec)?;
+        check::size("d_output", self.d_output)?;
+        check::dropout("dropout", self.dropout)?;
+        OutputLayer::validate("d_output", self.d_output, d_embed, tie_output)
+    }
+
+    /// A decoder with fresh weights; valid settings only.
+    pub(crate) fn init(
+        &self,
+        embedding: Embedding,
+        tie_output: bool,
+        spec: &MemorySpec,
+        device: &Device,
+    ) -> BahdanauDecoder {
+        let (d_embed, d_hidden) = (embedding.d_embed(), self.recurrent.d_hidden);
+        let d_input = self.combine.d_output(d_embed, spec.d_memory);
+        let d_deep = d_hidden + spec.d_memory + d_embed;
+        BahdanauDecoder {
+            attention: self.attention.init(d_hidden, spec.d_memory, device),
+            bridge: self.bridge.init(&self.recurrent, spec, device),
+            combine: self.combine.init(d_embed, spec.d_memory, device),
+            recurrent: self.recurrent.init(d_input, device),
+            deep: init::linear(d_deep, self.d_output, true, device),
+            dropout: Dropout::new(self.dropout),
+            output: OutputLayer::new(self.d_output, embedding.vocab(), tie_output, device),
+            embedding,
+        }
+    }
+}
+
+/// The decoder whose context enters the recurrence (Bahdanau et al. 2015, A.2.2).
+///
+/// ```text
+/// c[t] = attention(query = s[t-1], memory)      s of the top layer
+/// s[t] = recurrent([y[t-1]; c[t]], s[t-1])      or y + W c
+/// o[t] = W_o tanh(W_d [s[t]; c[t]; y[t-1]] + b_d) + b_o
+/// ```
+///
+/// The deep output is a tanh layer, where the paper has a maxout layer.
+#[derive(Module, Debug)]
+pub struct BahdanauDecoder {
+    /// The table of target tokens.
+    pub embedding: Embedding,
+    /// Reads the memory with the last state.
+    pub attention: Attention,
+    /// Makes the first state.
+    pub bridge: Bridge,
+    /// Joins the context to the previous token's vector.
+    pub combine: Combine,
+    /// The recurrent layers.
+    pub recurrent: RecurrentStack,
+    /// Before the output, over state, context and previous token.
+    pub deep: Linear,
+    /// On the deep output.
+    pub dropout: Dropout,
+    /// Over the target tokens.
+    pub output: OutputLayer,
+}
+
+/// What one step leaves for the output.
+struct Advanced {
+    /// `[rows, d_hidden]`
+    hidden: Tensor<2>,
+    read: Read,
+    states: Vec<RecurrentState>,
+}
+
+impl BahdanauDecoder {
+    /// The cached step, up to the output; `embedded` is `[rows, d_embed]`.
+    fn advance(
+        &self,
+        embedded: Tensor<2>,
+        memory: &DecoderMemory,
+        states: Vec<RecurrentState>,
+    ) -> Advanced {
+        let query = states.last().expect("at least one layer").hidden.clone();
+        let read = read(&self.attention, query, memory);
+        let input = self.combine.forward(embedded, read.context.clone());
+        let (hidden, states) = self.recurrent.step(input, states);
+        Advanced {
+            hidden,
+            read,
+            states,
+        }
+    }
+
+    fn features<const D: usize>(
+        &self,
+        hidden: Tensor<D>,
+        context: Tensor<D>,
+        embedded: Tensor<D>,
+    ) -> Tensor<D> {
+        let input = Tensor::cat(vec![hidden, context, embedded], D - 1);
+        self.dropout.forward(self.deep.forward(input).tanh())
+    }
+}
+
+impl Decoder for BahdanauDecoder {
+    fn prepare(&self, source: &EncoderOutput) -> DecoderMemory {
+        DecoderMemory {
+            batch: source.memory.dims()[0],
+            attention: Some(self.attention.prepare(source)),
+            summary: None,
+        }
+    }
+
+    fn initial_state(&self, source: &EncoderOutput) -> DecoderState {
+        DecoderState {
+            layers: self.bridge.forward(source, &self.recurrent),
+            attentional: None,
+        }
+    }
+
+    fn step(
+        &self,
+        tokens: Tensor<1, Int>,
+        memory: &DecoderMemory,
+        state: DecoderState,
+    ) -> DecoderStep {
+        let embedded = self.embedding.forward(tokens.unsqueeze_dim(1)).squeeze_dim::<2>(1);
+        let advanced = self.advance(embedded.clone(), memory, state.layers);
+        let features = self.features(advanced.hidden, advanced.read.context, embedded);
+        DecoderStep {
+            logits: self.logits(features),
+            weights: Some(advanced.read.weights),
+            state: DecoderState {
+                layers: advanced.states,
+                attentional: None,
+            },
+        }
+    }
+
+    fn forward(&self, tgt: Tensor<2, Int>, source: &EncoderOutput) -> DecoderOutput {
+        let [_, tgt_len] = tgt.dims();
+        let embedded = self.embedding.forward(tgt);
+        let memory = self.prepare(source);
+        let mut states = self.initial_state(source).layers;
+        let mut hidden = Vec::with_capacity(tgt_len);
+        let mut contexts = Vec::with_capacity(tgt_len);
+        let mut weights = Vec::with_capacity(tgt_len);
+        for t in 0..tgt_len {
+            let input = embedded.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
+            let advanced = self.advance(input, &memory, states);
+            states = advanced.states;
+            hidden.push(advanced.hidden);
+            contexts.push(advanced.read.context);
+            weights.push(advanced.read.weights);
+        }
+        let (hidden, contexts) = (Tensor::stack(hidden, 1), Tensor::stack(contexts, 1));
+        DecoderOutput {
+            features: self.features::<3>(hidden, contexts, embedded),
+            weights: Some(Tensor::stack(weights, 1)),
+        }
+    }
+
+    fn logits(&self, features: Tensor<2>) -> Tensor<2> {
+        self.output.forward(features, &self.embedding)
+    }
+
+    fn vocab(&self) -> usize {
+        self.embedding.vocab()
+    }
+}

@@ -1,0 +1,264 @@
+//! What every decoder must hold: a new arm of [`DecoderConfig`] joins by [`DecoderConfig::all`].
+
+use att_core::{DeviceSpec, EncoderOutput, MemorySpec, RecurrentState, mask, random};
+use att_layers::{CellKind, EmbeddingConfig};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::*;
+
+const VOCAB: usize = 9;
+const LENGTHS: [usize; 3] = [5, 2, 3];
+const SPEC: MemorySpec = MemorySpec {
+    d_memory: 6,
+    n_final_states: 2,
+    d_final: 6,
+    final_cells: true,
+};
+
+/// Small variants of every kind.
+fn configs() -> Vec<DecoderConfig> {
+    let mut configs = Vec::new();
+    for cell in [CellKind::Lstm, CellKind::Gru] {
+        for (bridge, combine, flag) in [
+            (BridgeConfig::Final, CombineKind::Concat, false),
+            (BridgeConfig::Mean, CombineKind::Add, true),
+            (BridgeConfig::Zeros, CombineKind::Concat, true),
+        ] {
+            for config in DecoderConfig::all() {
+                let stack = RecurrentStackConfig {
+                    cell,
+                    d_hidden: 6,
+                    layers: 2,
+                    dropout: 0.0,
+                    residual: flag,
+                };
+                configs.push(match config {
+                    DecoderConfig::Bahdanau(config) => DecoderConfig::Bahdanau(BahdanauConfig {
+                        recurrent: stack,
+                        bridge,
+                        combine,
+                        dropout: 0.0,
+                        ..config
+                    }),
+                    DecoderConfig::Luong(config) => DecoderConfig::Luong(LuongConfig {
+                        recurrent: stack,
+                        bridge,
+                        combine,
+                        input_feeding: flag,
+                        dropout: 0.0,
+                        ..config
+                    }),
+                    DecoderConfig::Summary(config) => DecoderConfig::Summary(SummaryConfig {
+                        recurrent: stack,
+                        bridge,
+                        feed_summary: flag,
+                        dropout: 0.0,
+                        ..config
+                    }),
+                });
+            }
+        }
+    }
+    configs
+}
+
+fn tensor<const N: usize>(shape: [usize; N], device: &Device) -> Tensor<N> {
+    let data = random::normal(shape.iter().product(), 1.0);
+    Tensor::from_data(TensorData::new(data, shape), device)
+}
+
+fn decoder(config: &DecoderConfig, tie: bool, device: &Device) -> AnyDecoder {
+    random::seed(31);
+    let embedding = EmbeddingConfig {
+        d_embed: if tie { 512 } else { 4 },
+        dropout: 0.0,
+    };
+    config.init(embedding.init(VOCAB, device), tie, &SPEC, device)
+}
+
+fn source(device: &Device) -> EncoderOutput {
+    random::seed(32);
+    let src_pad_mask = mask::src_pad_mask(&LENGTHS, 5, device);
+    let padding = src_pad_mask.clone().unsqueeze_dim::<3>(2).expand([3, 5, 6]);
+    EncoderOutput {
+        memory: tensor([3, 5, 6], device).mask_fill(padding, 0.0),
+        src_pad_mask,
+        final_states: (0..2)
+            .map(|_| RecurrentState {
+                hidden: tensor([3, 6], device),
+                cell: Some(tensor([3, 6], device)),
+            })
+            .collect(),
+    }
+}
+
+fn target(device: &Device) -> Tensor<2, Int> {
+    Tensor::from_data([[2, 4, 5, 8], [2, 7, 4, 4], [2, 1, 6, 5]], device)
+}
+
+fn all_logits(decoder: &AnyDecoder, output: &DecoderOutput) -> Tensor<3> {
+    let [batch, tgt_len, d] = output.features.dims();
+    let features = output.features.clone().reshape([batch * tgt_len, d]);
+    decoder.logits(features).reshape([batch, tgt_len, VOCAB])
+}
+
+fn close<const N: usize>(a: Tensor<N>, b: Tensor<N>) -> bool {
+    a.all_close(b, Some(1e-5), Some(1e-5))
+}
+
+fn each(test: impl Fn(&DecoderConfig, bool, &Device)) {
+    for spec in [DeviceSpec::Flex, DeviceSpec::NdArray] {
+        let device = spec.init().unwrap();
+        for config in configs() {
+            test(&config, false, &device);
+        }
+        for config in DecoderConfig::all() {
+            test(&config, true, &device);
+        }
+    }
+}
+
+#[test]
+fn cached_steps_equal_the_whole_pass() {
+    each(|config, tie, device| {
+        let (decoder, source, tgt) = (decoder(config, tie, device), source(device), target(device));
+        let whole = decoder.forward(tgt.clone(), &source);
+        let logits = all_logits(&decoder, &whole);
+        let memory = decoder.prepare(&source);
+        let mut state = decoder.initial_state(&source);
+        for t in 0..4 {
+            let tokens = tgt.clone().narrow(1, t, 1).squeeze_dim(1);
+            let step = decoder.step(tokens, &memory, state);
+            let expected = logits.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
+            assert!(close(step.logits, expected), "{config:?} step {t}");
+            assert_eq!(step.weights.is_some(), whole.weights.is_some());
+            if let (Some(step), Some(whole)) = (step.weights, &whole.weights) {
+                let expected = whole.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
+                assert!(close(step, expected), "{config:?} step {t}");
+            }
+            state = step.state;
+        }
+    });
+}
+
+#[test]
+fn attention_is_exact() {
+    each(|config, tie, device| {
+        let output = decoder(config, tie, device).forward(target(device), &source(device));
+        let Some(weights) = output.weights else {
+            assert!(matches!(config, DecoderConfig::Summary(_)));
+            return;
+        };
+        assert_eq!(weights.dims(), [3, 4, 5]);
+        let weights: Vec<f32> = weights.into_data().iter().collect();
+        for (row, weights) in weights.chunks(5).enumerate() {
+            let length = LENGTHS[row / 4];
+            assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+            assert!(weights[length..].iter().all(|&w| w == 0.0));
+        }
+    });
+}
+
+#[test]
+fn a_row_is_what_it_is_alone() {
+    each(|config, tie, device| {
+        let (decoder, source) = (decoder(config, tie, device), source(device));
+        let batch = all_logits(&decoder, &decoder.forward(target(device), &source));
+        for (row, len) in LENGTHS.into_iter().enumerate() {
+            let index = || Tensor::<1, Int>::from_data([row as i64], device);
+            let alone = EncoderOutput {
+                memory: source.memory.clone().narrow(0, row, 1).narrow(1, 0, len),
+                src_pad_mask: mask::src_pad_mask(&[len], len, device),
+                final_states: source
+                    .final_states
+                    .iter()
+                    .map(|state| state.clone().select(index()))
+                    .collect(),
+            };
+            let tgt = target(device).narrow(0, row, 1);
+            let logits = all_logits(&decoder, &decoder.forward(tgt, &alone));
+            assert!(close(logits, batch.clone().narrow(0, row, 1)), "{config:?} row {row}");
+        }
+    });
+}
+
+#[test]
+fn the_rows_of_a_beam_share_their_source() {
+    each(|config, tie, device| {
+        let (decoder, source) = (decoder(config, tie, device), source(device));
+        let memory = decoder.prepare(&source);
+        let start = || decoder.initial_state(&source);
+        let beam = start().select(&[0, 0, 1, 1, 2, 2], device);
+        let tokens = Tensor::from_data([4, 5, 6, 7, 8, 4], device);
+        let both = decoder.step(tokens, &memory, beam).logits;
+        for (slot, tokens) in [[4, 6, 8], [5, 7, 4]].into_iter().enumerate() {
+            let one = decoder.step(Tensor::from_data(tokens, device), &memory, start());
+            let rows = [slot, slot + 2, slot + 4].map(|row| row as i64);
+            let expected = both.clone().select(0, Tensor::from_data(rows, device));
+            assert!(close(one.logits, expected), "{config:?}");
+        }
+    });
+}
+
+#[test]
+fn no_step_sees_a_later_target() {
+    each(|config, tie, device| {
+        let (decoder, source) = (decoder(config, tie, device), source(device));
+        let before = decoder.forward(target(device), &source).features;
+        let changed = Tensor::from_data([[2, 4, 5, 1], [2, 7, 4, 8], [2, 1, 6, 4]], device);
+        let after = decoder.forward(changed, &source).features;
+        let past = |features: Tensor<3>| features.narrow(1, 0, 3);
+        assert!(close(past(before.clone()), past(after.clone())), "{config:?}");
+        assert!(!close(before, after), "the change itself is seen");
+    });
+}
+
+#[test]
+fn every_weight_gets_a_gradient() {
+    use burn::module::{Module, ModuleVisitor, Param};
+    struct Check<'a>(&'a burn::tensor::Gradients, Vec<String>);
+    impl ModuleVisitor for Check<'_> {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.1.push(name.into());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.1.pop();
+        }
+        fn visit_float<const N: usize>(&mut self, param: &Param<Tensor<N>>) {
+            let gradient = param.val().grad(self.0);
+            let gradient = gradient.unwrap_or_else(|| panic!("{:?} has no gradient", self.1));
+            let size = gradient.abs().max().into_scalar::<f32>();
+            // The scorer's query bias and key of a softmax over one score may be zero; none here.
+            assert!(size > 0.0 && size.is_finite(), "{:?}: {size}", self.1);
+        }
+    }
+    let device = Device::flex().autodiff();
+    for config in configs() {
+        let decoder = decoder(&config, false, &device);
+        let output = decoder.forward(target(&device), &source(&device));
+        let logits = all_logits(&decoder, &output);
+        let mix = tensor(logits.dims(), &device);
+        let grads = (logits * mix).sum().backward();
+        decoder.visit(&mut Check(&grads, vec![format!("{config:?}")]));
+    }
+}
+
+#[test]
+fn sizes_that_do_not_fit_are_refused() {
+    let stack = RecurrentStackConfig {
+        d_hidden: 5,
+        ..Default::default()
+    };
+    let copy = DecoderConfig::Luong(LuongConfig {
+        recurrent: stack,
+        bridge: BridgeConfig::Copy,
+        ..Default::default()
+    });
+    let message = copy.validate(4, false, &SPEC).unwrap_err().to_string();
+    assert!(message.starts_with("bridge: "), "{message}");
+    for config in DecoderConfig::all() {
+        assert!(config.validate(4, false, &SPEC).is_ok());
+        let message = config.validate(4, true, &SPEC).unwrap_err().to_string();
+        assert!(message.contains("tie_output"), "{message}");
+    }
+}

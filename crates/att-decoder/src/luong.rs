@@ -1,0 +1,223 @@
+use att_attention::{Attention, AttentionConfig};
+use att_core::{EncoderOutput, MemorySpec, Result, check};
+use att_layers::{Dropout, Embedding, init};
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::{Device, Int, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::bridge::{Bridge, BridgeConfig};
+use crate::combine::{Combine, CombineKind};
+use crate::decoder::{Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read};
+use crate::{OutputLayer, RecurrentStack, RecurrentStackConfig};
+
+/// Configuration of a [`LuongDecoder`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LuongConfig {
+    /// The recurrent layers.
+    pub recurrent: RecurrentStackConfig,
+    /// How a state of the decoder reads the memory.
+    pub attention: AttentionConfig,
+    /// Where the first state comes from.
+    pub bridge: BridgeConfig,
+    /// How the context joins the state.
+    pub combine: CombineKind,
+    /// Size of the attentional vector; 512 unless told.
+    pub d_attentional: usize,
+    /// Whether the previous attentional vector joins the next input (Luong et al. 2015,
+    /// sec. 3.3); false unless told. Without it all steps of a known target attend at once.
+    pub input_feeding: bool,
+    /// Dropout on the attentional vector; 0.1 unless told.
+    pub dropout: f64,
+}
+
+impl Default for LuongConfig {
+    fn default() -> Self {
+        Self {
+            recurrent: RecurrentStackConfig::default(),
+            attention: AttentionConfig::default(),
+            bridge: BridgeConfig::default(),
+            combine: CombineKind::default(),
+            d_attentional: 512,
+            input_feeding: false,
+            dropout: 0.1,
+        }
+    }
+}
+
+impl LuongConfig {
+    /// # Errors
+    ///
+    /// If a value is out of its range, or sizes do not fit those of the encoder.
+    pub fn validate(&self, d_embed: usize, tie_output: bool, spec: &MemorySpec) -> Result<()> {
+        self.recurrent
+            .validate()
+            .map_err(|error| error.within("recurrent"))?;
+        self.attention
+            .validate(self.recurrent.d_hidden, spec.d_memory)
+            .map_err(|error| error.within("attention"))?;
+        self.bridge.validate(&self.recurrent, spec)?;
+        check::size("d_attentional", self.d_attentional)?;
+        check::dropout("dropout", self.dropout)?;
+        OutputLayer::validate("d_attentional", self.d_attentional, d_embed, tie_output)
+    }
+
+    /// A decoder with fresh weights; valid settings only.
+    pub(crate) fn init(
+        &self,
+        embedding: Embedding,
+        tie_output: bool,
+        spec: &MemorySpec,
+        device: &Device,
+    ) -> LuongDecoder {
+        let d_hidden = self.recurrent.d_hidden;
+        let d_fed = if self.input_feeding { self.d_attentional } else { 0 };
+        let d_combined = self.combine.d_output(d_hidden, spec.d_memory);
+        LuongDecoder {
+            recurrent: self.recurrent.init(embedding.d_embed() + d_fed, device),
+            attention: self.attention.init(d_hidden, spec.d_memory, device),
+            bridge: self.bridge.init(&self.recurrent, spec, device),
+            combine: self.combine.init(d_hidden, spec.d_memory, device),
+            attentional: init::linear(d_combined, self.d_attentional, true, device),
+            dropout: Dropout::new(self.dropout),
+            output: OutputLayer::new(self.d_attentional, embedding.vocab(), tie_output, device),
+            embedding,
+            input_feeding: self.input_feeding,
+        }
+    }
+}
+
+/// The decoder that attends after its recurrence (Luong et al. 2015, sec. 3).
+///
+/// ```text
+/// s[t] = recurrent(y[t-1], s[t-1])              with input feeding: [y[t-1]; a[t-1]]
+/// c[t] = attention(query = s[t], memory)
+/// a[t] = tanh(W_a [s[t]; c[t]] + b_a)           the attentional vector (eq. 5); or s + W c
+/// o[t] = W_o a[t] + b_o
+/// ```
+#[derive(Module, Debug)]
+pub struct LuongDecoder {
+    /// The table of target tokens.
+    pub embedding: Embedding,
+    /// The recurrent layers.
+    pub recurrent: RecurrentStack,
+    /// Reads the memory with the new state.
+    pub attention: Attention,
+    /// Makes the first state.
+    pub bridge: Bridge,
+    /// Joins the context to the state.
+    pub combine: Combine,
+    /// Makes the attentional vector.
+    pub attentional: Linear,
+    /// On the attentional vector.
+    pub dropout: Dropout,
+    /// Over the target tokens.
+    pub output: OutputLayer,
+    /// Whether the attentional vector joins the next input.
+    pub input_feeding: bool,
+}
+
+impl LuongDecoder {
+    /// The attentional vector, before dropout.
+    fn attentional<const D: usize>(&self, hidden: Tensor<D>, context: Tensor<D>) -> Tensor<D> {
+        self.attentional
+            .forward(self.combine.forward(hidden, context))
+            .tanh()
+    }
+
+    /// The cached step, up to the output; `embedded` is `[rows, d_embed]`. The features are the
+    /// attentional vector.
+    fn advance(
+        &self,
+        embedded: Tensor<2>,
+        memory: &DecoderMemory,
+        state: DecoderState,
+    ) -> (Tensor<2>, Tensor<2>, DecoderState) {
+        let input = match state.attentional {
+            Some(fed) => Tensor::cat(vec![embedded, fed], 1),
+            None => embedded,
+        };
+        let (hidden, layers) = self.recurrent.step(input, state.layers);
+        let read = read(&self.attention, hidden.clone(), memory);
+        let attentional = self.dropout.forward(self.attentional(hidden, read.context));
+        let state = DecoderState {
+            layers,
+            attentional: self.input_feeding.then(|| attentional.clone()),
+        };
+        (attentional, read.weights, state)
+    }
+}
+
+impl Decoder for LuongDecoder {
+    fn prepare(&self, source: &EncoderOutput) -> DecoderMemory {
+        DecoderMemory {
+            batch: source.memory.dims()[0],
+            attention: Some(self.attention.prepare(source)),
+            summary: None,
+        }
+    }
+
+    fn initial_state(&self, source: &EncoderOutput) -> DecoderState {
+        let [batch, _, _] = source.memory.dims();
+        let [_, d_attentional] = self.attentional.weight.dims();
+        DecoderState {
+            layers: self.bridge.forward(source, &self.recurrent),
+            attentional: self
+                .input_feeding
+                .then(|| Tensor::zeros([batch, d_attentional], &source.memory.device())),
+        }
+    }
+
+    fn step(
+        &self,
+        tokens: Tensor<1, Int>,
+        memory: &DecoderMemory,
+        state: DecoderState,
+    ) -> DecoderStep {
+        let embedded = self.embedding.forward(tokens.unsqueeze_dim(1)).squeeze_dim::<2>(1);
+        let (features, weights, state) = self.advance(embedded, memory, state);
+        DecoderStep {
+            logits: self.logits(features),
+            weights: Some(weights),
+            state,
+        }
+    }
+
+    fn forward(&self, tgt: Tensor<2, Int>, source: &EncoderOutput) -> DecoderOutput {
+        let [_, tgt_len] = tgt.dims();
+        let embedded = self.embedding.forward(tgt);
+        let mut state = self.initial_state(source);
+        if !self.input_feeding {
+            // Nothing recurs through attention: all steps attend at once.
+            let hidden = self.recurrent.forward(embedded, state.layers).hidden;
+            let memory = self.attention.prepare(source);
+            let read = self.attention.forward(hidden.clone(), &memory);
+            return DecoderOutput {
+                features: self.dropout.forward(self.attentional(hidden, read.context)),
+                weights: Some(read.weights),
+            };
+        }
+        let memory = self.prepare(source);
+        let (mut features, mut weights) = (Vec::new(), Vec::new());
+        for t in 0..tgt_len {
+            let input = embedded.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
+            let (feature, weight, next) = self.advance(input, &memory, state);
+            state = next;
+            features.push(feature);
+            weights.push(weight);
+        }
+        DecoderOutput {
+            features: Tensor::stack(features, 1),
+            weights: Some(Tensor::stack(weights, 1)),
+        }
+    }
+
+    fn logits(&self, features: Tensor<2>) -> Tensor<2> {
+        self.output.forward(features, &self.embedding)
+    }
+
+    fn vocab(&self) -> usize {
+        self.embedding.vocab()
+    }
+}

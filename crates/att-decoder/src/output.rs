@@ -1,0 +1,50 @@
+use att_core::{Error, Result};
+use att_layers::{Embedding, init};
+use burn::module::{Module, Param};
+use burn::nn::Linear;
+use burn::tensor::{Device, Tensor};
+
+/// Raw scores of the target tokens: `x W + b`, where W is the layer's own or the embedding's table
+/// (tied, Press and Wolf 2017).
+#[derive(Module, Debug)]
+pub struct OutputLayer {
+    /// W and b, `[d_features, vocab]`; none where tied.
+    pub linear: Option<Linear>,
+    /// b of a tied layer, `[vocab]`.
+    pub tied_bias: Option<Param<Tensor<1>>>,
+}
+
+impl OutputLayer {
+    /// # Errors
+    ///
+    /// If a tied layer's features (named `key` in the configuration) are not of the embedding's
+    /// size.
+    pub(crate) fn validate(key: &str, d_features: usize, d_embed: usize, tie: bool) -> Result<()> {
+        if tie && d_features != d_embed {
+            let reason = format!(
+                "a tied output needs features of the embedding's size {d_embed}, not {d_features}: \
+                 make them equal, or set tie_output = false"
+            );
+            return Err(Error::config(key, reason));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn new(d_features: usize, vocab: usize, tie: bool, device: &Device) -> Self {
+        Self {
+            linear: (!tie).then(|| init::linear(d_features, vocab, true, device)),
+            tied_bias: tie.then(|| init::constant([vocab], 0.0, device)),
+        }
+    }
+
+    /// `[n, d_features]` to `[n, vocab]`.
+    pub(crate) fn forward(&self, features: Tensor<2>, embedding: &Embedding) -> Tensor<2> {
+        match (&self.linear, &self.tied_bias) {
+            (Some(linear), _) => linear.forward(features),
+            (None, Some(bias)) => {
+                features.matmul(embedding.weight.val().transpose()) + bias.val().unsqueeze()
+            }
+            (None, None) => unreachable!("an output layer has weights of its own or is tied"),
+        }
+    }
+}

@@ -1,0 +1,279 @@
+use att_core::EncoderOutput;
+use att_core::special::{BOS, EOS, PAD};
+use burn::tensor::{Int, Tensor};
+
+use super::{Hypothesis, SearchConfig};
+use crate::Decoder;
+
+/// Keeps the `beam_size` most probable hypotheses at each step (Graves 2012; Sutskever et al.
+/// 2014).
+///
+/// A hypothesis that ends keeps its place: the beam of those still growing narrows by one. Search
+/// of a source stops when no hypothesis can still enter its `n_best`: a growing one gains no
+/// probability, so the best it can reach is its log-probability now over the penalty at the
+/// greatest length. At that length EOS is forced, its probability counted. Ties go to the better
+/// parent, then to the smaller id.
+///
+/// Sources do not see each other: batch and order change nothing but rounding. Finished sources
+/// leave the batch. The memory of a source is shared by its beam, not copied.
+///
+/// # Panics
+///
+/// If `lengths` does not name one length a source.
+pub fn beam_search(
+    decoder: &impl Decoder,
+    source: &EncoderOutput,
+    lengths: &[usize],
+    config: &SearchConfig,
+) -> Vec<Vec<Hypothesis>> {
+    let [batch, _, _] = source.memory.dims();
+    assert_eq!(lengths.len(), batch, "one length a source");
+    let device = source.memory.device();
+    let beam = config.beam_size;
+    let mut searches: Vec<Search> = lengths.iter().map(|&len| Search::new(len, config)).collect();
+    let mut active: Vec<usize> = (0..batch).collect();
+    let mut memory = decoder.prepare(source);
+    // Row `i * beam + slot` belongs to the i-th active source; slots beyond its live hypotheses
+    // idle on a copy of the first.
+    let first: Vec<usize> = (0..batch * beam).map(|row| row / beam).collect();
+    let mut state = decoder.initial_state(source).select(&first, &device);
+    while !active.is_empty() {
+        let previous: Vec<i64> = active
+            .iter()
+            .flat_map(|&index| (0..beam).map(move |slot| (index, slot)))
+            .map(|(index, slot)| i64::from(searches[index].previous(slot)))
+            .collect();
+        let tokens = Tensor::<1, Int>::from_data(previous.as_slice(), &device);
+        let step = decoder.step(tokens, &memory, state);
+        let [_, vocab] = step.logits.dims();
+        let logits: Vec<f32> = step.logits.into_data().iter().collect();
+        let weights = step.weights.map(|weights| {
+            let [_, src_len] = weights.dims();
+            (weights.into_data().iter().collect::<Vec<f32>>(), src_len)
+        });
+
+        let mut kept = Vec::with_capacity(active.len());
+        let mut parents = Vec::with_capacity(active.len() * beam);
+        for (position, &index) in active.iter().enumerate() {
+            let rows = position * beam;
+            let search = &mut searches[index];
+            let slots = search.advance(
+                &logits[rows * vocab..(rows + beam) * vocab],
+                vocab,
+                |slot| {
+                    let (weights, src_len) = weights.as_ref()?;
+                    Some(weights[(rows + slot) * src_len..][..lengths[index]].to_vec())
+                },
+            );
+            if let Some(slots) = slots {
+                kept.push(position);
+                let idle = slots[0];
+                parents.extend((0..beam).map(|slot| rows + slots.get(slot).unwrap_or(&idle)));
+            }
+        }
+        state = step.state;
+        if kept.len() < active.len() {
+            active = kept.iter().map(|&position| active[position]).collect();
+            if !active.is_empty() {
+                memory = memory.select(&kept, &device);
+            }
+        }
+        if !active.is_empty() {
+            state = state.select(&parents, &device);
+        }
+    }
+    searches.into_iter().map(Search::finish).collect()
+}
+
+/// One token of a hypothesis, and where it came from.
+struct Node {
+    parent: Option<usize>,
+    token: u32,
+    log_prob: f32,
+    weights: Option<Vec<f32>>,
+}
+
+/// A hypothesis in the beam: its last node (none at the beginning) and its log-probability.
+#[derive(Clone, Copy)]
+struct Tip {
+    node: Option<usize>,
+    log_prob: f64,
+}
+
+/// A continuation that may enter the beam.
+#[derive(Clone, Copy)]
+struct Candidate {
+    slot: usize,
+    token: u32,
+    token_log_prob: f32,
+    log_prob: f64,
+}
+
+impl Candidate {
+    /// Whether this one goes before another.
+    fn precedes(&self, other: &Self) -> bool {
+        self.log_prob
+            .total_cmp(&other.log_prob)
+            .then(other.slot.cmp(&self.slot))
+            .then(other.token.cmp(&self.token))
+            .is_gt()
+    }
+}
+
+/// The search of one source.
+struct Search<'a> {
+    config: &'a SearchConfig,
+    max_len: usize,
+    /// Tokens of each live hypothesis.
+    len: usize,
+    nodes: Vec<Node>,
+    live: Vec<Tip>,
+    /// Ended hypotheses with their scores, best first.
+    ended: Vec<(Tip, f64)>,
+}
+
+impl<'a> Search<'a> {
+    fn new(src_len: usize, config: &'a SearchConfig) -> Self {
+        let root = Tip {
+            node: None,
+            log_prob: 0.0,
+        };
+        Self {
+            config,
+            max_len: config.max_len_for(src_len),
+            len: 0,
+            nodes: Vec::new(),
+            live: vec![root],
+            ended: Vec::new(),
+        }
+    }
+
+    /// The last token of the hypothesis in `slot`; an idle slot gets PAD.
+    fn previous(&self, slot: usize) -> u32 {
+        match self.live.get(slot) {
+            Some(Tip { node: Some(node), .. }) => self.nodes[*node].token,
+            Some(Tip { node: None, .. }) => BOS,
+            None => PAD,
+        }
+    }
+
+    /// Extends the live hypotheses by one token each. Returns the slot that each new one came
+    /// from, or none when the search is over.
+    fn advance(
+        &mut self,
+        logits: &[f32],
+        vocab: usize,
+        weights: impl Fn(usize) -> Option<Vec<f32>>,
+    ) -> Option<Vec<usize>> {
+        let room = self.config.beam_size - self.ended.len();
+        let candidates = self.candidates(logits, vocab, room);
+        self.len += 1;
+        let mut live = Vec::with_capacity(room);
+        let mut slots = Vec::with_capacity(room);
+        for candidate in candidates {
+            self.nodes.push(Node {
+                parent: self.live[candidate.slot].node,
+                token: candidate.token,
+                log_prob: candidate.token_log_prob,
+                weights: weights(candidate.slot),
+            });
+            let tip = Tip {
+                node: Some(self.nodes.len() - 1),
+                log_prob: candidate.log_prob,
+            };
+            if candidate.token == EOS {
+                let score = tip.log_prob / self.config.length_penalty.divisor(self.len);
+                let rank = self.ended.partition_point(|(_, other)| *other >= score);
+                self.ended.insert(rank, (tip, score));
+            } else {
+                live.push(tip);
+                slots.push(candidate.slot);
+            }
+        }
+        self.live = live;
+        (!self.is_over()).then_some(slots)
+    }
+
+    /// The `room` best continuations, best first.
+    fn candidates(&self, logits: &[f32], vocab: usize, room: usize) -> Vec<Candidate> {
+        let mut best: Vec<Candidate> = Vec::with_capacity(room + 1);
+        for (slot, (tip, logits)) in self.live.iter().zip(logits.chunks_exact(vocab)).enumerate() {
+            let log_sum = log_sum_exp(logits);
+            let mut offer = |token: u32| {
+                let token_log_prob = logits[token as usize] - log_sum;
+                let candidate = Candidate {
+                    slot,
+                    token,
+                    token_log_prob,
+                    log_prob: tip.log_prob + f64::from(token_log_prob),
+                };
+                if best.len() < room || candidate.precedes(&best[room - 1]) {
+                    let rank = best.partition_point(|other| other.precedes(&candidate));
+                    best.insert(rank, candidate);
+                    best.truncate(room);
+                }
+            };
+            if self.len >= self.max_len {
+                offer(EOS);
+                continue;
+            }
+            for token in 0..vocab as u32 {
+                let allowed = match token {
+                    PAD | BOS => false,
+                    EOS => self.len >= self.config.min_len,
+                    _ => true,
+                };
+                if allowed {
+                    offer(token);
+                }
+            }
+        }
+        best
+    }
+
+    /// Whether no live hypothesis can still enter the n best.
+    fn is_over(&self) -> bool {
+        let Some(best) = self.live.first() else {
+            return true;
+        };
+        let Some((_, last)) = self.ended.get(self.config.n_best - 1) else {
+            return false;
+        };
+        let longest = self.config.length_penalty.divisor(self.max_len + 1);
+        *last >= best.log_prob / longest
+    }
+
+    fn finish(mut self) -> Vec<Hypothesis> {
+        self.ended.truncate(self.config.n_best);
+        let ended = std::mem::take(&mut self.ended);
+        ended
+            .into_iter()
+            .map(|(tip, score)| self.hypothesis(tip, score))
+            .collect()
+    }
+
+    /// Follows the backpointers of an ended hypothesis.
+    fn hypothesis(&self, tip: Tip, score: f64) -> Hypothesis {
+        let mut path = Vec::with_capacity(self.len);
+        let mut next = tip.node;
+        while let Some(index) = next {
+            path.push(&self.nodes[index]);
+            next = self.nodes[index].parent;
+        }
+        path.reverse();
+        let ended = path.len() - 1;
+        Hypothesis {
+            tokens: path[..ended].iter().map(|node| node.token).collect(),
+            score,
+            log_prob: tip.log_prob,
+            token_log_probs: path.iter().map(|node| node.log_prob).collect(),
+            weights: path.iter().map(|node| node.weights.clone()).collect(),
+        }
+    }
+}
+
+/// `ln sum_i exp(x[i])`, without overflow.
+fn log_sum_exp(x: &[f32]) -> f32 {
+    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    max + x.iter().map(|x| (x - max).exp()).sum::<f32>().ln()
+}

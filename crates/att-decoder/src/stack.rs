@@ -1,0 +1,113 @@
+use att_core::{RecurrentState, Result, check};
+use att_layers::{CellKind, Dropout, Recurrent};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// Configuration of a [`RecurrentStack`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecurrentStackConfig {
+    /// `"lstm"` (unless told) or `"gru"`.
+    pub cell: CellKind,
+    /// Size of the hidden state; 512 unless told.
+    pub d_hidden: usize,
+    /// Number of layers; 1 unless told.
+    pub layers: usize,
+    /// Dropout between layers; 0.1 unless told.
+    pub dropout: f64,
+    /// Whether a layer adds its input to its output where the sizes agree (Wu et al. 2016);
+    /// false unless told.
+    pub residual: bool,
+}
+
+impl Default for RecurrentStackConfig {
+    fn default() -> Self {
+        Self {
+            cell: CellKind::Lstm,
+            d_hidden: 512,
+            layers: 1,
+            dropout: 0.1,
+            residual: false,
+        }
+    }
+}
+
+impl RecurrentStackConfig {
+    /// # Errors
+    ///
+    /// If a value is out of its range.
+    pub fn validate(&self) -> Result<()> {
+        check::size("d_hidden", self.d_hidden)?;
+        check::size("layers", self.layers)?;
+        check::dropout("dropout", self.dropout)
+    }
+
+    /// Layers with fresh weights.
+    pub fn init(&self, d_input: usize, device: &Device) -> RecurrentStack {
+        let layer = |index: usize| {
+            let d_input = if index == 0 { d_input } else { self.d_hidden };
+            self.cell.init(d_input, self.d_hidden, device)
+        };
+        RecurrentStack {
+            layers: (0..self.layers).map(layer).collect(),
+            dropout: Dropout::new(self.dropout),
+            residual: self.residual,
+        }
+    }
+}
+
+/// A decoder's recurrent layers, one upon the other.
+#[derive(Module, Debug)]
+pub struct RecurrentStack {
+    /// From the bottom.
+    pub layers: Vec<Recurrent>,
+    /// Between layers.
+    pub dropout: Dropout,
+    /// Whether a layer adds its input to its output where the sizes agree.
+    pub residual: bool,
+}
+
+/// What a [`RecurrentStack`] computes.
+pub(crate) struct StackOutput {
+    /// Of the top layer after each step, `[batch, len, d_hidden]`.
+    pub hidden: Tensor<3>,
+    /// Of each layer after the last step.
+    pub states: Vec<RecurrentState>,
+}
+
+impl RecurrentStack {
+    /// All steps of `input`, `[batch, len, d_input]`; a single step is `len == 1`.
+    pub(crate) fn forward(&self, input: Tensor<3>, states: Vec<RecurrentState>) -> StackOutput {
+        let [batch, len, _] = input.dims();
+        let mut hidden = input;
+        let mut last = Vec::with_capacity(states.len());
+        for (index, (layer, state)) in self.layers.iter().zip(states).enumerate() {
+            if index > 0 {
+                hidden = self.dropout.forward(hidden);
+            }
+            let output = layer.forward(hidden.clone(), state);
+            last.push(output.last(&vec![len; batch]));
+            hidden = if self.residual && layer.d_input() == layer.d_hidden() {
+                output.hidden + hidden
+            } else {
+                output.hidden
+            };
+        }
+        StackOutput {
+            hidden,
+            states: last,
+        }
+    }
+
+    /// One step of [`forward`](Self::forward): `input` is `[rows, d_input]`; the hidden state of
+    /// the top layer comes back as `[rows, d_hidden]`.
+    pub(crate) fn step(
+        &self,
+        input: Tensor<2>,
+        states: Vec<RecurrentState>,
+    ) -> (Tensor<2>, Vec<RecurrentState>) {
+        let output = self.forward(input.unsqueeze_dim(1), states);
+        (output.hidden.squeeze_dim(1), output.states)
+    }
+}
