@@ -6,7 +6,12 @@ use crate::{Error, Result};
 
 /// Writes a file whole or not at all: into a temporary file in the same folder, flushed to the
 /// disk, then renamed over `path`.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+///
+/// # Errors
+///
+/// [`Error::Write`] if that fails; what was at `path` is untouched then.
+pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
     let replace = || -> io::Result<()> {
         let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
         let temporary = path.with_file_name(format!(
@@ -22,7 +27,10 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         }
         written
     };
-    replace().map_err(|source| Error::Write { path: path.into(), source })
+    replace().map_err(|source| Error::Write {
+        path: path.into(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -33,8 +41,8 @@ mod tests {
     fn replaces_a_file_and_leaves_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file.json");
-        write(&path, b"one").unwrap();
-        write(&path, b"two").unwrap();
+        write_atomic(&path, b"one").unwrap();
+        write_atomic(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -44,9 +52,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("taken");
         fs::create_dir(&path).unwrap();
-        let error = write(&path, b"one").unwrap_err();
+        let error = write_atomic(&path, b"one").unwrap_err();
         assert!(error.to_string().contains("taken"), "{error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(write(&folder.path().join("no/such/folder"), b"").is_err());
+        assert!(write_atomic(folder.path().join("no/such/folder"), b"").is_err());
     }
 }

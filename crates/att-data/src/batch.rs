@@ -22,7 +22,12 @@ impl Padded {
         for (place, row) in ids.chunks_exact_mut(cols).zip(rows) {
             place[..row.len()].copy_from_slice(row);
         }
-        Self { ids, lengths, rows: rows.len(), cols }
+        Self {
+            ids,
+            lengths,
+            rows: rows.len(),
+            cols,
+        }
     }
 
     /// Row `i` without its padding.
@@ -38,7 +43,7 @@ impl Padded {
 /// Examples side by side, as a model takes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// The sources, `[batch, src_len]`, each followed by EOS unless that is switched off.
+    /// The sources, `[batch, src_len]`, each followed by EOS.
     pub src: Padded,
     /// The targets, `[batch, tgt_len]`, each between BOS and EOS. Without its last column this
     /// is the decoder's input, without its first its output.
@@ -53,12 +58,8 @@ impl Batch {
     /// # Panics
     ///
     /// If an index is out of range.
-    pub fn new(examples: &[Example], indices: &[usize], src_eos: bool) -> Self {
-        let src = |&i: &usize| {
-            let mut row = examples[i].src.clone();
-            row.extend(src_eos.then_some(special::EOS));
-            row
-        };
+    pub fn new(examples: &[Example], indices: &[usize]) -> Self {
+        let src = |&i: &usize| [&examples[i].src[..], &[special::EOS]].concat();
         let tgt = |&i: &usize| [&[special::BOS], &examples[i].tgt[..], &[special::EOS]].concat();
         Self {
             src: Padded::from_rows(&indices.iter().map(src).collect::<Vec<_>>()),
@@ -75,22 +76,30 @@ mod tests {
     #[test]
     fn rows_are_padded_and_get_their_special_tokens() {
         let examples = [
-            Example { src: vec![7], tgt: vec![8] },
-            Example { src: vec![4, 5, 6], tgt: vec![] },
+            Example {
+                src: vec![7],
+                tgt: vec![8],
+            },
+            Example {
+                src: vec![4, 5, 6],
+                tgt: vec![],
+            },
         ];
-        let batch = Batch::new(&examples, &[1, 0], true);
+        let batch = Batch::new(&examples, &[1, 0]);
         assert_eq!(batch.src.ids, [4, 5, 6, 3, 7, 3, 0, 0]);
         assert_eq!(batch.src.lengths, [4, 2]);
         assert_eq!((batch.src.rows, batch.src.cols), (2, 4));
         assert_eq!(batch.tgt.ids, [2, 3, 0, 2, 8, 3]);
         assert_eq!(batch.tgt.row(0), [2, 3]);
         assert_eq!(batch.indices, [1, 0]);
-        assert_eq!(Batch::new(&examples, &[0], false).src.ids, [7]);
     }
 
     #[test]
     fn an_empty_row_is_one_column_of_padding() {
         let padded = Padded::from_rows(&[vec![]]);
-        assert_eq!((padded.ids, padded.lengths, padded.cols), (vec![special::PAD], vec![0], 1));
+        assert_eq!(
+            (padded.ids, padded.lengths, padded.cols),
+            (vec![special::PAD], vec![0], 1)
+        );
     }
 }

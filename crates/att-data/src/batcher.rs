@@ -34,8 +34,6 @@ pub struct BatcherConfig {
     /// How many batches' worth of examples are sorted by length together; 100 by default. More
     /// means less padding, less means more chance in who is with whom; 1 is plain shuffling.
     pub bucket: usize,
-    /// Whether EOS is added to the source; yes by default.
-    pub src_eos: bool,
 }
 
 impl Default for BatcherConfig {
@@ -46,7 +44,6 @@ impl Default for BatcherConfig {
             max_src_len: 512,
             max_tgt_len: 512,
             bucket: 100,
-            src_eos: true,
         }
     }
 }
@@ -65,7 +62,10 @@ impl BatcherConfig {
             ("bucket", self.bucket),
         ] {
             if value == 0 {
-                return Err(Error::Config { key, message: "is 0; make it at least 1".into() });
+                return Err(Error::Config {
+                    key,
+                    message: "is 0; make it at least 1".into(),
+                });
             }
         }
         Ok(())
@@ -121,7 +121,11 @@ impl Batcher {
                 max_tgt_len: config.max_tgt_len,
             });
         }
-        Ok(Self { config, examples, short })
+        Ok(Self {
+            config,
+            examples,
+            short,
+        })
     }
 
     /// All examples, also those that are left out of training.
@@ -163,7 +167,7 @@ impl Batcher {
     ///
     /// If an index is out of range.
     pub fn batch(&self, rows: &[usize]) -> Batch {
-        Batch::new(&self.examples, rows, self.config.src_eos)
+        Batch::new(&self.examples, rows)
     }
 
     /// How many examples are sorted together.
@@ -181,7 +185,7 @@ impl Batcher {
     /// The length of the larger side of an example in a batch.
     fn width(&self, i: usize) -> usize {
         let Example { src, tgt } = &self.examples[i];
-        (src.len() + usize::from(self.config.src_eos)).max(tgt.len() + 2)
+        (src.len() + 1).max(tgt.len() + 2)
     }
 
     fn cut_by_length(&self, order: &mut [usize]) -> Vec<Vec<usize>> {
@@ -224,7 +228,10 @@ mod tests {
 
     /// Examples with all sorts of lengths up to 40.
     fn examples(n: usize) -> Vec<Example> {
-        let example = |i: usize| Example { src: vec![4; 1 + i * 7 % 40], tgt: vec![5; 1 + i * 11 % 37] };
+        let example = |i: usize| Example {
+            src: vec![4; 1 + i * 7 % 40],
+            tgt: vec![5; 1 + i * 11 % 37],
+        };
         (0..n).map(example).collect()
     }
 
@@ -233,11 +240,18 @@ mod tests {
     }
 
     fn by_sentences(batch_size: usize) -> BatcherConfig {
-        BatcherConfig { batch_size, bucket: 10, ..BatcherConfig::default() }
+        BatcherConfig {
+            batch_size,
+            bucket: 10,
+            ..BatcherConfig::default()
+        }
     }
 
     fn by_tokens(batch_size: usize) -> BatcherConfig {
-        BatcherConfig { batch_by: BatchBy::Tokens, ..by_sentences(batch_size) }
+        BatcherConfig {
+            batch_by: BatchBy::Tokens,
+            ..by_sentences(batch_size)
+        }
     }
 
     fn padding(batcher: &Batcher, plan: &[Vec<usize>]) -> f64 {
@@ -245,7 +259,12 @@ mod tests {
         for rows in plan {
             let batch = batcher.batch(rows);
             ids += batch.src.ids.len() + batch.tgt.ids.len();
-            lengths += batch.src.lengths.iter().chain(&batch.tgt.lengths).sum::<usize>();
+            lengths += batch
+                .src
+                .lengths
+                .iter()
+                .chain(&batch.tgt.lengths)
+                .sum::<usize>();
         }
         1.0 - lengths as f64 / ids as f64
     }
@@ -266,17 +285,23 @@ mod tests {
     fn seed_and_epoch_make_the_order() {
         let batcher = batcher(by_sentences(32));
         assert_eq!(batcher.epoch(1, 5), batcher.clone().epoch(1, 5));
-        let orders: BTreeSet<_> =
-            [(1, 0), (1, 1), (0, 1), (2, 0)].map(|(seed, epoch)| batcher.epoch(seed, epoch)).into();
+        let orders: BTreeSet<_> = [(1, 0), (1, 1), (0, 1), (2, 0)]
+            .map(|(seed, epoch)| batcher.epoch(seed, epoch))
+            .into();
         assert_eq!(orders.len(), 4);
     }
 
     #[test]
     fn the_order_never_changes() {
-        // scripts/golden/att_data.py
-        let config = BatcherConfig { batch_size: 3, bucket: 2, ..BatcherConfig::default() };
+        // scripts/golden/data_golden.py
+        let config = BatcherConfig {
+            batch_size: 3,
+            bucket: 2,
+            ..BatcherConfig::default()
+        };
         let batcher = Batcher::new(config, examples(10)).unwrap();
-        assert_eq!(batcher.epoch(42, 7), [[0usize; 3]]);
+        let plan = [&[0, 7, 1][..], &[5], &[8, 2, 6], &[9, 4, 3]];
+        assert_eq!(batcher.epoch(42, 7), plan);
     }
 
     #[test]
@@ -289,7 +314,10 @@ mod tests {
             *counts.entry(items).or_insert(0) += 1;
         }
         assert_eq!(counts.len(), 24);
-        assert!(counts.values().all(|n| (850..1150).contains(n)), "{counts:?}");
+        assert!(
+            counts.values().all(|n| (850..1150).contains(n)),
+            "{counts:?}"
+        );
     }
 
     #[test]
@@ -304,13 +332,21 @@ mod tests {
             assert!(batch.src.ids.len() <= 500 && batch.tgt.ids.len() <= 500);
         }
         // Nothing fits, so each example stands alone.
-        assert!(batcher(by_tokens(1)).epoch(1, 0).iter().all(|rows| rows.len() == 1));
+        assert!(
+            batcher(by_tokens(1))
+                .epoch(1, 0)
+                .iter()
+                .all(|rows| rows.len() == 1)
+        );
     }
 
     #[test]
     fn pools_are_sorted_by_length() {
         for config in [by_sentences(32), by_tokens(500)] {
-            let plain = batcher(BatcherConfig { bucket: 1, ..config.clone() });
+            let plain = batcher(BatcherConfig {
+                bucket: 1,
+                ..config.clone()
+            });
             let sorted = batcher(config);
             let [plain, sorted] = [plain, sorted].map(|b| padding(&b, &b.epoch(1, 0)));
             assert!(sorted < 0.75 * plain, "{sorted} {plain}");
@@ -319,7 +355,11 @@ mod tests {
 
     #[test]
     fn long_examples_are_left_out_of_training_only() {
-        let batcher = batcher(BatcherConfig { max_src_len: 20, max_tgt_len: 30, ..by_sentences(8) });
+        let batcher = batcher(BatcherConfig {
+            max_src_len: 20,
+            max_tgt_len: 30,
+            ..by_sentences(8)
+        });
         let trained = batcher.epoch(1, 0).concat();
         assert!(trained.iter().all(|i| {
             let Example { src, tgt } = &batcher.examples()[*i];
@@ -343,25 +383,49 @@ mod tests {
                 restored[i] = batch.src.row(row).split_last().unwrap().1.to_vec();
             }
         }
-        assert!(restored.iter().eq(batcher.examples().iter().map(|example| &example.src)));
+        assert!(
+            restored
+                .iter()
+                .eq(batcher.examples().iter().map(|example| &example.src))
+        );
     }
 
     #[test]
     fn a_configuration_is_checked() {
         let parse = |text: &str| toml::from_str::<BatcherConfig>(text);
         assert_eq!(parse("").unwrap(), BatcherConfig::default());
-        assert_eq!(parse("batch_by = 'tokens'").unwrap().batch_by, BatchBy::Tokens);
-        assert!(parse("batchsize = 1").unwrap_err().to_string().contains("`batchsize`"));
+        assert_eq!(
+            parse("batch_by = 'tokens'").unwrap().batch_by,
+            BatchBy::Tokens
+        );
+        assert!(
+            parse("batchsize = 1")
+                .unwrap_err()
+                .to_string()
+                .contains("`batchsize`")
+        );
         for key in ["batch_size", "max_src_len", "max_tgt_len", "bucket"] {
-            let error = parse(&format!("{key} = 0")).unwrap().validate().unwrap_err();
-            assert_eq!(error.to_string(), format!("`{key}` is 0; make it at least 1"));
+            let error = parse(&format!("{key} = 0"))
+                .unwrap()
+                .validate()
+                .unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("`{key}` is 0; make it at least 1")
+            );
         }
     }
 
     #[test]
     fn no_examples_is_an_error() {
-        let config = BatcherConfig { max_src_len: 5, ..BatcherConfig::default() };
-        let long = vec![Example { src: vec![4; 6], tgt: vec![4] }];
+        let config = BatcherConfig {
+            max_src_len: 5,
+            ..BatcherConfig::default()
+        };
+        let long = vec![Example {
+            src: vec![4; 6],
+            tgt: vec![4],
+        }];
         for examples in [vec![], long] {
             let error = Batcher::new(config.clone(), examples).unwrap_err();
             assert!(matches!(error, Error::NoExamples { .. }));

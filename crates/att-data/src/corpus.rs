@@ -15,7 +15,10 @@ pub struct Pair {
 impl Pair {
     /// A pair of two texts.
     pub fn new(src: impl Into<String>, tgt: impl Into<String>) -> Self {
-        Self { src: src.into(), tgt: tgt.into() }
+        Self {
+            src: src.into(),
+            tgt: tgt.into(),
+        }
     }
 }
 
@@ -46,24 +49,20 @@ impl Corpus {
     pub fn from_tsv(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let mut pairs = Vec::new();
-        for (number, line) in (1..).zip(Lines::open(path)?) {
-            let line = line?;
-            let not_empty = |text: &str, what| not_empty(text, path, number, what);
-            not_empty(&line, "line")?;
-            match line.split('\t').collect::<Vec<_>>()[..] {
-                [src, tgt] => {
-                    not_empty(src, "source")?;
-                    not_empty(tgt, "target")?;
-                    pairs.push(Pair::new(src, tgt));
-                }
-                ref sides => {
-                    return Err(Error::Tabs {
-                        path: path.into(),
-                        line: number,
-                        found: sides.len() - 1,
-                    });
-                }
-            }
+        for (line, text) in (1..).zip(Lines::open(path)?) {
+            let text = text?;
+            not_empty(&text, path, line, "line")?;
+            let tabs = text.matches('\t').count();
+            let (Some((src, tgt)), 1) = (text.split_once('\t'), tabs) else {
+                return Err(Error::Tabs {
+                    path: path.into(),
+                    line,
+                    found: tabs,
+                });
+            };
+            not_empty(src, path, line, "source")?;
+            not_empty(tgt, path, line, "target")?;
+            pairs.push(Pair::new(src, tgt));
         }
         Self::some(pairs, path)
     }
@@ -85,7 +84,11 @@ impl Corpus {
                 tgt_lines: tgt.len(),
             });
         }
-        let pairs = src.into_iter().zip(tgt).map(|(src, tgt)| Pair { src, tgt }).collect();
+        let pairs = src
+            .into_iter()
+            .zip(tgt)
+            .map(|(src, tgt)| Pair { src, tgt })
+            .collect();
         Self::some(pairs, src_path)
     }
 
@@ -108,7 +111,10 @@ impl Corpus {
 
     /// The pairs as ids, in the same order.
     pub fn encode(&self, src: &Tokenizer, tgt: &Tokenizer) -> Vec<Example> {
-        let encode = |pair: &Pair| Example { src: src.encode(&pair.src), tgt: tgt.encode(&pair.tgt) };
+        let encode = |pair: &Pair| Example {
+            src: src.encode(&pair.src),
+            tgt: tgt.encode(&pair.tgt),
+        };
         self.pairs.iter().map(encode).collect()
     }
 
@@ -120,7 +126,10 @@ impl Corpus {
         for Pair { src, tgt } in &self.pairs {
             let place = *places.entry(src).or_insert(groups.len());
             if place == groups.len() {
-                groups.push(Group { src: src.clone(), tgts: Vec::new() });
+                groups.push(Group {
+                    src: src.clone(),
+                    tgts: Vec::new(),
+                });
             }
             let tgts = &mut groups[place].tgts;
             if !tgts.contains(tgt) {
@@ -133,17 +142,21 @@ impl Corpus {
 
 /// The lines of a file, none of them empty.
 fn full_lines(path: &Path) -> Result<Vec<String>> {
-    let check = |(number, line): (usize, Result<String>)| {
-        let line = line?;
-        not_empty(&line, path, number, "line")?;
-        Ok(line)
+    let full = |(line, text): (usize, Result<String>)| {
+        let text = text?;
+        not_empty(&text, path, line, "line")?;
+        Ok(text)
     };
-    (1..).zip(Lines::open(path)?).map(check).collect()
+    (1..).zip(Lines::open(path)?).map(full).collect()
 }
 
 fn not_empty(text: &str, path: &Path, line: usize, what: &'static str) -> Result<()> {
     if text.trim().is_empty() {
-        return Err(Error::Empty { path: path.into(), line, what });
+        return Err(Error::Empty {
+            path: path.into(),
+            line,
+            what,
+        });
     }
     Ok(())
 }
@@ -171,7 +184,10 @@ mod tests {
     fn reads_tsv_plain_and_gzipped() {
         let text = "\u{feff}CAT\tK AE T\r\nTACK\tT AE K".as_bytes();
         let corpus = tsv(text).unwrap();
-        assert_eq!(corpus.pairs, [Pair::new("CAT", "K AE T"), Pair::new("TACK", "T AE K")]);
+        assert_eq!(
+            corpus.pairs,
+            [Pair::new("CAT", "K AE T"), Pair::new("TACK", "T AE K")]
+        );
         assert_eq!(tsv(&gzip(text)).unwrap(), corpus);
     }
 
@@ -187,13 +203,34 @@ mod tests {
     #[test]
     fn bad_tsv_lines_are_named() {
         for (bytes, end) in [
-            (&b"a\tb\n\nc\td\n"[..], "corpus.tsv line 2: the line is empty; remove or complete the line"),
-            (b"a\tb\n \tb\n", "corpus.tsv line 2: the source is empty; remove or complete the line"),
-            (b"a\t\r\n", "corpus.tsv line 1: the target is empty; remove or complete the line"),
-            (b"a b\n", "corpus.tsv line 1: expected `source<TAB>target` with one tab, found 0 tabs"),
-            (b"a\tb\tc\n", "corpus.tsv line 1: expected `source<TAB>target` with one tab, found 2 tabs"),
-            (b"a\tb\nc\t\xff\n", "corpus.tsv line 2: not valid UTF-8; convert the file to UTF-8"),
-            (b"", "corpus.tsv has no lines; a corpus needs at least one pair"),
+            (
+                &b"a\tb\n\nc\td\n"[..],
+                "corpus.tsv line 2: the line is empty; remove or complete the line",
+            ),
+            (
+                b"a\tb\n \tb\n",
+                "corpus.tsv line 2: the source is empty; remove or complete the line",
+            ),
+            (
+                b"a\t\r\n",
+                "corpus.tsv line 1: the target is empty; remove or complete the line",
+            ),
+            (
+                b"a b\n",
+                "corpus.tsv line 1: expected `source<TAB>target` with one tab, found 0 tabs",
+            ),
+            (
+                b"a\tb\tc\n",
+                "corpus.tsv line 1: expected `source<TAB>target` with one tab, found 2 tabs",
+            ),
+            (
+                b"a\tb\nc\t\xff\n",
+                "corpus.tsv line 2: not valid UTF-8; convert the file to UTF-8",
+            ),
+            (
+                b"",
+                "corpus.tsv has no lines; a corpus needs at least one pair",
+            ),
         ] {
             let message = message(tsv(bytes));
             assert!(message.ends_with(end), "{message}");
@@ -221,7 +258,10 @@ mod tests {
         };
         assert_eq!(
             corpus.group_by_source(),
-            [group("READ", ["R IY D", "R EH D"]), group("A", ["AH", "EY"])]
+            [
+                group("READ", ["R IY D", "R EH D"]),
+                group("A", ["AH", "EY"])
+            ]
         );
     }
 }

@@ -112,7 +112,7 @@ pub enum Error {
     /// A subword vocabulary with no room for the characters of the text.
     #[error(
         "`vocab_size` is {vocab_size}, but the text has {characters} different characters; make it at least {}",
-        characters + crate::special::NAMES.len()
+        characters + crate::special::COUNT
     )]
     VocabularyTooSmall {
         /// The configured size.

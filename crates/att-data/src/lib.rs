@@ -29,6 +29,7 @@
 //! | turn text into ids and back, save and load | [`Tokenizer`], [`Vocabulary`] |
 //! | make batches, shuffled the same way for the same seed | [`Batcher`], [`Batch`] |
 //! | divide words into train, dev and test, stably | [`split_by_hash`] |
+//! | write a file whole or not at all | [`write_atomic`] |
 //! | name PAD, UNK, BOS and EOS | [`special`] |
 
 mod atomic_file;
@@ -43,6 +44,7 @@ mod split;
 mod tokenizer;
 mod vocabulary;
 
+pub use atomic_file::write_atomic;
 pub use batch::{Batch, Padded};
 pub use batcher::{BatchBy, Batcher, BatcherConfig};
 pub use corpus::{Corpus, Group, Pair};

@@ -34,7 +34,10 @@ impl Lines {
     /// [`Error::Read`] if the file is missing or unreadable.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|source| Error::Read { path: path.into(), source })?;
+        let file = File::open(path).map_err(|source| Error::Read {
+            path: path.into(),
+            source,
+        })?;
         Self::new(BufReader::new(file), path)
     }
 
@@ -53,7 +56,13 @@ impl Lines {
         if gzip {
             reader = Box::new(BufReader::new(MultiGzDecoder::new(reader)));
         }
-        Ok(Self { reader, path, gzip, line: 0, failed: false })
+        Ok(Self {
+            reader,
+            path,
+            gzip,
+            line: 0,
+            failed: false,
+        })
     }
 
     fn read_line(&mut self) -> Result<Option<String>> {
@@ -80,8 +89,10 @@ impl Lines {
                 limit: MAX_LINE_BYTES,
             });
         }
-        let text = String::from_utf8(bytes)
-            .map_err(|_| Error::InvalidUtf8 { path: self.path.clone(), line: self.line })?;
+        let text = String::from_utf8(bytes).map_err(|_| Error::InvalidUtf8 {
+            path: self.path.clone(),
+            line: self.line,
+        })?;
         match text.strip_prefix(BOM) {
             Some(rest) if self.line == 1 => Ok(Some(rest.to_string())),
             _ => Ok(Some(text)),
@@ -159,7 +170,10 @@ pub(crate) mod tests {
     fn gzip_is_seen_by_its_bytes_and_may_have_several_members() {
         let bytes = [gzip(b"one\ntw"), gzip(b"o\n")].concat();
         let folder = folder(&[("plain.txt", &bytes)]);
-        assert_eq!(read_lines(folder.path().join("plain.txt")).unwrap(), ["one", "two"]);
+        assert_eq!(
+            read_lines(folder.path().join("plain.txt")).unwrap(),
+            ["one", "two"]
+        );
     }
 
     #[test]
@@ -173,7 +187,12 @@ pub(crate) mod tests {
         damaged[15] ^= 0xff;
         let error = read(&damaged).unwrap_err();
         assert!(matches!(error, Error::Gzip { .. }), "{error}");
-        assert!(error.to_string().starts_with("input is truncated or damaged"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("input is truncated or damaged"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -187,10 +206,16 @@ pub(crate) mod tests {
 
     #[test]
     fn invalid_utf8_names_its_line_and_ends_the_lines() {
-        let mut lines = Lines::new(io::Cursor::new(b"one\n\xff\nthree\n".to_vec()), "x.txt").unwrap();
+        let mut lines =
+            Lines::new(io::Cursor::new(b"one\n\xff\nthree\n".to_vec()), "x.txt").unwrap();
         assert_eq!(lines.next().unwrap().unwrap(), "one");
         let error = lines.next().unwrap().unwrap_err();
-        assert!(error.to_string().starts_with("x.txt line 2: not valid UTF-8"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("x.txt line 2: not valid UTF-8"),
+            "{error}"
+        );
         assert!(lines.next().is_none());
     }
 
@@ -200,6 +225,9 @@ pub(crate) mod tests {
         assert_eq!(read(&longest).unwrap()[0].len(), MAX_LINE_BYTES);
         assert_eq!(read(&[&longest[..], b"\nb"].concat()).unwrap().len(), 2);
         let error = read(&[b"b\n", &longest[..], b"a\n"].concat()).unwrap_err();
-        assert!(matches!(error, Error::LineTooLong { line: 2, .. }), "{error}");
+        assert!(
+            matches!(error, Error::LineTooLong { line: 2, .. }),
+            "{error}"
+        );
     }
 }

@@ -14,6 +14,9 @@ pub const EOS: u32 = 3;
 /// How the special tokens are printed; a token's place is its id.
 pub const NAMES: [&str; 4] = ["<pad>", "<unk>", "<s>", "</s>"];
 
+/// How many there are.
+pub const COUNT: usize = NAMES.len();
+
 /// The id of a special token given its printed name.
 pub(crate) fn id(name: &str) -> Option<u32> {
     NAMES.iter().position(|n| *n == name).map(|i| i as u32)

@@ -15,7 +15,10 @@ pub struct Vocabulary {
 impl Vocabulary {
     /// The special tokens alone.
     pub(crate) fn new() -> Self {
-        Self { tokens: special::NAMES.map(String::from).into(), ids: HashMap::new() }
+        Self {
+            tokens: special::NAMES.map(String::from).into(),
+            ids: HashMap::new(),
+        }
     }
 
     /// The tokens that occur at least `min_count` times, the most frequent first and equally
@@ -25,7 +28,10 @@ impl Vocabulary {
         min_count: u64,
         max_size: Option<usize>,
     ) -> Self {
-        let mut counts: Vec<_> = counts.into_iter().filter(|(_, n)| *n >= min_count).collect();
+        let mut counts: Vec<_> = counts
+            .into_iter()
+            .filter(|(_, n)| *n >= min_count)
+            .collect();
         counts.sort_unstable_by(|(a, n), (b, m)| (Reverse(n), a).cmp(&(Reverse(m), b)));
         let mut vocabulary = Self::new();
         for (token, _) in counts {
@@ -51,7 +57,9 @@ impl Vocabulary {
         for token in tokens {
             let id = vocabulary.len() as u32;
             if vocabulary.insert(token) != Some(id) {
-                return Err(format!("the token with id {id} is a second one of its name"));
+                return Err(format!(
+                    "the token with id {id} is a second one of its name"
+                ));
             }
         }
         Ok(vocabulary)
@@ -102,7 +110,10 @@ mod tests {
     use super::*;
 
     fn counts(counts: &[(&str, u64)]) -> HashMap<String, u64> {
-        counts.iter().map(|(token, n)| (token.to_string(), *n)).collect()
+        counts
+            .iter()
+            .map(|(token, n)| (token.to_string(), *n))
+            .collect()
     }
 
     #[test]
@@ -110,7 +121,10 @@ mod tests {
         let words = counts(&[("b", 2), ("rare", 1), ("a", 2), ("z", 9), ("é", 2)]);
         let vocabulary = Vocabulary::from_counts(words.clone(), 2, None);
         assert_eq!(vocabulary.tokens()[4..], ["z", "a", "b", "é"]);
-        assert_eq!(Vocabulary::from_counts(words, 1, Some(6)).tokens()[4..], ["z", "a"]);
+        assert_eq!(
+            Vocabulary::from_counts(words, 1, Some(6)).tokens()[4..],
+            ["z", "a"]
+        );
     }
 
     #[test]
@@ -122,7 +136,10 @@ mod tests {
         assert_eq!(vocabulary.token(6), None);
         assert_eq!(vocabulary.id("c"), None);
         let ids = [special::PAD, special::UNK, special::BOS, special::EOS];
-        assert_eq!(special::NAMES.map(|name| vocabulary.id(name)), ids.map(Some));
+        assert_eq!(
+            special::NAMES.map(|name| vocabulary.id(name)),
+            ids.map(Some)
+        );
     }
 
     #[test]
@@ -141,7 +158,10 @@ mod tests {
         assert_eq!(list(&good).unwrap().tokens(), good);
         let swapped = list(&["<pad>", "<s>", "<unk>", "</s>"]).unwrap_err();
         assert_eq!(swapped, "id 1 must be `<unk>`, not `<s>`");
-        assert_eq!(list(&[]).unwrap_err(), "id 0 must be `<pad>`, not `nothing`");
+        assert_eq!(
+            list(&[]).unwrap_err(),
+            "id 0 must be `<pad>`, not `nothing`"
+        );
         for twice in ["a", "<pad>"] {
             let error = list(&[&good[..], &[twice]].concat()).unwrap_err();
             assert_eq!(error, "the token with id 5 is a second one of its name");

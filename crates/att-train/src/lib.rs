@@ -1,1 +1,56 @@
-//! x
+//! Training of encoder-decoder models: losses, schedules, the loop, validation, checkpoints.
+//!
+//! | to | use |
+//! | --- | --- |
+//! | describe a whole experiment in one TOML file | [`ExperimentConfig`] |
+//! | run it into a model directory | [`Trainer`] |
+//! | watch it | [`Observer`], [`Event`]; the same events go to `log.jsonl` |
+//! | score a model on a corpus | [`evaluate`] |
+//!
+//! ```
+//! use att_core::DeviceSpec;
+//! use att_data::{Corpus, Pair};
+//! use att_train::{ExperimentConfig, Trainer};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! let corpus = Corpus { pairs: vec![Pair::new("abc", "a b c"), Pair::new("cab", "c a b")] };
+//! let config = ExperimentConfig::from_toml(r#"
+//!     [tokenizer]
+//!     src = { kind = "char" }
+//!     tgt = { kind = "whitespace" }
+//!
+//!     [model]
+//!     src_embedding = { d_embed = 8 }
+//!     tgt_embedding = { d_embed = 8 }
+//!     encoder = { kind = "recurrent", d_hidden = 8 }
+//!     decoder = { kind = "luong", d_attentional = 8, recurrent = { d_hidden = 8 } }
+//!
+//!     [training]
+//!     max_steps = 5
+//!     metric = "per"
+//! "#)?;
+//! let device = "flex".parse::<DeviceSpec>()?.init()?;
+//! let summary = Trainer::create(config, &corpus, &corpus, folder.path().join("run"))?
+//!     .run(&device, &mut |_: &att_train::Event| std::ops::ControlFlow::Continue(()))?;
+//! assert_eq!(summary.steps, 5);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod config;
+mod error;
+mod evaluate;
+mod event;
+mod gradients;
+mod loss;
+mod optimizer;
+mod schedule;
+mod trainer;
+
+pub use config::{ExperimentConfig, TokenizersConfig, TrainingConfig};
+pub use error::{Error, Result};
+pub use evaluate::{Evaluation, evaluate};
+pub use event::{Event, Observer, StepEvent, ValidationEvent};
+pub use loss::{CrossEntropy, cross_entropy};
+pub use optimizer::OptimizerConfig;
+pub use schedule::{Schedule, ScheduleConfig};
+pub use trainer::{Summary, Trainer};

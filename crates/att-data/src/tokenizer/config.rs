@@ -61,13 +61,20 @@ pub struct SubwordConfig {
 
 impl Default for SymbolConfig {
     fn default() -> Self {
-        Self { lowercase: false, min_count: 1, max_size: None }
+        Self {
+            lowercase: false,
+            min_count: 1,
+            max_size: None,
+        }
     }
 }
 
 impl Default for SubwordConfig {
     fn default() -> Self {
-        Self { lowercase: false, vocab_size: 8000 }
+        Self {
+            lowercase: false,
+            vocab_size: 8000,
+        }
     }
 }
 
@@ -84,12 +91,18 @@ impl TokenizerConfig {
 
     /// Byte pair encoding with a vocabulary of this size.
     pub fn bpe(vocab_size: usize) -> Self {
-        Self::Bpe(SubwordConfig { vocab_size, ..SubwordConfig::default() })
+        Self::Bpe(SubwordConfig {
+            vocab_size,
+            ..SubwordConfig::default()
+        })
     }
 
     /// The unigram language model with a vocabulary of this size.
     pub fn unigram(vocab_size: usize) -> Self {
-        Self::Unigram(SubwordConfig { vocab_size, ..SubwordConfig::default() })
+        Self::Unigram(SubwordConfig {
+            vocab_size,
+            ..SubwordConfig::default()
+        })
     }
 
     /// Checks the values.
@@ -111,7 +124,7 @@ impl TokenizerConfig {
             }
             Self::Bpe(c) | Self::Unigram(c) => ("vocab_size", Some(c.vocab_size)),
         };
-        let least = special::NAMES.len() + 1;
+        let least = special::COUNT + 1;
         match size {
             Some(size) if size < least => Err(Error::Config {
                 key,
@@ -123,7 +136,8 @@ impl TokenizerConfig {
         }
     }
 
-    /// Trains a tokeniser. The same lines give the same tokeniser.
+    /// Trains a tokeniser. The same lines give the same tokeniser; for the unigram model, whose
+    /// logarithms may be rounded differently elsewhere, on the same platform.
     ///
     /// # Errors
     ///
@@ -150,7 +164,11 @@ impl TokenizerConfig {
                 (vocabulary, Model::Unigram(unigram))
             }
         };
-        Ok(Tokenizer { config: self.clone(), vocabulary, model })
+        Ok(Tokenizer {
+            config: self.clone(),
+            vocabulary,
+            model,
+        })
     }
 
     /// How often each character, or each word, occurs.
@@ -177,18 +195,29 @@ impl TokenizerConfig {
             Self::Char(c) | Self::Whitespace(c) => (c.lowercase, false),
             Self::Bpe(c) | Self::Unigram(c) => (c.lowercase, true),
         };
-        let text = if lowercase { Cow::Owned(text.to_lowercase()) } else { Cow::Borrowed(text) };
-        if mark { Cow::Owned(subword::mark_words(&text)) } else { text }
+        let text = if lowercase {
+            Cow::Owned(text.to_lowercase())
+        } else {
+            Cow::Borrowed(text)
+        };
+        if mark {
+            Cow::Owned(subword::mark_words(&text))
+        } else {
+            text
+        }
     }
 }
 
 impl SymbolConfig {
     fn vocabulary(&self, counts: HashMap<String, u64>) -> Result<Vocabulary> {
         let vocabulary = Vocabulary::from_counts(counts, self.min_count, self.max_size);
-        if vocabulary.len() == special::NAMES.len() {
+        if vocabulary.len() == special::COUNT {
             return Err(Error::Config {
                 key: "min_count",
-                message: format!("is {}, and no token occurs as often; lower it", self.min_count),
+                message: format!(
+                    "is {}, and no token occurs as often; lower it",
+                    self.min_count
+                ),
             });
         }
         Ok(vocabulary)
@@ -206,9 +235,16 @@ mod tests {
     #[test]
     fn toml_gives_defaults_and_round_trips() {
         assert_eq!(parse("kind = 'char'").unwrap(), TokenizerConfig::char());
-        assert_eq!(parse("kind = 'bpe'\nvocab_size = 99").unwrap(), TokenizerConfig::bpe(99));
+        assert_eq!(
+            parse("kind = 'bpe'\nvocab_size = 99").unwrap(),
+            TokenizerConfig::bpe(99)
+        );
         for config in [
-            TokenizerConfig::Whitespace(SymbolConfig { lowercase: true, min_count: 3, max_size: Some(50) }),
+            TokenizerConfig::Whitespace(SymbolConfig {
+                lowercase: true,
+                min_count: 3,
+                max_size: Some(50),
+            }),
             TokenizerConfig::char(),
             TokenizerConfig::unigram(300),
         ] {
@@ -220,23 +256,44 @@ mod tests {
     fn unknown_keys_and_kinds_are_named() {
         for kind in ["char", "whitespace", "bpe", "unigram"] {
             let error = parse(&format!("kind = '{kind}'\nlowercse = true")).unwrap_err();
-            assert!(error.to_string().contains("unknown field `lowercse`"), "{error}");
+            assert!(
+                error.to_string().contains("unknown field `lowercse`"),
+                "{error}"
+            );
         }
         let error = parse("kind = 'words'").unwrap_err().to_string();
-        assert!(error.contains("`words`") && error.contains("`whitespace`"), "{error}");
-        assert!(parse("lowercase = true").unwrap_err().to_string().contains("`kind`"));
+        assert!(
+            error.contains("`words`") && error.contains("`whitespace`"),
+            "{error}"
+        );
+        assert!(
+            parse("lowercase = true")
+                .unwrap_err()
+                .to_string()
+                .contains("`kind`")
+        );
     }
 
     #[test]
     fn impossible_values_name_their_key() {
         let symbols = |min_count, max_size| {
-            TokenizerConfig::Char(SymbolConfig { lowercase: false, min_count, max_size })
+            TokenizerConfig::Char(SymbolConfig {
+                lowercase: false,
+                min_count,
+                max_size,
+            })
         };
         for (config, start) in [
             (symbols(0, None), "`min_count` is 0"),
             (symbols(1, Some(4)), "`max_size` is 4; make it at least 5"),
-            (TokenizerConfig::bpe(0), "`vocab_size` is 0; make it at least 5"),
-            (TokenizerConfig::unigram(4), "`vocab_size` is 4; make it at least 5"),
+            (
+                TokenizerConfig::bpe(0),
+                "`vocab_size` is 0; make it at least 5",
+            ),
+            (
+                TokenizerConfig::unigram(4),
+                "`vocab_size` is 4; make it at least 5",
+            ),
         ] {
             let error = config.validate().unwrap_err().to_string();
             assert!(error.starts_with(start), "{error}");
@@ -251,12 +308,21 @@ mod tests {
             assert!(matches!(config.train([]), Err(Error::NoText)));
             assert!(matches!(config.train(["", ""]), Err(Error::NoText)));
         }
-        let often = TokenizerConfig::Char(SymbolConfig { min_count: 9, ..SymbolConfig::default() });
+        let often = TokenizerConfig::Char(SymbolConfig {
+            min_count: 9,
+            ..SymbolConfig::default()
+        });
         let error = often.train(["abc"]).unwrap_err().to_string();
-        assert_eq!(error, "`min_count` is 9, and no token occurs as often; lower it");
+        assert_eq!(
+            error,
+            "`min_count` is 9, and no token occurs as often; lower it"
+        );
         for config in [TokenizerConfig::bpe(7), TokenizerConfig::unigram(7)] {
             let error = config.train(["abc"]).unwrap_err().to_string();
-            assert!(error.ends_with("4 different characters; make it at least 8"), "{error}");
+            assert!(
+                error.ends_with("4 different characters; make it at least 8"),
+                "{error}"
+            );
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::bpe::Bpe;
 use super::unigram::Unigram;
 use super::{Model, Tokenizer, TokenizerConfig};
-use crate::{Error, Result, Vocabulary, atomic_file};
+use crate::{Error, Result, Vocabulary, write_atomic};
 
 const FORMAT: &str = "att-tokenizer";
 const VERSION: u32 = 1;
@@ -62,8 +62,10 @@ impl Tokenizer {
     /// [`Error::TokenizerFile`] if the JSON is cut short, is something else, has another
     /// version, or does not fit together: for example, if a special token has not its id.
     pub fn from_json(json: &str, name: impl AsRef<Path>) -> Result<Self> {
-        parse(json)
-            .map_err(|message| Error::TokenizerFile { path: name.as_ref().into(), message })
+        parse(json).map_err(|message| Error::TokenizerFile {
+            path: name.as_ref().into(),
+            message,
+        })
     }
 
     /// Writes the tokeniser to a file, whole or not at all.
@@ -72,7 +74,7 @@ impl Tokenizer {
     ///
     /// [`Error::Write`] if that fails; what was there before is then untouched.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        atomic_file::write(path.as_ref(), self.to_json().as_bytes())
+        write_atomic(path, self.to_json().as_bytes())
     }
 
     /// Reads a tokeniser from a file that [`save`](Self::save) has written.
@@ -82,8 +84,10 @@ impl Tokenizer {
     /// [`Error::Read`] if the file is missing, and those of [`from_json`](Self::from_json).
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let json = std::fs::read_to_string(path)
-            .map_err(|source| Error::Read { path: path.into(), source })?;
+        let json = std::fs::read_to_string(path).map_err(|source| Error::Read {
+            path: path.into(),
+            source,
+        })?;
         Self::from_json(&json, path)
     }
 }
@@ -98,10 +102,17 @@ fn parse(json: &str) -> std::result::Result<Tokenizer, String> {
         return Err(format!("its format is `{format}`, not `{FORMAT}`"));
     }
     if version != VERSION {
-        return Err(format!("it has version {version}, and this program reads version {VERSION}"));
+        return Err(format!(
+            "it has version {version}, and this program reads version {VERSION}"
+        ));
     }
-    let TokenizerFile { config, tokens, merges, scores, .. } =
-        serde_json::from_str(json).map_err(explain)?;
+    let TokenizerFile {
+        config,
+        tokens,
+        merges,
+        scores,
+        ..
+    } = serde_json::from_str(json).map_err(explain)?;
     config.validate().map_err(|error| error.to_string())?;
     let vocabulary = Vocabulary::from_tokens(tokens)?;
     let model = match (&config, merges.is_empty(), scores.is_empty()) {
@@ -113,7 +124,11 @@ fn parse(json: &str) -> std::result::Result<Tokenizer, String> {
         }
         _ => return Err("it has `merges` or `scores` that its `kind` does not use".into()),
     };
-    Ok(Tokenizer { config, vocabulary, model })
+    Ok(Tokenizer {
+        config,
+        vocabulary,
+        model,
+    })
 }
 
 #[cfg(test)]
@@ -150,10 +165,18 @@ mod tests {
             let json = tokenizer.to_json();
             for cut in 0..json.len() {
                 if let Some(part) = json.get(..cut) {
-                    let error = Tokenizer::from_json(part, "t.json").unwrap_err().to_string();
-                    assert!(error.starts_with("t.json is not a usable tokenizer file"), "{error}");
+                    let error = Tokenizer::from_json(part, "t.json")
+                        .unwrap_err()
+                        .to_string();
+                    assert!(
+                        error.starts_with("t.json is not a usable tokenizer file"),
+                        "{error}"
+                    );
                     let in_a_number = part.ends_with('-') || part.ends_with('.');
-                    assert!(error.ends_with("it is empty or cut short") || in_a_number, "{error}");
+                    assert!(
+                        error.ends_with("it is empty or cut short") || in_a_number,
+                        "{error}"
+                    );
                 }
             }
         }
@@ -169,17 +192,46 @@ mod tests {
         for (json, why) in [
             ("{}".into(), "missing field `format` at line 1 column 2"),
             ("PK\u{3}\u{4}".into(), "expected value at line 1 column 1"),
-            (change("att-tokenizer", "att-model"), "its format is `att-model`, not `att-tokenizer`"),
-            (change(": 1,", ": 2,"), "it has version 2, and this program reads version 1"),
-            (change(r#""<unk>""#, r#""<s>""#), "id 1 must be `<unk>`, not `<s>`"),
-            (change(r#""bpe""#, r#""char""#), "unknown field `vocab_size`"),
-            (change(r#""bpe""#, r#""wordpiece""#), "unknown variant `wordpiece`"),
-            (change(r#""bpe""#, r#""unigram""#), "it has `merges` or `scores` that its `kind`"),
-            (change(r#""vocab_size": 40"#, r#""vocab_size": 1"#), "`vocab_size` is 1; make it"),
-            (change(r#""a t""#, r#""a tt""#), "the merge `a tt` does not fit the tokens"),
-            (change(r#""tokens""#, r#""extra": 1, "tokens""#), "unknown field `extra`"),
+            (
+                change("att-tokenizer", "att-model"),
+                "its format is `att-model`, not `att-tokenizer`",
+            ),
+            (
+                change(": 1,", ": 2,"),
+                "it has version 2, and this program reads version 1",
+            ),
+            (
+                change(r#""<unk>""#, r#""<s>""#),
+                "id 1 must be `<unk>`, not `<s>`",
+            ),
+            (
+                change(r#""bpe""#, r#""char""#),
+                "unknown field `vocab_size`",
+            ),
+            (
+                change(r#""bpe""#, r#""wordpiece""#),
+                "unknown variant `wordpiece`",
+            ),
+            (
+                change(r#""bpe""#, r#""unigram""#),
+                "it has `merges` or `scores` that its `kind`",
+            ),
+            (
+                change(r#""vocab_size": 40"#, r#""vocab_size": 1"#),
+                "`vocab_size` is 1; make it",
+            ),
+            (
+                change(r#""a t""#, r#""a tt""#),
+                "the merge `a tt` does not fit the tokens",
+            ),
+            (
+                change(r#""tokens""#, r#""extra": 1, "tokens""#),
+                "unknown field `extra`",
+            ),
         ] {
-            let error = Tokenizer::from_json(&json, "t.json").unwrap_err().to_string();
+            let error = Tokenizer::from_json(&json, "t.json")
+                .unwrap_err()
+                .to_string();
             let start = format!("t.json is not a usable tokenizer file: {why}");
             assert!(error.starts_with(&start), "{error}");
         }
@@ -190,9 +242,21 @@ mod tests {
         let json = TokenizerConfig::unigram(30).train(TEXT).unwrap().to_json();
         let start = json.find(r#""scores""#).unwrap();
         let with = |scores: &str| format!(r#"{}"scores": [{scores}]}}"#, &json[..start]);
-        let error = |scores| Tokenizer::from_json(&with(scores), "t").unwrap_err().to_string();
-        assert!(error("-1.0").contains("file: 1 scores for "), "{}", error("-1.0"));
-        assert!(error("1e999").contains("number out of range"), "{}", error("1e999"));
+        let error = |scores| {
+            Tokenizer::from_json(&with(scores), "t")
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(
+            error("-1.0").contains("file: 1 scores for "),
+            "{}",
+            error("-1.0")
+        );
+        assert!(
+            error("1e999").contains("number out of range"),
+            "{}",
+            error("1e999")
+        );
     }
 
     #[test]

@@ -31,8 +31,11 @@ pub(super) fn join(tokens: &[&str]) -> String {
 /// words, by code point.
 pub(super) fn alphabet(counts: &HashMap<String, u64>, vocab_size: usize) -> Result<Vocabulary> {
     let characters: BTreeSet<char> = counts.keys().flat_map(|word| word.chars()).collect();
-    if special::NAMES.len() + characters.len() > vocab_size {
-        return Err(Error::VocabularyTooSmall { vocab_size, characters: characters.len() });
+    if special::COUNT + characters.len() > vocab_size {
+        return Err(Error::VocabularyTooSmall {
+            vocab_size,
+            characters: characters.len(),
+        });
     }
     let mut vocabulary = Vocabulary::new();
     for character in characters {

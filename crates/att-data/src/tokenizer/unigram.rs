@@ -42,12 +42,17 @@ impl Unigram {
         vocabulary: &mut Vocabulary,
     ) -> Self {
         // In a fixed order, because the order of a sum of floats changes its last digits.
-        let mut words: Vec<Word> =
-            counts.iter().map(|(text, count)| Word { text, count: *count as f64 }).collect();
+        let mut words: Vec<Word> = counts
+            .iter()
+            .map(|(text, count)| Word {
+                text,
+                count: *count as f64,
+            })
+            .collect();
         words.sort_unstable_by_key(|word| word.text);
 
-        let characters = vocabulary.tokens()[special::NAMES.len()..].to_vec();
-        let room = vocab_size - special::NAMES.len();
+        let characters = vocabulary.tokens()[special::COUNT..].to_vec();
+        let room = vocab_size - special::COUNT;
         let mut lexicon = Lexicon::seed(&words, &characters, room.saturating_mul(SEEDS_PER_TOKEN));
         loop {
             for _ in 0..EM_ROUNDS {
@@ -65,23 +70,24 @@ impl Unigram {
         for entry in learnt {
             vocabulary.insert(entry.text.to_string());
         }
-        Self::new(lexicon.entries.iter().map(|entry| entry.score as f32).collect(), vocabulary)
+        let scores = lexicon.entries.iter().map(|entry| entry.score as f32);
+        Self::new(scores.collect(), vocabulary)
     }
 
     fn new(scores: Vec<f32>, vocabulary: &Vocabulary) -> Self {
         let least = scores.iter().copied().fold(0.0, f32::min);
-        let tokens = &vocabulary.tokens()[special::NAMES.len()..];
-        let longest = tokens.iter().map(|token| token.chars().count()).max();
+        let tokens = &vocabulary.tokens()[special::COUNT..];
+        let lengths = tokens.iter().map(|token| token.chars().count());
         Self {
             scores,
             unknown: f64::from(least) - UNKNOWN_PENALTY,
-            longest: longest.unwrap_or(0),
+            longest: lengths.fold(1, usize::max),
         }
     }
 
     /// From the scores as [`scores`](Self::scores) gives them, or what is wrong with them.
     pub(super) fn from_scores(scores: Vec<f32>, vocabulary: &Vocabulary) -> Result<Self, String> {
-        let expected = vocabulary.len() - special::NAMES.len();
+        let expected = vocabulary.len() - special::COUNT;
         if scores.len() != expected {
             return Err(format!("{} scores for {expected} tokens", scores.len()));
         }
@@ -100,7 +106,8 @@ impl Unigram {
     pub(super) fn segment(&self, word: &str, vocabulary: &Vocabulary) -> Vec<Span> {
         let find = |text: &str| {
             let id = vocabulary.text_id(text)?;
-            Some((id, f64::from(self.scores[id as usize - special::NAMES.len()])))
+            let score = self.scores[id as usize - special::COUNT];
+            Some((id, f64::from(score)))
         };
         let mut spans = Vec::new();
         for span in best_spans(word, self.longest, self.unknown, find) {
@@ -127,12 +134,17 @@ fn best_spans(
     let mut best: Vec<Option<Best>> = vec![None; word.len() + 1]; // up to this byte
     for start in starts(word) {
         let before = best[start].as_ref().map_or(0.0, |best| best.score);
-        for (n, end) in ends(word, start, longest.max(1)).enumerate() {
+        for (n, end) in ends(word, start, longest).enumerate() {
             let unknown = (n == 0).then_some((special::UNK, unknown));
-            let Some((id, score)) = find(&word[start..end]).or(unknown) else { continue };
+            let Some((id, score)) = find(&word[start..end]).or(unknown) else {
+                continue;
+            };
             let score = before + score;
             if best[end].as_ref().is_none_or(|best| score > best.score) {
-                best[end] = Some(Best { score, last: Span { id, start, end } });
+                best[end] = Some(Best {
+                    score,
+                    last: Span { id, start, end },
+                });
             }
         }
     }
@@ -147,7 +159,7 @@ fn best_spans(
 }
 
 /// Where the characters of a word start.
-fn starts(word: &str) -> impl DoubleEndedIterator<Item = usize> {
+fn starts(word: &str) -> impl Iterator<Item = usize> {
     word.char_indices().map(|(start, _)| start)
 }
 
@@ -177,6 +189,25 @@ struct Entry<'w> {
 }
 
 impl<'w> Lexicon<'w> {
+    fn new(entries: Vec<Entry<'w>>, characters: usize) -> Self {
+        let ids = (0..).zip(&entries).map(|(id, entry)| (entry.text, id));
+        let ids = ids.collect();
+        Self {
+            entries,
+            characters,
+            ids,
+        }
+    }
+
+    /// A lexicon of entries whose scores are counts, which become log-probabilities.
+    fn from_counts(mut entries: Vec<Entry<'w>>, characters: usize) -> Self {
+        let sum: f64 = entries.iter().map(|entry| entry.score).sum();
+        for entry in &mut entries {
+            entry.score = (entry.score / sum).ln();
+        }
+        Self::new(entries, characters)
+    }
+
     /// All characters and the `limit` longer substrings that cover most of the text, each of
     /// which occurs at least twice.
     fn seed(words: &[Word<'w>], characters: &'w [String], limit: usize) -> Self {
@@ -187,14 +218,19 @@ impl<'w> Lexicon<'w> {
             for word in words {
                 for start in starts(word.text) {
                     let mut ends = ends(word.text, start, length).skip(length - 2);
-                    let (Some(shorter), Some(end)) = (ends.next(), ends.next()) else { break };
+                    let (Some(shorter), Some(end)) = (ends.next(), ends.next()) else {
+                        break;
+                    };
                     if frequent.contains(&word.text[start..shorter]) {
                         *counts.entry(&word.text[start..end]).or_default() += word.count;
                     }
                 }
             }
             counts.retain(|_, count| *count >= 2.0);
-            let covered = |(text, count): (&&'w str, &f64)| Entry { text, score: count * length as f64 };
+            let covered = |(text, count): (&&'w str, &f64)| Entry {
+                text,
+                score: count * length as f64,
+            };
             seeds.extend(counts.iter().map(covered));
             frequent = counts.into_keys().collect();
         }
@@ -202,18 +238,9 @@ impl<'w> Lexicon<'w> {
         seeds.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.text.cmp(b.text)));
         seeds.truncate(limit);
 
-        let mut lexicon = Self { entries: Vec::new(), characters: characters.len(), ids: HashMap::new() };
-        let characters = characters.iter().map(|text| Entry { text, score: 1.0 });
-        lexicon.set(characters.chain(seeds).collect());
-        lexicon
-    }
-
-    /// Takes entries whose scores are counts and makes them log-probabilities.
-    fn set(&mut self, mut entries: Vec<Entry<'w>>) {
-        let sum: f64 = entries.iter().map(|entry| entry.score).sum();
-        entries.iter_mut().for_each(|entry| entry.score = (entry.score / sum).ln());
-        self.ids = (0..).zip(&entries).map(|(id, entry)| (entry.text, id)).collect();
-        self.entries = entries;
+        // How often a character stands alone is not known yet; the first expectation tells.
+        let alone = characters.iter().map(|text| Entry { text, score: 1.0 });
+        Self::from_counts(alone.chain(seeds).collect(), characters.len())
     }
 
     fn find(&self, text: &str) -> Option<(u32, f64)> {
@@ -237,7 +264,12 @@ impl<'w> Lexicon<'w> {
             for start in starts(word.text) {
                 for end in ends(word.text, start, LONGEST) {
                     if let Some((id, score)) = self.find(&word.text[start..end]) {
-                        edges.push(Edge { start, end, id, score });
+                        edges.push(Edge {
+                            start,
+                            end,
+                            id,
+                            score,
+                        });
                     }
                 }
             }
@@ -263,11 +295,16 @@ impl<'w> Lexicon<'w> {
     /// are hardly ever expected go; a character keeps a small count.
     fn maximise(&mut self, counts: Vec<f64>) {
         const LEAST: f64 = 0.5;
-        let entries = (0..).zip(&self.entries).zip(counts).filter_map(|((i, entry), count)| {
-            (i < self.characters || count >= LEAST)
-                .then_some(Entry { score: count.max(LEAST), ..*entry })
-        });
-        self.set(entries.collect());
+        let entries = (0..)
+            .zip(&self.entries)
+            .zip(counts)
+            .filter_map(|((i, entry), count)| {
+                (i < self.characters || count >= LEAST).then_some(Entry {
+                    score: count.max(LEAST),
+                    ..*entry
+                })
+            });
+        *self = Self::from_counts(entries.collect(), self.characters);
     }
 
     /// Keeps the characters and, up to `size` entries, those whose loss would cost the most.
@@ -283,24 +320,38 @@ impl<'w> Lexicon<'w> {
             let others = |text: &str| self.find(text).filter(|(other, _)| *other != id);
             // All characters are known here.
             let others = best_spans(entry.text, LONGEST, f64::NEG_INFINITY, others);
-            let others: f64 = others.iter().map(|span| self.entries[span.id as usize].score).sum();
-            Candidate { entry: *entry, cost: entry.score.exp() * (entry.score - others) }
+            let others: f64 = others
+                .iter()
+                .map(|span| self.entries[span.id as usize].score)
+                .sum();
+            Candidate {
+                entry: *entry,
+                cost: entry.score.exp() * (entry.score - others),
+            }
         };
         let entries = (0..).zip(&self.entries);
         let mut candidates: Vec<_> = entries.skip(self.characters).map(cost).collect();
-        candidates.sort_by(|a, b| b.cost.total_cmp(&a.cost).then(a.entry.text.cmp(b.entry.text)));
+        candidates.sort_by(|a, b| {
+            b.cost
+                .total_cmp(&a.cost)
+                .then(a.entry.text.cmp(b.entry.text))
+        });
         candidates.truncate(size - self.characters);
 
-        self.entries.truncate(self.characters);
-        self.entries.extend(candidates.iter().map(|candidate| candidate.entry));
-        self.ids = (0..).zip(&self.entries).map(|(id, entry)| (entry.text, id)).collect();
+        let mut entries = self.entries[..self.characters].to_vec();
+        entries.extend(candidates.iter().map(|candidate| candidate.entry));
+        *self = Self::new(entries, self.characters);
     }
 }
 
 /// The logarithm of the sum of two numbers of which the logarithms are given.
 fn log_add(a: f64, b: f64) -> f64 {
     let (greater, less) = if a > b { (a, b) } else { (b, a) };
-    if less == f64::NEG_INFINITY { greater } else { greater + (less - greater).exp().ln_1p() }
+    if less == f64::NEG_INFINITY {
+        greater
+    } else {
+        greater + (less - greater).exp().ln_1p()
+    }
 }
 
 #[cfg(test)]
@@ -309,7 +360,10 @@ mod tests {
     use crate::tokenizer::subword;
 
     fn train(words: &[(&str, u64)], vocab_size: usize) -> (Vocabulary, Unigram) {
-        let counts = words.iter().map(|(word, n)| (word.to_string(), *n)).collect();
+        let counts = words
+            .iter()
+            .map(|(word, n)| (word.to_string(), *n))
+            .collect();
         let mut vocabulary = subword::alphabet(&counts, vocab_size).unwrap();
         let unigram = Unigram::train(&counts, vocab_size, &mut vocabulary);
         (vocabulary, unigram)
@@ -317,12 +371,17 @@ mod tests {
 
     fn cut(word: &str, (vocabulary, unigram): &(Vocabulary, Unigram)) -> Vec<String> {
         let spans = unigram.segment(word, vocabulary);
-        spans.iter().map(|span| word[span.start..span.end].to_string()).collect()
+        spans
+            .iter()
+            .map(|span| word[span.start..span.end].to_string())
+            .collect()
     }
 
     fn scored(tokens: &[(&str, f32)]) -> (Vocabulary, Unigram) {
         let mut vocabulary = Vocabulary::new();
-        tokens.iter().for_each(|(token, _)| _ = vocabulary.insert(token.to_string()));
+        tokens
+            .iter()
+            .for_each(|(token, _)| _ = vocabulary.insert(token.to_string()));
         let scores = tokens.iter().map(|(_, score)| *score).collect();
         let unigram = Unigram::from_scores(scores, &vocabulary).unwrap();
         (vocabulary, unigram)
@@ -330,22 +389,38 @@ mod tests {
 
     #[test]
     fn cuts_into_the_most_probable_tokens() {
-        let model = scored(&[("a", -2.0), ("b", -2.0), ("ab", -3.0), ("bé", -1.0), ("é", -5.0)]);
+        let model = scored(&[
+            ("a", -2.0),
+            ("b", -2.0),
+            ("ab", -3.0),
+            ("bé", -1.0),
+            ("é", -5.0),
+        ]);
         assert_eq!(cut("ab", &model), ["ab"]); // -3 against -4
         assert_eq!(cut("abé", &model), ["a", "bé"]); // -3 against -8
         assert_eq!(cut("éab", &model), ["é", "ab"]);
         assert_eq!(cut("xyab!", &model), ["xy", "ab", "!"]);
-        assert_eq!(model.1.segment("!", &model.0), [Span { id: special::UNK, start: 0, end: 1 }]);
+        assert_eq!(
+            model.1.segment("!", &model.0),
+            [Span {
+                id: special::UNK,
+                start: 0,
+                end: 1
+            }]
+        );
         assert!(cut("", &model).is_empty());
     }
 
     #[test]
     fn expected_counts_are_the_sum_over_all_segmentations() {
-        let mut lexicon = Lexicon { entries: vec![], characters: 2, ids: HashMap::new() };
         let entry = |text, score| Entry { text, score };
-        lexicon.set(vec![entry("a", 2.0), entry("b", 3.0), entry("ab", 5.0)]);
+        let entries = vec![entry("a", 2.0), entry("b", 3.0), entry("ab", 5.0)];
+        let lexicon = Lexicon::from_counts(entries, 2);
         // "ab" has the segmentations a b (0.2 * 0.3 = 0.06) and ab (0.5).
-        let counts = lexicon.expected_counts(&[Word { text: "ab", count: 7.0 }]);
+        let counts = lexicon.expected_counts(&[Word {
+            text: "ab",
+            count: 7.0,
+        }]);
         for (count, expected) in counts.iter().zip([0.06, 0.06, 0.5]) {
             assert!((count - 7.0 * expected / 0.56).abs() < 1e-9, "{counts:?}");
         }
@@ -353,16 +428,18 @@ mod tests {
 
     #[test]
     fn learns_common_parts_of_words() {
-        let mut words = Vec::new();
-        for stem in ["walk", "talk", "jump", "play", "cook", "open"] {
-            for end in ["", "ed", "ing", "s"] {
-                words.push(format!("▁{stem}{end}"));
-            }
-        }
-        let words: Vec<(&str, u64)> = words.iter().map(|word| (word.as_str(), 5)).collect();
-        let model = train(&words, 4 + 19 + 9);
-        assert_eq!(cut("▁jumping", &model), ["▁jump", "ing"]);
-        assert_eq!(cut("▁opened", &model), ["▁open", "ed"]);
+        let stems = ["cook", "jump", "open", "play", "talk", "walk"];
+        let forms = stems
+            .iter()
+            .flat_map(|stem| ["", "ed", "ing", "s"].map(|end| format!("▁{stem}{end}")));
+        let forms: Vec<String> = forms.collect();
+        let words: Vec<(&str, u64)> = forms.iter().map(|form| (form.as_str(), 5)).collect();
+        let characters = 19;
+        let model = train(&words, 4 + characters + stems.len());
+        let mut learnt = model.0.tokens()[4 + characters..].to_vec();
+        learnt.sort();
+        assert_eq!(learnt, stems.map(|stem| format!("▁{stem}")));
+        assert_eq!(cut("▁jumper", &model), ["▁jump", "e", "r"]);
     }
 
     #[test]
@@ -372,7 +449,12 @@ mod tests {
             let (vocabulary, unigram) = train(&words, vocab_size);
             assert!(vocabulary.len() <= vocab_size);
             assert_eq!(vocabulary.tokens()[4..7], ["a", "q", "u"]);
-            assert!(unigram.scores.iter().all(|score| score.is_finite() && *score < 0.0));
+            assert!(
+                unigram
+                    .scores
+                    .iter()
+                    .all(|score| score.is_finite() && *score < 0.0)
+            );
         }
     }
 
@@ -382,7 +464,8 @@ mod tests {
         let text = include_str!("unigram.rs");
         let train = || {
             let mut counts = HashMap::new();
-            text.split_whitespace().for_each(|word| *counts.entry(word.into()).or_default() += 1);
+            text.split_whitespace()
+                .for_each(|word| *counts.entry(word.into()).or_default() += 1);
             let mut vocabulary = subword::alphabet(&counts, 300).unwrap();
             let unigram = Unigram::train(&counts, 300, &mut vocabulary);
             (vocabulary, unigram)
@@ -396,7 +479,13 @@ mod tests {
     fn no_token_reads_like_a_special_one() {
         let model = train(&[("<s>", 50), ("<unk>", 50), ("<UNK>", 9)], 100);
         for word in ["<s>", "<unk>"] {
-            assert!(model.1.segment(word, &model.0).iter().all(|span| span.id >= 4));
+            assert!(
+                model
+                    .1
+                    .segment(word, &model.0)
+                    .iter()
+                    .all(|span| span.id >= 4)
+            );
             assert_eq!(cut(word, &model).concat(), word);
         }
     }

@@ -1,0 +1,106 @@
+use att_core::EncoderOutput;
+use att_core::special::PAD;
+use att_data::{Batch, Padded};
+use att_decoder::search::{Hypothesis, SearchConfig};
+use att_decoder::{AnyDecoder, Decoder};
+use att_encoder::Encoder;
+use att_layers::Embedding;
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+/// An encoder, a decoder, and the tables of tokens they read.
+#[derive(Module, Debug)]
+pub struct Seq2Seq {
+    /// The table of source tokens; the decoder's where tied.
+    pub src_embedding: Option<Embedding>,
+    /// Makes one state of each source token.
+    pub encoder: Encoder,
+    /// Predicts the target; has the table of target tokens.
+    pub decoder: AnyDecoder,
+}
+
+/// What [`Seq2Seq::forward`] computes.
+#[derive(Clone, Debug)]
+pub struct ForcedOutput {
+    /// Raw scores at each real target position, row after row: `[n, vocab]`.
+    pub logits: Tensor<2>,
+    /// The token that stands there, `n` of them.
+    pub gold: Vec<u32>,
+    /// Attention weights, `[batch, tgt_len, src_len]`; none without attention.
+    pub weights: Option<Tensor<3>>,
+}
+
+impl Seq2Seq {
+    /// Where the weights are.
+    pub fn device(&self) -> Device {
+        self.decoder.embedding().weight.val().device()
+    }
+
+    /// Number of source tokens in the table.
+    pub fn src_vocab(&self) -> usize {
+        self.src_embedding().vocab()
+    }
+
+    /// Number of target tokens in the table.
+    pub fn tgt_vocab(&self) -> usize {
+        self.decoder.vocab()
+    }
+
+    fn src_embedding(&self) -> &Embedding {
+        match &self.src_embedding {
+            Some(embedding) => embedding,
+            None => self.decoder.embedding(),
+        }
+    }
+
+    /// Encodes a padded batch of sources.
+    ///
+    /// # Panics
+    ///
+    /// If a row is empty.
+    pub fn encode(&self, src: &Padded) -> EncoderOutput {
+        let embedded = self.src_embedding().forward(self.ids(src, 0..src.cols));
+        self.encoder.forward(embedded, &src.lengths)
+    }
+
+    /// Runs over known targets (teacher forcing). Scores are computed at real positions alone.
+    pub fn forward(&self, batch: &Batch) -> ForcedOutput {
+        let source = self.encode(&batch.src);
+        let tgt = &batch.tgt;
+        let steps = tgt.cols - 1;
+        let output = self.decoder.forward(self.ids(tgt, 0..steps), &source);
+
+        let (mut positions, mut gold) = (Vec::new(), Vec::new());
+        for row in 0..tgt.rows {
+            for (step, &id) in tgt.ids[row * tgt.cols..][1..=steps].iter().enumerate() {
+                if id != PAD {
+                    positions.push((row * steps + step) as i64);
+                    gold.push(id);
+                }
+            }
+        }
+        let positions = Tensor::<1, Int>::from_data(positions.as_slice(), &self.device());
+        let [rows, _, d] = output.features.dims();
+        let features = output.features.reshape([rows * steps, d]);
+        ForcedOutput {
+            logits: self.decoder.logits(features.select(0, positions)),
+            gold,
+            weights: output.weights,
+        }
+    }
+
+    /// The best hypotheses for each source.
+    pub fn search(&self, src: &Padded, config: &SearchConfig) -> Vec<Vec<Hypothesis>> {
+        config.search(&self.decoder, &self.encode(src), &src.lengths)
+    }
+
+    /// Some columns of a padded matrix as a tensor, `[rows, cols]`.
+    fn ids(&self, padded: &Padded, cols: std::ops::Range<usize>) -> Tensor<2, Int> {
+        let shape = [padded.rows, cols.len()];
+        let rows = padded.ids.chunks_exact(padded.cols);
+        let ids: Vec<i64> = rows
+            .flat_map(|row| row[cols.clone()].iter().map(|&id| i64::from(id)))
+            .collect();
+        Tensor::from_data(TensorData::new(ids, shape), &self.device())
+    }
+}

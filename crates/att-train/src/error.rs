@@ -1,0 +1,61 @@
+use std::io;
+use std::path::PathBuf;
+
+/// What can go wrong in training.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An experiment that is not TOML, or has an unknown or ill-typed key.
+    #[error("{place}: {message}")]
+    Toml {
+        /// The file, or what else was read.
+        place: String,
+        /// What the parser says, with line and key.
+        message: String,
+    },
+    /// A file that cannot be read.
+    #[error("can't read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or directory that cannot be written.
+    #[error("can't write {}: {source}", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The run's directory has something in it.
+    #[error("{} is not empty: choose another directory, or allow overwriting (`--overwrite`)", path.display())]
+    RunExists {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The loss left the numbers; what was saved before is untouched.
+    #[error("the loss is {loss} at step {step}: lower the learning rate or clip_norm; the best model so far is kept")]
+    Diverged {
+        /// The step.
+        step: usize,
+        /// The loss.
+        loss: f32,
+    },
+    /// A setting that does not fit.
+    #[error(transparent)]
+    Core(#[from] att_core::Error),
+    /// A corpus or tokeniser that can't be used.
+    #[error(transparent)]
+    Data(#[from] att_data::Error),
+    /// A model or its directory that can't be used.
+    #[error(transparent)]
+    Model(#[from] att_model::Error),
+    /// Outputs that can't be scored.
+    #[error(transparent)]
+    Eval(#[from] att_eval::Error),
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,65 @@
+use att_data::{Batch, Batcher, Corpus};
+use att_decoder::search::SearchConfig;
+use att_eval::Metric;
+use att_model::{Seq2Seq, Translator};
+use burn::tensor::Tensor;
+
+use crate::{Result, cross_entropy};
+
+/// How well a model does on a corpus.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// Sources, each once, in the order of their first occurrence.
+    pub sources: Vec<String>,
+    /// The best output for each source.
+    pub outputs: Vec<String>,
+    /// All targets of each source in the corpus.
+    pub references: Vec<Vec<String>>,
+    /// The metric's score, in percent.
+    pub score: f64,
+}
+
+/// Translates the sources of a corpus and scores the outputs; a source that occurs several times
+/// is translated once, and each of its targets is a reference.
+///
+/// # Errors
+///
+/// If the search's settings are out of range or the corpus is empty.
+pub fn evaluate(
+    translator: &Translator,
+    corpus: &Corpus,
+    search: &SearchConfig,
+    metric: Metric,
+) -> Result<Evaluation> {
+    let groups = corpus.group_by_source();
+    let sources: Vec<String> = groups.iter().map(|group| group.src.clone()).collect();
+    let references: Vec<Vec<String>> = groups.into_iter().map(|group| group.tgts).collect();
+    let translations = translator.translate(&sources, search)?;
+    let outputs: Vec<String> = translations
+        .into_iter()
+        .map(|mut translation| translation.candidates.swap_remove(0).text)
+        .collect();
+    let score = metric.score(&outputs, &references)?;
+    Ok(Evaluation {
+        sources,
+        outputs,
+        references,
+        score,
+    })
+}
+
+/// Mean negative log-probability of a gold token, EOS included, in nats.
+pub(crate) fn mean_nll(model: &Seq2Seq, batcher: &Batcher) -> f64 {
+    let (mut sum, mut tokens) = (0.0, 0);
+    for indices in batcher.evaluation() {
+        let batch: Batch = batcher.batch(&indices);
+        let output = model.forward(&batch);
+        let n = output.gold.len();
+        let gold: Vec<i64> = output.gold.iter().map(|&id| i64::from(id)).collect();
+        let gold = Tensor::from_data(gold.as_slice(), &output.logits.device());
+        let nll: f64 = cross_entropy(output.logits, gold, 0.0).nll.into_scalar();
+        sum += nll * n as f64;
+        tokens += n;
+    }
+    sum / tokens as f64
+}

@@ -1,0 +1,94 @@
+use std::ops::ControlFlow;
+
+use serde::Serialize;
+
+/// What happens in a run, in order; one line of `log.jsonl` each.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// The run begins.
+    Start {
+        /// Weights in the model.
+        parameters: usize,
+        /// Examples to train on.
+        examples: usize,
+        /// Examples left out for their length.
+        left_out: usize,
+        /// Source tokens in the vocabulary.
+        src_vocab: usize,
+        /// Target tokens in the vocabulary.
+        tgt_vocab: usize,
+        /// Steps that the run will have, unless it ends early.
+        total_steps: usize,
+    },
+    /// Some steps are done.
+    Step(StepEvent),
+    /// The model was validated.
+    Validation(ValidationEvent),
+}
+
+/// Progress over the steps since the last report.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepEvent {
+    /// Steps done.
+    pub step: usize,
+    /// Steps that the run will have, unless it ends early.
+    pub total_steps: usize,
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Mean loss a token, in nats, smoothing included.
+    pub loss: f64,
+    /// Perplexity, smoothing left out.
+    pub ppl: f64,
+    /// The learning rate of the last step.
+    pub lr: f64,
+    /// Mean norm of the gradient, before clipping.
+    pub grad_norm: f64,
+    /// Real source tokens a second.
+    pub src_tokens_per_s: f64,
+    /// Real target tokens a second.
+    pub tgt_tokens_per_s: f64,
+    /// Seconds since the run began.
+    pub elapsed_s: f64,
+    /// Seconds that the rest will take at this speed.
+    pub left_s: f64,
+}
+
+/// What a validation found.
+#[derive(Clone, Debug, Serialize)]
+pub struct ValidationEvent {
+    /// Steps done.
+    pub step: usize,
+    /// Mean loss a token, in nats, without smoothing.
+    pub loss: f64,
+    /// Perplexity.
+    pub ppl: f64,
+    /// Name of the metric.
+    pub metric: String,
+    /// The score in percent.
+    pub score: f64,
+    /// Whether it is the best so far; then the model was saved.
+    pub best: bool,
+    /// An example of the output: source, output, reference.
+    pub sample: [String; 3],
+    /// Seconds since the run began.
+    pub elapsed_s: f64,
+}
+
+/// Watches a run.
+pub trait Observer {
+    /// Called at each event; `Break` ends the run in good order after the current step.
+    fn observe(&mut self, event: &Event) -> ControlFlow<()>;
+
+    /// Called at each step; `Break` ends the run in good order.
+    fn poll(&mut self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+impl<F: FnMut(&Event) -> ControlFlow<()>> Observer for F {
+    fn observe(&mut self, event: &Event) -> ControlFlow<()> {
+        self(event)
+    }
+}

@@ -1,0 +1,381 @@
+use std::fs::{self, File};
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use att_core::random;
+use att_data::{Batcher, Corpus, Tokenizer, write_atomic};
+use att_decoder::search::SearchConfig;
+use att_model::{ModelDirectory, Seq2Seq, Translator, weights};
+use burn::module::Module;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Tensor};
+
+use crate::evaluate::mean_nll;
+use crate::{
+    Error, Event, ExperimentConfig, Observer, Result, Schedule, StepEvent, ValidationEvent,
+    cross_entropy, evaluate, gradients,
+};
+
+/// One run of an experiment, into one directory:
+///
+/// | file | what |
+/// | --- | --- |
+/// | the [`ModelDirectory`]'s files | the best model so far by validation |
+/// | `last.safetensors` | the weights at the end |
+/// | `experiment.toml` | the experiment, every setting written out |
+/// | `log.jsonl` | the run's [`Event`]s, one a line |
+#[derive(Debug)]
+pub struct Trainer {
+    config: ExperimentConfig,
+    directory: ModelDirectory,
+    batcher: Batcher,
+    valid_batcher: Batcher,
+    valid: Corpus,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Steps done.
+    pub steps: usize,
+    /// The best score of a validation, in percent.
+    pub best_score: Option<f64>,
+    /// Seconds.
+    pub elapsed_s: f64,
+    /// Whether the observer ended it.
+    pub interrupted: bool,
+}
+
+impl Trainer {
+    /// Trains the tokenisers, encodes the data, and makes the run's directory.
+    ///
+    /// # Errors
+    ///
+    /// If settings or data can't be used, or the directory has something in it.
+    pub fn create(
+        config: ExperimentConfig,
+        train: &Corpus,
+        valid: &Corpus,
+        run: impl Into<PathBuf>,
+    ) -> Result<Self> {
+        config.validate()?;
+        let run = run.into();
+        if fs::read_dir(&run).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(Error::RunExists { path: run });
+        }
+        let (src, tgt) = train_tokenizers(&config, train)?;
+        // Settings that do not fit show before anything is written.
+        let (n_src, n_tgt) = (src.vocab_size(), tgt.vocab_size());
+        let batcher = Batcher::new(config.batch.clone(), train.encode(&src, &tgt))?;
+        let valid_batcher = Batcher::new(config.batch.clone(), valid.encode(&src, &tgt))?;
+        config.model.validate_vocabularies(n_src, n_tgt)?;
+        let directory = ModelDirectory::create(
+            &run,
+            config.model.clone(),
+            config.search.clone(),
+            src,
+            tgt,
+        )?;
+        let experiment = toml::to_string(&config).expect("a configuration can be TOML");
+        write_atomic(run.join("experiment.toml"), experiment.as_bytes())?;
+        Ok(Self {
+            config,
+            directory,
+            batcher,
+            valid_batcher,
+            valid: valid.clone(),
+        })
+    }
+
+    /// Where the run is.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Trains until a limit is reached, the score stops rising, or the observer says so.
+    ///
+    /// On one CPU backend and number of threads the same experiment gives the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// If a file can't be written or the loss leaves the numbers; the best model saved before
+    /// stays as it is.
+    pub fn run(self, device: &Device, observer: &mut impl Observer) -> Result<Summary> {
+        Run::begin(&self, device, observer)?.finish()
+    }
+
+    /// Steps that the run will have, unless it ends early.
+    fn total_steps(&self) -> usize {
+        let training = &self.config.training;
+        let epoch = self.batcher.epoch(self.config.seed, 0).len();
+        let steps = epoch * training.max_epochs;
+        match training.max_steps {
+            0 => steps,
+            max_steps => steps.min(max_steps),
+        }
+    }
+}
+
+fn train_tokenizers(config: &ExperimentConfig, train: &Corpus) -> Result<(Tokenizer, Tokenizer)> {
+    let tokenizer = &config.tokenizer;
+    if tokenizer.shared {
+        let shared = tokenizer.src.train(train.sources().chain(train.targets()))?;
+        return Ok((shared.clone(), shared));
+    }
+    Ok((
+        tokenizer.src.train(train.sources())?,
+        tokenizer.tgt.train(train.targets())?,
+    ))
+}
+
+/// A run under way.
+struct Run<'a, O> {
+    trainer: &'a Trainer,
+    observer: &'a mut O,
+    log: File,
+    model: Seq2Seq,
+    optimizer: ModuleOptimizer,
+    schedule: Schedule,
+    total_steps: usize,
+    step: usize,
+    begun: Instant,
+    since: Since,
+    best_score: Option<f64>,
+    without_better: usize,
+    interrupted: bool,
+}
+
+/// Sums since the last report.
+struct Since {
+    begun: Instant,
+    steps: usize,
+    src_tokens: usize,
+    tgt_tokens: usize,
+    loss: f64,
+    nll: f64,
+    grad_norm: f64,
+}
+
+impl Since {
+    fn now() -> Self {
+        Self {
+            begun: Instant::now(),
+            steps: 0,
+            src_tokens: 0,
+            tgt_tokens: 0,
+            loss: 0.0,
+            nll: 0.0,
+            grad_norm: 0.0,
+        }
+    }
+}
+
+impl<'a, O: Observer> Run<'a, O> {
+    fn begin(trainer: &'a Trainer, device: &Device, observer: &'a mut O) -> Result<Self> {
+        let path = trainer.path().join("log.jsonl");
+        let log = File::create(&path).map_err(|source| Error::Write { path, source })?;
+        let seed = trainer.config.seed;
+        let model = trainer.directory.init(seed, &device.clone().autodiff())?;
+        let total_steps = trainer.total_steps();
+        let mut run = Self {
+            trainer,
+            observer,
+            log,
+            optimizer: trainer.config.training.optimizer.init(),
+            schedule: trainer.config.training.schedule.init(total_steps),
+            total_steps,
+            step: 0,
+            begun: Instant::now(),
+            since: Since::now(),
+            best_score: None,
+            without_better: 0,
+            interrupted: false,
+            model,
+        };
+        run.report(&Event::Start {
+            parameters: run.model.num_params(),
+            examples: trainer.batcher.examples().len(),
+            left_out: trainer.batcher.left_out(),
+            src_vocab: run.model.src_vocab(),
+            tgt_vocab: run.model.tgt_vocab(),
+            total_steps,
+        })?;
+        Ok(run)
+    }
+
+    fn finish(mut self) -> Result<Summary> {
+        let training = &self.trainer.config.training;
+        let mut validated_at = 0;
+        'run: for epoch in 0..training.max_epochs {
+            for indices in self.trainer.batcher.epoch(self.trainer.config.seed, epoch as u64) {
+                self.train_step(&indices)?;
+                if self.step.is_multiple_of(training.log_every) {
+                    self.report_steps(epoch)?;
+                }
+                let minutes = self.begun.elapsed().as_secs_f64() / 60.0;
+                let out_of_time = training.max_minutes > 0.0 && minutes >= training.max_minutes;
+                if self.observer.poll().is_break() {
+                    self.interrupted = true;
+                }
+                if self.step >= self.total_steps || out_of_time || self.interrupted {
+                    break 'run;
+                }
+                if training.valid_every > 0 && self.step.is_multiple_of(training.valid_every) {
+                    validated_at = self.step;
+                    if self.validate()?.is_break() {
+                        break 'run;
+                    }
+                }
+            }
+            if training.valid_every == 0 {
+                validated_at = self.step;
+                if self.validate()?.is_break() {
+                    break 'run;
+                }
+            }
+        }
+        if self.step > 0 && validated_at < self.step && !self.interrupted {
+            let _ = self.validate()?;
+        }
+        let last = self.trainer.path().join("last.safetensors");
+        write_atomic(last, &weights::to_bytes(&self.model))?;
+        if self.best_score.is_none() && self.step > 0 {
+            // Nothing was validated: the last model is the best there is.
+            self.trainer.directory.save_weights(&self.model)?;
+        }
+        Ok(Summary {
+            steps: self.step,
+            best_score: self.best_score,
+            elapsed_s: self.begun.elapsed().as_secs_f64(),
+            interrupted: self.interrupted,
+        })
+    }
+
+    fn train_step(&mut self, indices: &[usize]) -> Result<()> {
+        let training = &self.trainer.config.training;
+        self.step += 1;
+        // Each step draws its own dropout masks, whatever came before.
+        random::seed(random::mix(self.trainer.config.seed, self.step as u64));
+        let batch = self.trainer.batcher.batch(indices);
+        let output = self.model.forward(&batch);
+        let gold: Vec<i64> = output.gold.iter().map(|&id| i64::from(id)).collect();
+        let gold = Tensor::from_data(gold.as_slice(), &output.logits.device());
+        let loss = cross_entropy(output.logits, gold, training.label_smoothing);
+        let value: f32 = loss.loss.clone().into_scalar();
+        if !value.is_finite() {
+            return Err(Error::Diverged {
+                step: self.step,
+                loss: value,
+            });
+        }
+        let nll: f32 = loss.nll.into_scalar();
+        let mut gradients = GradientsParams::from_grads(loss.loss.backward(), &self.model);
+        let norm = gradients::norm(&gradients, &self.model);
+        let clip = training.clip_norm as f32;
+        if clip > 0.0 && norm > clip {
+            gradients::scale(&mut gradients, &self.model, clip / norm);
+        }
+        let lr = self.schedule.lr(self.step);
+        self.model = self.optimizer.step(lr, self.model.clone(), gradients);
+
+        let tgt_tokens = output.gold.len();
+        self.since.steps += 1;
+        self.since.src_tokens += batch.src.lengths.iter().sum::<usize>();
+        self.since.tgt_tokens += tgt_tokens;
+        self.since.loss += f64::from(value) * tgt_tokens as f64;
+        self.since.nll += f64::from(nll) * tgt_tokens as f64;
+        self.since.grad_norm += f64::from(norm);
+        Ok(())
+    }
+
+    fn report_steps(&mut self, epoch: usize) -> Result<()> {
+        let since = std::mem::replace(&mut self.since, Since::now());
+        let seconds = since.begun.elapsed().as_secs_f64();
+        let elapsed_s = self.begun.elapsed().as_secs_f64();
+        let left_steps = (self.total_steps - self.step) as f64;
+        let mut left_s = left_steps * seconds / since.steps as f64;
+        let max_minutes = self.trainer.config.training.max_minutes;
+        if max_minutes > 0.0 {
+            left_s = left_s.min((max_minutes * 60.0 - elapsed_s).max(0.0));
+        }
+        let tokens = since.tgt_tokens as f64;
+        self.report(&Event::Step(StepEvent {
+            step: self.step,
+            total_steps: self.total_steps,
+            epoch: epoch + 1,
+            loss: since.loss / tokens,
+            ppl: (since.nll / tokens).exp(),
+            lr: self.schedule.lr(self.step),
+            grad_norm: since.grad_norm / since.steps as f64,
+            src_tokens_per_s: since.src_tokens as f64 / seconds,
+            tgt_tokens_per_s: tokens / seconds,
+            elapsed_s,
+            left_s,
+        }))
+    }
+
+    /// Scores the model and keeps it if it is the best; `Break` where patience has run out.
+    fn validate(&mut self) -> Result<ControlFlow<()>> {
+        let training = &self.trainer.config.training;
+        let paused = Instant::now();
+        let model = self.model.valid();
+        let loss = mean_nll(&model, &self.trainer.valid_batcher);
+        let search = SearchConfig {
+            beam_size: training.valid_beam_size,
+            n_best: 1,
+            ..self.trainer.config.search.clone()
+        };
+        let translator = Translator::new(self.trainer.directory.clone(), model);
+        let evaluation = evaluate(&translator, &self.trainer.valid, &search, training.metric)?;
+        let better = match self.best_score {
+            None => true,
+            Some(best) if training.metric.higher_is_better() => evaluation.score > best,
+            Some(best) => evaluation.score < best,
+        };
+        self.schedule.validated(better);
+        if better {
+            self.best_score = Some(evaluation.score);
+            self.without_better = 0;
+            self.trainer.directory.save_weights(translator.model())?;
+        } else {
+            self.without_better += 1;
+        }
+        let sample = self.step % evaluation.sources.len();
+        self.report(&Event::Validation(ValidationEvent {
+            step: self.step,
+            loss,
+            ppl: loss.exp(),
+            metric: training.metric.to_string(),
+            score: evaluation.score,
+            best: better,
+            sample: [
+                evaluation.sources[sample].clone(),
+                evaluation.outputs[sample].clone(),
+                evaluation.references[sample].join(" | "),
+            ],
+            elapsed_s: self.begun.elapsed().as_secs_f64(),
+        }))?;
+        // Validation does not count as training time in the speed of the next report.
+        self.since.begun += paused.elapsed();
+        let patience = training.patience;
+        Ok(if patience > 0 && self.without_better >= patience {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn report(&mut self, event: &Event) -> Result<()> {
+        let line = serde_json::to_string(event).expect("an event can be JSON");
+        writeln!(self.log, "{line}").map_err(|source| Error::Write {
+            path: self.trainer.path().join("log.jsonl"),
+            source,
+        })?;
+        if self.observer.observe(event).is_break() {
+            self.interrupted = true;
+        }
+        Ok(())
+    }
+}
