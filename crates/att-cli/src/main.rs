@@ -1,1 +1,70 @@
-fn main() {}
+//! The command `att`: trains, decodes, evaluates and explains encoder-decoder models with
+//! attention. `att --help` lists what it can do.
+
+mod commands;
+mod options;
+mod progress;
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use commands::{evaluate, inspect, quickstart, train, translate};
+
+/// Train, decode and explain encoder-decoder models with attention.
+#[derive(Parser)]
+#[command(
+    version,
+    arg_required_else_help = true,
+    after_help = "Start with `att quickstart`: it trains a small model of English pronunciation in \
+                  about two minutes and shows its attention."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a small model of English pronunciation and show what it does
+    Quickstart(quickstart::Options),
+    /// Train a model from an experiment file and a corpus
+    Train(train::Options),
+    /// Translate lines of text
+    Translate(translate::Options),
+    /// Score a model on a corpus
+    Evaluate(evaluate::Options),
+    /// Describe a model: configuration, weights by part, vocabularies
+    Inspect(inspect::Options),
+}
+
+/// The exit status after an interrupt: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Quickstart(options) => quickstart::run(&options),
+        Command::Train(options) => train::run(&options),
+        Command::Translate(options) => translate::run(&options),
+        Command::Evaluate(options) => evaluate::run(&options),
+        Command::Inspect(options) => inspect::run(&options),
+    };
+    match result {
+        Ok(commands::Outcome::Done) => ExitCode::SUCCESS,
+        Ok(commands::Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
+        // Whoever read our output has seen enough, as `head` does.
+        Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::io::BufRead;
 use std::path::Path;
 
 use crate::{Error, Example, Lines, Result, Tokenizer};
@@ -48,8 +49,23 @@ impl Corpus {
     /// for a line without exactly one tab, [`Error::NoPairs`] for an empty file.
     pub fn from_tsv(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        Self::from_tsv_lines(Lines::open(path)?, path)
+    }
+
+    /// Reads lines of `source<TAB>target` from any reader, gzipped or not; `name` stands for it
+    /// in errors.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_tsv`](Self::from_tsv).
+    pub fn read_tsv(reader: impl BufRead + 'static, name: impl AsRef<Path>) -> Result<Self> {
+        let name = name.as_ref();
+        Self::from_tsv_lines(Lines::new(reader, name)?, name)
+    }
+
+    fn from_tsv_lines(lines: Lines, path: &Path) -> Result<Self> {
         let mut pairs = Vec::new();
-        for (line, text) in (1..).zip(Lines::open(path)?) {
+        for (line, text) in (1..).zip(lines) {
             let text = text?;
             not_empty(&text, path, line, "line")?;
             let tabs = text.matches('\t').count();

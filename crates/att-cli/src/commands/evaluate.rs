@@ -1,0 +1,96 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use att_data::write_atomic;
+use att_eval::{Bleu, Chrf, Metric, by_bucket, error_rates, exact_match};
+use att_model::Translator;
+use clap::Args;
+
+use super::{CommandResult, Outcome};
+use crate::options::{DeviceOption, SearchOptions, read_corpus};
+
+#[derive(Args)]
+pub struct Options {
+    /// The model directory
+    model: PathBuf,
+    /// Pairs to score on: one file `source<TAB>target`, or two parallel files; plain or .gz. A
+    /// source that occurs several times is translated once, each of its targets is right
+    #[arg(long, num_args = 1..=2, required = true, value_name = "FILE")]
+    data: Vec<PathBuf>,
+    /// Metrics to print: wer, per, exact_match, bleu, chrf [default: all]
+    #[arg(long, value_name = "METRIC")]
+    metric: Vec<Metric>,
+    /// Also print the error rates for each source length, in tokens
+    #[arg(long)]
+    by_length: bool,
+    /// Write `source<TAB>output` lines to this file
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    search: SearchOptions,
+    #[command(flatten)]
+    device: DeviceOption,
+}
+
+pub fn run(options: &Options) -> CommandResult {
+    let device = options.device.device.init()?;
+    let translator =
+        Translator::load(&options.model, &device)?.with_batch_size(options.search.batch_size);
+    let corpus = read_corpus(&options.data)?;
+    let search = options.search.apply(&translator.directory().search, 1);
+    let found = att_train::evaluate(&translator, &corpus, &search, Metric::ExactMatch)?;
+    let (outputs, references) = (&found.outputs, &found.references);
+    if let Some(path) = &options.output {
+        let pairs = found.sources.iter().zip(outputs);
+        let lines: String = pairs.map(|(src, out)| format!("{src}\t{out}\n")).collect();
+        write_atomic(path, lines.as_bytes())?;
+    }
+
+    println!(
+        "{} sources, beam size {}, length penalty {}",
+        found.sources.len(),
+        search.beam_size,
+        search.length_penalty
+    );
+    let metrics = if options.metric.is_empty() {
+        Metric::ALL.to_vec()
+    } else {
+        options.metric.clone()
+    };
+    let rates = error_rates(outputs, references)?;
+    for metric in metrics {
+        match metric {
+            Metric::Wer => println!("WER {:.2}", rates.item_error_rate()),
+            Metric::Per => println!("PER {:.2}", rates.token_error_rate()),
+            Metric::ExactMatch => println!("exact match {:.2}", exact_match(outputs, references)?.percent()),
+            Metric::Bleu => {
+                let score = Bleu::default().score(outputs, references)?;
+                println!("{score}  {}", score.signature);
+            }
+            Metric::Chrf => {
+                let score = Chrf::default().score(outputs, references)?;
+                println!("{score}  {}", score.signature);
+            }
+            other => println!("{other} {:.2}", other.score(outputs, references)?),
+        }
+    }
+    if options.by_length {
+        let tokenizer = &translator.directory().src_tokenizer;
+        let lengths: Vec<usize> = found
+            .sources
+            .iter()
+            .map(|source| tokenizer.encode(source).len())
+            .collect();
+        let buckets: BTreeMap<usize, _> = by_bucket(outputs, references, &lengths, error_rates)?;
+        println!("length\tsources\tWER\tPER");
+        for (length, rates) in buckets {
+            println!(
+                "{length}\t{}\t{:.2}\t{:.2}",
+                rates.items,
+                rates.item_error_rate(),
+                rates.token_error_rate()
+            );
+        }
+    }
+    Ok(Outcome::Done)
+}

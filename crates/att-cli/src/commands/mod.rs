@@ -1,0 +1,20 @@
+//! One file a command.
+
+pub mod evaluate;
+pub mod inspect;
+pub mod quickstart;
+pub mod train;
+pub mod translate;
+
+use std::error::Error;
+
+/// How a command ended when nothing went wrong.
+pub enum Outcome {
+    /// All is done.
+    Done,
+    /// The user interrupted it; what was done is saved.
+    Interrupted,
+}
+
+/// What a command returns; the error is printed as one line.
+pub type CommandResult = Result<Outcome, Box<dyn Error>>;

@@ -1,0 +1,86 @@
+use std::fs;
+use std::path::PathBuf;
+
+use att_train::{ExperimentConfig, Trainer};
+use clap::Args;
+
+use super::{CommandResult, Outcome};
+use crate::options::{DeviceOption, read_corpus};
+use crate::progress::{Progress, duration};
+
+#[derive(Args)]
+pub struct Options {
+    /// The experiment: a TOML file such as those in configs/
+    config: PathBuf,
+    /// Training pairs: one file `source<TAB>target`, or two parallel files; plain or .gz
+    #[arg(long, num_args = 1..=2, required = true, value_name = "FILE")]
+    train: Vec<PathBuf>,
+    /// Validation pairs, likewise
+    #[arg(long, num_args = 1..=2, required = true, value_name = "FILE")]
+    valid: Vec<PathBuf>,
+    /// The run's directory; becomes the model directory
+    #[arg(long, short, value_name = "DIR")]
+    out: PathBuf,
+    /// Replace the run that is in the directory
+    #[arg(long)]
+    overwrite: bool,
+    /// Take this seed instead of the experiment's
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Stop after this many minutes
+    #[arg(long, value_name = "MINUTES")]
+    max_minutes: Option<f64>,
+    /// Stop after this many steps
+    #[arg(long, value_name = "N")]
+    max_steps: Option<usize>,
+    #[command(flatten)]
+    device: DeviceOption,
+}
+
+pub fn run(options: &Options) -> CommandResult {
+    let device = options.device.device.init()?;
+    let mut config = ExperimentConfig::load(&options.config)?;
+    config.seed = options.seed.unwrap_or(config.seed);
+    if let Some(minutes) = options.max_minutes {
+        config.training.max_minutes = minutes;
+    }
+    if let Some(steps) = options.max_steps {
+        config.training.max_steps = steps;
+    }
+    let train = read_corpus(&options.train)?;
+    let valid = read_corpus(&options.valid)?;
+    if options.overwrite {
+        remove_run(&options.out)?;
+    }
+    let trainer = Trainer::create(config, &train, &valid, &options.out)?;
+    let mut progress = Progress::new()?;
+    let summary = trainer.run(&device, &mut progress)?;
+    drop(progress);
+    let steps = summary.steps;
+    eprintln!("{steps} steps in {}", duration(summary.elapsed_s));
+    if summary.interrupted {
+        return Ok(Outcome::Interrupted);
+    }
+    let out = options.out.display();
+    eprintln!("the model is in {out}; next: att translate {out}");
+    Ok(Outcome::Done)
+}
+
+/// Removes a run, and refuses to remove anything else.
+pub fn remove_run(path: &PathBuf) -> Result<(), Box<dyn std::error::Error>> {
+    let Ok(mut entries) = fs::read_dir(path) else {
+        return Ok(());
+    };
+    if entries.next().is_none() {
+        return Ok(());
+    }
+    if !path.join("experiment.toml").is_file() {
+        return Err(format!(
+            "{} is not a run of this program (it has no experiment.toml): it stays as it is, choose another directory",
+            path.display()
+        )
+        .into());
+    }
+    fs::remove_dir_all(path).map_err(|error| format!("can't remove {}: {error}", path.display()))?;
+    Ok(())
+}

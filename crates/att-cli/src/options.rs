@@ -1,0 +1,73 @@
+//! Options that several commands share.
+
+use std::path::{Path, PathBuf};
+
+use att_core::DeviceSpec;
+use att_data::Corpus;
+use att_decoder::search::{LengthPenalty, SearchConfig};
+use clap::Args;
+
+/// Where to compute.
+#[derive(Args)]
+pub struct DeviceOption {
+    /// Where to compute: flex, ndarray, wgpu[:n], cuda[:n], as far as compiled in
+    #[arg(long, default_value_t, value_name = "DEVICE")]
+    pub device: DeviceSpec,
+}
+
+/// Changes to a model's own way of searching.
+#[derive(Args)]
+pub struct SearchOptions {
+    /// Hypotheses kept at each step; 1 is greedy [default: the model's own]
+    #[arg(long, value_name = "N")]
+    pub beam_size: Option<usize>,
+    /// Length penalty: none, gnmt:ALPHA or power:ALPHA [default: the model's own]
+    #[arg(long, value_name = "PENALTY", value_parser = parse_length_penalty)]
+    pub length_penalty: Option<LengthPenalty>,
+    /// Least number of output tokens [default: the model's own]
+    #[arg(long, value_name = "N")]
+    pub min_len: Option<usize>,
+    /// Greatest number of output tokens [default: the model's own]
+    #[arg(long, value_name = "N")]
+    pub max_len: Option<usize>,
+    /// Lines translated together; changes speed, not results
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub batch_size: usize,
+}
+
+impl SearchOptions {
+    /// A model's search with these changes.
+    pub fn apply(&self, search: &SearchConfig, n_best: usize) -> SearchConfig {
+        let beam_size = self.beam_size.unwrap_or(search.beam_size.max(n_best));
+        SearchConfig {
+            beam_size,
+            n_best,
+            length_penalty: self.length_penalty.unwrap_or(search.length_penalty),
+            min_len: self.min_len.unwrap_or(search.min_len),
+            max_len: self.max_len.unwrap_or(search.max_len),
+            ..search.clone()
+        }
+    }
+}
+
+fn parse_length_penalty(text: &str) -> Result<LengthPenalty, String> {
+    let unknown = || format!("'{text}' is not a length penalty: use none, gnmt:ALPHA or power:ALPHA");
+    if text == "none" {
+        return Ok(LengthPenalty::None);
+    }
+    let (kind, alpha) = text.split_once(':').ok_or_else(unknown)?;
+    let alpha = alpha.parse().map_err(|_| unknown())?;
+    match kind {
+        "gnmt" => Ok(LengthPenalty::Gnmt { alpha }),
+        "power" => Ok(LengthPenalty::Power { alpha }),
+        _ => Err(unknown()),
+    }
+}
+
+/// A corpus in one file of tab-separated pairs or in two parallel files.
+pub fn read_corpus(files: &[PathBuf]) -> att_data::Result<Corpus> {
+    match files {
+        [src, tgt] => Corpus::from_parallel(src, tgt),
+        files => Corpus::from_tsv(files.first().map_or(Path::new(""), PathBuf::as_path)),
+    }
+}

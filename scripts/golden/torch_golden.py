@@ -1,0 +1,371 @@
+#!/usr/bin/env python3
+"""Writes what PyTorch says of small models: the golden values of att-model.
+
+    pip install torch==2.15.0 numpy==2.4.6 safetensors==0.8.0
+    python scripts/golden/torch_golden.py
+
+Each folder of crates/att-model/tests/golden is a case. Its model.toml is written by hand and names
+every setting that counts (dropout is zero everywhere). From it this script builds the model of
+torch's own modules, in float64, draws weights and a batch from the folder's name, and writes:
+
+- weights.safetensors: the weights, named and laid out as att-model's. A matrix is [d_in, d_out],
+  the transpose of torch's. The bias of an LSTM is the sum of torch's two; so is that of a GRU's
+  gates r and z, while its gate n keeps both, since one of them stands inside the reset gate.
+- expected.safetensors: the batch (`src`, `tgt` and their lengths), `vocab` (source, target),
+  `memory`, `final.<layer>.hidden` and `.cell`; of each real target position `gold`, `logits` and,
+  with attention, `weights`; `loss`, the cross-entropy with label smoothing 0.1; and `grad.<name>`,
+  the gradient of the loss for each weight.
+
+Read by crates/att-model/tests/golden.rs. A run on the same folders gives the same files.
+"""
+
+import math
+import pathlib
+import tomllib
+import zlib
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
+
+GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "crates/att-model/tests/golden"
+
+PAD, BOS, EOS, N_SPECIAL = 0, 2, 3, 4
+SRC_VOCAB, TGT_VOCAB = 11, 13
+# Ordinary tokens of each row: the second source is EOS alone, the third target too.
+SRC_TOKENS, TGT_TOKENS = [5, 0, 2], [2, 4, 0]
+SMOOTHING = 0.1
+
+RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU}
+CELL = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}
+
+
+class Encoder(nn.Module):
+    """Layers of nn.LSTM or nn.GRU over packed sequences."""
+
+    def __init__(self, config, d_input):
+        super().__init__()
+        self.d_hidden = config["d_hidden"]
+        self.directions = 2 if config["bidirectional"] else 1
+        self.d_memory = self.directions * self.d_hidden
+        self.n_layers, self.residual = config["layers"], config["residual"]
+        # torch stacks layers itself, unless something stands between them.
+        if config["residual"] or config["layer_norm"]:
+            sizes = [(d_input, 1)] + [(self.d_memory, 1)] * (self.n_layers - 1)
+        else:
+            sizes = [(d_input, self.n_layers)]
+        self.blocks = nn.ModuleList(
+            RECURRENT[config["cell"]](
+                d, self.d_hidden, n, batch_first=True, bidirectional=config["bidirectional"]
+            )
+            for d, n in sizes
+        )
+        norm = nn.LayerNorm if config["layer_norm"] else nn.Identity
+        self.norms = nn.ModuleList(norm(self.d_memory) for _ in sizes)
+
+    def forward(self, x, lengths):
+        """The memory and each layer's final (hidden, cell); the cell of a GRU is None."""
+        finals = []
+        real = torch.arange(x.shape[1]) < lengths[:, None]
+        for block, norm in zip(self.blocks, self.norms):
+            packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            packed, final = block(packed)
+            y, _ = pad_packed_sequence(packed, batch_first=True)
+            y = norm(y)
+            x = y + x if self.residual and x.shape == y.shape else y
+            final = final if isinstance(final, tuple) else (final, None)
+            finals += zip(*map(self.by_layer, final))
+        return x * real[..., None], finals
+
+    def by_layer(self, state):
+        """[layers * directions, batch, d] to a list of [batch, directions * d]."""
+        if state is None:
+            return [None] * self.n_layers
+        return [torch.cat(list(s), 1) for s in state.unflatten(0, (-1, self.directions))]
+
+    def ours(self, name):
+        layers = [(b, i) for b in self.blocks for i in range(b.num_layers)]
+        for layer, (block, inner) in enumerate(layers):
+            place = f"{name}.layers.{layer}"
+            yield from recurrent(f"{place}.forward", block, f"_l{inner}")
+            if self.directions == 2:
+                yield from recurrent(f"{place}.backward", block, f"_l{inner}_reverse")
+            if isinstance(norm := self.norms[min(layer, len(self.norms) - 1)], nn.LayerNorm):
+                yield f"{place}.norm.gamma", norm.weight, norm.weight.grad
+                yield f"{place}.norm.beta", norm.bias, norm.bias.grad
+
+
+class Attention(nn.Module):
+    def __init__(self, scorer, d_query, d_memory):
+        super().__init__()
+        self.kind = scorer["kind"]
+        if self.kind == "general":
+            self.key = nn.Linear(d_memory, d_query, bias=False)
+        elif self.kind == "additive":
+            self.query = nn.Linear(d_query, scorer["d_attn"])
+            self.key = nn.Linear(d_memory, scorer["d_attn"], bias=False)
+            self.v = nn.Linear(scorer["d_attn"], 1, bias=False)
+
+    def forward(self, query, memory, real):
+        """One step: [batch, d_query] to the context and the weights, [batch, src_len]."""
+        if self.kind == "additive":
+            scores = self.v(torch.tanh(self.query(query)[:, None] + self.key(memory)))[..., 0]
+        else:
+            keys = self.key(memory) if self.kind == "general" else memory
+            scores = torch.einsum("bd,bsd->bs", query, keys)
+            if self.kind == "scaled_dot":
+                scores = scores / math.sqrt(query.shape[1])
+        weights = F.softmax(scores.masked_fill(~real, -math.inf), dim=1)
+        return torch.einsum("bs,bsd->bd", weights, memory), weights
+
+    def ours(self, name):
+        if self.kind == "general":
+            yield from linear(f"{name}.General.key", self.key)
+        elif self.kind == "additive":
+            yield from linear(f"{name}.Additive.query", self.query)
+            yield from linear(f"{name}.Additive.key", self.key)
+            yield f"{name}.Additive.v", self.v.weight[0], self.v.weight.grad[0]
+
+
+class Stack(nn.Module):
+    """A decoder's recurrence: nn.LSTMCell or nn.GRUCell, one upon the other, step by step."""
+
+    def __init__(self, config, d_input):
+        super().__init__()
+        self.d_hidden, self.residual = config["d_hidden"], config["residual"]
+        self.lstm = config["cell"] == "lstm"
+        sizes = [d_input] + [self.d_hidden] * (config["layers"] - 1)
+        self.cells = nn.ModuleList(CELL[config["cell"]](d, self.d_hidden) for d in sizes)
+
+    def forward(self, x, states):
+        """The top layer's output and each layer's (hidden, cell)."""
+        after = []
+        for cell, (h, c) in zip(self.cells, states):
+            h, c = cell(x, (h, c)) if self.lstm else (cell(x, h), None)
+            after.append((h, c))
+            x = h + x if self.residual and x.shape == h.shape else h
+        return x, after
+
+    def ours(self, name):
+        for layer, cell in enumerate(self.cells):
+            yield from recurrent(f"{name}.layers.{layer}", cell, "")
+
+
+class Bridge(nn.Module):
+    def __init__(self, kind, stack, d_final):
+        super().__init__()
+        self.kind, self.lstm = kind, stack.lstm
+        self.n_layers, self.d_hidden = len(stack.cells), stack.d_hidden
+        n = self.n_layers if kind in ("final", "mean") else 0
+        linears = lambda n: nn.ModuleList(nn.Linear(d_final, self.d_hidden) for _ in range(n))
+        self.hidden, self.cell = linears(n), linears(n if self.lstm else 0)
+
+    def forward(self, memory, lengths, finals):
+        if self.kind == "copy":
+            assert len(finals) == self.n_layers
+            return finals
+        if self.kind == "zeros":
+            zeros = torch.zeros(len(memory), self.d_hidden)
+            return [(zeros, zeros if self.lstm else None)] * self.n_layers
+        if self.kind == "mean":
+            mean = torch.stack([row[:n].mean(0) for row, n in zip(memory, lengths)])
+            finals = [(mean, None)]
+        states = []
+        for layer in range(self.n_layers):
+            h, c = finals[min(layer, len(finals) - 1)]
+            c = h if c is None else c
+            cell = torch.tanh(self.cell[layer](c)) if self.lstm else None
+            states.append((torch.tanh(self.hidden[layer](h)), cell))
+        return states
+
+    def ours(self, name):
+        for part, projections in [("hidden", self.hidden), ("cell", self.cell)]:
+            for layer, projection in enumerate(projections):
+                yield from linear(f"{name}.projections.{layer}.{part}", projection)
+
+
+class Decoder(nn.Module):
+    """All three kinds, step by step over a known target."""
+
+    def __init__(self, config, embedding, tie_output, encoder):
+        super().__init__()
+        self.kind, self.embedding = config["kind"], embedding
+        d_embed, d_memory = embedding.embedding_dim, encoder.d_memory
+        d_hidden = config["recurrent"]["d_hidden"]
+        self.feeds = config.get("input_feeding", False)
+        self.summary = config.get("feed_summary", False)
+        add = config.get("combine") == "add"
+        if self.kind == "bahdanau":
+            self.join = nn.Linear(d_memory, d_embed, bias=False) if add else None
+            d_input = d_embed if add else d_embed + d_memory
+            d_deep, d_features = d_hidden + d_memory + d_embed, config["d_output"]
+        elif self.kind == "luong":
+            self.join = nn.Linear(d_memory, d_hidden, bias=False) if add else None
+            d_features = config["d_attentional"]
+            d_input = d_embed + (d_features if self.feeds else 0)
+            d_deep = d_hidden if add else d_hidden + d_memory
+        else:
+            d_input = d_embed + (d_memory if self.summary else 0)
+            d_deep, d_features = d_hidden + d_input, config["d_output"]
+        self.d_features = d_features
+        self.stack = Stack(config["recurrent"], d_input)
+        self.bridge = Bridge(config["bridge"], self.stack, d_memory)
+        if self.kind != "summary":
+            self.attention = Attention(config["attention"]["scorer"], d_hidden, d_memory)
+        self.deep = nn.Linear(d_deep, d_features)
+        self.out = nn.Linear(d_features, embedding.num_embeddings)
+        self.tied = tie_output
+        if tie_output:
+            self.out.weight = embedding.weight
+
+    def combine(self, x, context):
+        return torch.cat([x, context], 1) if self.join is None else x + self.join(context)
+
+    def forward(self, tgt, memory, lengths, finals):
+        """Logits [batch, tgt_len, vocab] and attention weights [batch, tgt_len, src_len]."""
+        real = torch.arange(memory.shape[1]) < lengths[:, None]
+        states = self.bridge(memory, lengths, finals)
+        fed = torch.zeros(len(tgt), self.d_features)
+        logits, weights = [], []
+        for y in self.embedding(tgt).unbind(1):
+            if self.kind == "bahdanau":
+                context, w = self.attention(states[-1][0], memory, real)
+                s, states = self.stack(self.combine(y, context), states)
+                features = torch.tanh(self.deep(torch.cat([s, context, y], 1)))
+            elif self.kind == "luong":
+                s, states = self.stack(torch.cat([y, fed], 1) if self.feeds else y, states)
+                context, w = self.attention(s, memory, real)
+                fed = features = torch.tanh(self.deep(self.combine(s, context)))
+            else:
+                x = torch.cat([y, finals[-1][0]], 1) if self.summary else y
+                s, states = self.stack(x, states)
+                features, w = torch.tanh(self.deep(torch.cat([s, x], 1))), None
+            logits.append(self.out(features))
+            weights.append(w)
+        return torch.stack(logits, 1), None if w is None else torch.stack(weights, 1)
+
+    def ours(self, name):
+        name = f"{name}.{self.kind.capitalize()}"
+        yield f"{name}.embedding.weight", self.embedding.weight, self.embedding.weight.grad
+        yield from self.stack.ours(f"{name}.recurrent")
+        yield from self.bridge.ours(f"{name}.bridge")
+        if self.kind != "summary":
+            yield from self.attention.ours(f"{name}.attention.scorer")
+            if self.join:
+                yield from linear(f"{name}.combine.projection", self.join)
+        yield from linear(f"{name}.{'attentional' if self.kind == 'luong' else 'deep'}", self.deep)
+        if self.tied:
+            yield f"{name}.output.tied_bias", self.out.bias, self.out.bias.grad
+        else:
+            yield from linear(f"{name}.output.linear", self.out)
+
+
+class Model(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.tied = config["tie_embeddings"]
+        self.src_vocab = TGT_VOCAB if self.tied else SRC_VOCAB
+        self.tgt = nn.Embedding(TGT_VOCAB, config["tgt_embedding"]["d_embed"])
+        self.src = self.tgt
+        if not self.tied:
+            self.src = nn.Embedding(SRC_VOCAB, config["src_embedding"]["d_embed"])
+        self.encoder = Encoder(config["encoder"], self.src.embedding_dim)
+        self.decoder = Decoder(config["decoder"], self.tgt, config["tie_output"], self.encoder)
+
+    def ours(self):
+        """Our name of each weight, its value and its gradient."""
+        if not self.tied:
+            yield "src_embedding.weight", self.src.weight, self.src.weight.grad
+        yield from self.encoder.ours("encoder.Recurrent")
+        yield from self.decoder.ours("decoder")
+
+
+def linear(name, module):
+    yield f"{name}.weight", module.weight.T, module.weight.grad.T
+    if module.bias is not None:
+        yield f"{name}.bias", module.bias, module.bias.grad
+
+
+def recurrent(name, module, suffix):
+    """A layer or cell whose weights in torch end with `suffix`."""
+    parts = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
+    w_ih, w_hh, b_ih, b_hh = (getattr(module, part + suffix) for part in parts)
+    gru = isinstance(module, (nn.GRU, nn.GRUCell))
+    name = f"{name}.{'Gru' if gru else 'Lstm'}"
+    # The rows up to here have one bias with us, the sum of torch's two.
+    summed = 2 * module.hidden_size if gru else 4 * module.hidden_size
+    torch.testing.assert_close(b_ih.grad[:summed], b_hh.grad[:summed])
+    bias = torch.cat([b_ih[:summed] + b_hh[:summed], b_ih[summed:]])
+    yield f"{name}.input.weight", w_ih.T, w_ih.grad.T
+    yield f"{name}.input.bias", bias, b_ih.grad
+    yield f"{name}.recurrent", w_hh.T, w_hh.grad.T
+    if gru:
+        yield f"{name}.recurrent_bias", b_hh[summed:], b_hh.grad[summed:]
+
+
+def rows(lengths, vocab, before, after):
+    """Random rows with their special tokens, padded; and their lengths."""
+    draw = lambda n: torch.randint(N_SPECIAL, vocab, (n,)).tolist()
+    made = [torch.tensor(before + draw(n) + after) for n in lengths]
+    return pad_sequence(made, True, PAD), torch.tensor([len(row) for row in made])
+
+
+def write(case):
+    config = tomllib.loads((case / "model.toml").read_text())
+    torch.manual_seed(zlib.crc32(case.name.encode()))
+    model = Model(config)
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            scale = isinstance(module, nn.LayerNorm) and name == "weight"
+            nn.init.normal_(parameter, mean=1.0 if scale else 0.0, std=0.9)
+            parameter.data = parameter.data.float().double()  # what a file of f32 can hold
+
+    src, src_lengths = rows(SRC_TOKENS, model.src_vocab, [], [EOS])
+    tgt, tgt_lengths = rows(TGT_TOKENS, TGT_VOCAB, [BOS], [EOS])
+    memory, finals = model.encoder(model.src(src), src_lengths)
+    logits, weights = model.decoder(tgt[:, :-1], memory, src_lengths, finals)
+    real = torch.arange(1, tgt.shape[1]) < tgt_lengths[:, None]
+    gold = tgt[:, 1:][real]
+    loss = F.cross_entropy(logits[real], gold, label_smoothing=SMOOTHING)
+    loss.backward()
+
+    expected = {
+        "src": src,
+        "src_lengths": src_lengths,
+        "tgt": tgt,
+        "tgt_lengths": tgt_lengths,
+        "vocab": torch.tensor([model.src_vocab, TGT_VOCAB]),
+        "memory": memory,
+        "gold": gold,
+        "logits": logits[real],
+        "loss": loss[None],
+    }
+    if weights is not None:
+        expected["weights"] = weights[real]
+    for layer, (hidden, cell) in enumerate(finals):
+        expected[f"final.{layer}.hidden"] = hidden
+        if cell is not None:
+            expected[f"final.{layer}.cell"] = cell
+    ours = {}
+    for name, value, grad in model.ours():
+        assert grad.abs().max() > 1e-3, f"{case.name}: {name} hardly matters"
+        ours[name], expected[f"grad.{name}"] = value, grad
+    save(ours, case / "weights.safetensors")
+    save(expected, case / "expected.safetensors")
+    print(f"{case.name}: {len(ours)} weights, loss {loss.item():.4f}")
+
+
+def save(tensors, path):
+    def stored(tensor):
+        tensor = tensor.detach()
+        return (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
+
+    save_file({name: stored(tensor) for name, tensor in tensors.items()}, path)
+
+
+if __name__ == "__main__":
+    torch.set_default_dtype(torch.float64)
+    for case in sorted(path.parent for path in GOLDEN.glob("*/model.toml")):
+        write(case)
