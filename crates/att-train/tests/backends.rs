@@ -1,0 +1,129 @@
+//! The same model on every backend that is compiled in: the same losses over ten training steps
+//! and the same output.
+//!
+//! `cargo test -p att-train --test backends` compares the CPU backends; `--features wgpu` adds the
+//! GPU, or a software Vulkan driver in its place.
+
+use att_core::DeviceSpec;
+use att_data::{Corpus, Pair};
+use att_decoder::search::SearchConfig;
+use att_model::Translator;
+use att_train::{Event, ExperimentConfig, Trainer};
+use std::ops::ControlFlow;
+
+fn devices() -> Vec<DeviceSpec> {
+    let mut devices = vec![DeviceSpec::Flex, DeviceSpec::NdArray];
+    if cfg!(feature = "wgpu") {
+        devices.push(DeviceSpec::Wgpu(None));
+    }
+    if cfg!(feature = "cuda") {
+        devices.push(DeviceSpec::Cuda(0));
+    }
+    devices
+}
+
+/// Words and their letters in reverse.
+fn corpus() -> Corpus {
+    let words = ["abc", "cabd", "dd", "bacad", "cb", "dabc", "a", "bdca"];
+    let pair = |word: &&str| {
+        let letters: Vec<String> = word.chars().rev().map(String::from).collect();
+        Pair::new(*word, letters.join(" "))
+    };
+    Corpus {
+        pairs: words.iter().map(pair).collect(),
+    }
+}
+
+const DECODERS: [&str; 4] = [
+    "decoder = { kind = 'luong', d_attentional = 12, recurrent = { d_hidden = 14 } }",
+    "decoder = { kind = 'luong', d_attentional = 12, input_feeding = true, recurrent = { cell = 'gru', d_hidden = 14, layers = 2 }, attention = { scorer = { kind = 'general' } } }",
+    "decoder = { kind = 'bahdanau', d_output = 12, recurrent = { cell = 'gru', d_hidden = 14 }, attention = { scorer = { kind = 'additive', d_attn = 10 } } }",
+    "decoder = { kind = 'summary', d_output = 12, recurrent = { d_hidden = 14 } }",
+];
+
+struct Outcome {
+    losses: Vec<f64>,
+    outputs: Vec<String>,
+    weights: Vec<u8>,
+}
+
+/// Ten steps with dropout and clipping, then greedy search.
+fn train(device: DeviceSpec, decoder: &str) -> Outcome {
+    let config = ExperimentConfig::from_toml(&format!(
+        "seed = 7
+        [tokenizer]
+        src = {{ kind = 'char' }}
+        tgt = {{ kind = 'whitespace' }}
+        [batch]
+        batch_size = 3
+        [model]
+        src_embedding = {{ d_embed = 9 }}
+        tgt_embedding = {{ d_embed = 9 }}
+        encoder = {{ kind = 'recurrent', d_hidden = 7, layers = 2, layer_norm = true }}
+        {decoder}
+        [training]
+        schedule = {{ kind = 'constant', lr = 1e-2 }}
+        max_steps = 10
+        log_every = 1
+        metric = 'per'
+        valid_every = 100"
+    ))
+    .unwrap();
+    let corpus = corpus();
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let device = device.init().unwrap();
+    let mut losses = Vec::new();
+    Trainer::create(config, &corpus, &corpus, &run)
+        .unwrap()
+        .run(&device, &mut |event: &Event| {
+            if let Event::Step(step) = event {
+                losses.push(step.loss);
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    let greedy = SearchConfig {
+        beam_size: 1,
+        max_len: 8,
+        ..Default::default()
+    };
+    let words: Vec<&str> = corpus.sources().collect();
+    let translations = Translator::load(&run, &device)
+        .unwrap()
+        .translate(&words, &greedy)
+        .unwrap();
+    Outcome {
+        losses,
+        outputs: translations
+            .into_iter()
+            .map(|translation| translation.candidates[0].text.clone())
+            .collect(),
+        weights: std::fs::read(run.join("last.safetensors")).unwrap(),
+    }
+}
+
+#[test]
+fn every_backend_gives_the_same_losses_and_outputs() {
+    for decoder in DECODERS {
+        let expected = train(DeviceSpec::Flex, decoder);
+        assert_eq!(expected.losses.len(), 10);
+        assert!(expected.losses[9] < expected.losses[0], "training learns");
+        for device in devices() {
+            let found = train(device, decoder);
+            for (step, (a, b)) in expected.losses.iter().zip(&found.losses).enumerate() {
+                assert!((a - b).abs() < 1e-3, "{device} {decoder} step {step}: {a} {b}");
+            }
+            assert_eq!(expected.outputs, found.outputs, "{device} {decoder}");
+        }
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_bytes() {
+    for device in [DeviceSpec::Flex, DeviceSpec::NdArray] {
+        for decoder in DECODERS {
+            assert!(train(device, decoder).weights == train(device, decoder).weights, "{device}");
+        }
+    }
+}
