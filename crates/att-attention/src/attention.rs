@@ -1,5 +1,5 @@
-use att_core::{EncoderOutput, Result};
 use att_core::ops::masked_softmax;
+use att_core::{EncoderOutput, Result};
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Int, Tensor, assert_shape};
 use serde::{Deserialize, Serialize};
@@ -139,11 +139,7 @@ mod contract {
             src_pad_mask: src_pad_mask(&LENGTHS, 5, device),
             final_states: Vec::new(),
         };
-        (
-            config.init(D, D, device),
-            source,
-            tensor([4, 3, D], device),
-        )
+        (config.init(D, D, device), source, tensor([4, 3, D], device))
     }
 
     fn each_scorer(test: impl Fn(&ScorerConfig, &Device)) {
@@ -186,12 +182,13 @@ mod contract {
                     src_pad_mask: src_pad_mask(&[length], length, device),
                     final_states: Vec::new(),
                 };
-                let out = attention.forward(
-                    query.clone().narrow(0, row, 1),
-                    &attention.prepare(&alone),
-                );
+                let out =
+                    attention.forward(query.clone().narrow(0, row, 1), &attention.prepare(&alone));
                 let context = batch.context.clone().narrow(0, row, 1);
-                assert!(out.context.all_close(context, Some(1e-5), Some(1e-6)), "{scorer:?}");
+                assert!(
+                    out.context.all_close(context, Some(1e-5), Some(1e-6)),
+                    "{scorer:?}"
+                );
             }
         });
     }
@@ -205,7 +202,10 @@ mod contract {
             for t in 0..3 {
                 let step = attention.forward(query.clone().narrow(1, t, 1), &memory);
                 let weights = whole.weights.clone().narrow(1, t, 1);
-                assert!(step.weights.all_close(weights, Some(1e-5), Some(1e-6)), "{scorer:?}");
+                assert!(
+                    step.weights.all_close(weights, Some(1e-5), Some(1e-6)),
+                    "{scorer:?}"
+                );
             }
         });
     }
@@ -221,7 +221,10 @@ mod contract {
                 &attention.prepare(&source).select(order.clone()),
             );
             let expected = whole.context.select(0, order);
-            assert!(some.context.all_close(expected, Some(1e-5), Some(1e-6)), "{scorer:?}");
+            assert!(
+                some.context.all_close(expected, Some(1e-5), Some(1e-6)),
+                "{scorer:?}"
+            );
         });
     }
 
@@ -239,7 +242,11 @@ mod contract {
                 // Parameters go where the data is: on the tape, or off it.
                 let attention = attention.clone().fork(device);
                 let mix = mix.clone().to_device(device);
-                let mix = if device.is_autodiff() { mix.autodiff() } else { mix };
+                let mix = if device.is_autodiff() {
+                    mix.autodiff()
+                } else {
+                    mix
+                };
                 let out = attention.forward(query, &attention.prepare(&source));
                 (out.context * mix).sum()
             };
@@ -270,7 +277,11 @@ mod contract {
                 down[i] -= h;
                 let slope = (at(&up, &query) - at(&down, &query)) / (2.0 * h);
                 let error = (slope - d_memory[i]).abs();
-                assert!(error < 5e-3, "{scorer:?} memory {i}: {slope} {}", d_memory[i]);
+                assert!(
+                    error < 5e-3,
+                    "{scorer:?} memory {i}: {slope} {}",
+                    d_memory[i]
+                );
             }
             for i in 0..query.len() {
                 let (mut up, mut down) = (query.clone(), query.clone());

@@ -51,7 +51,8 @@ impl SearchOptions {
 }
 
 fn parse_length_penalty(text: &str) -> Result<LengthPenalty, String> {
-    let unknown = || format!("'{text}' is not a length penalty: use none, gnmt:ALPHA or power:ALPHA");
+    let unknown =
+        || format!("'{text}' is not a length penalty: use none, gnmt:ALPHA or power:ALPHA");
     if text == "none" {
         return Ok(LengthPenalty::None);
     }

@@ -41,7 +41,12 @@ mod tests {
     fn the_error_names_the_key() {
         assert!(size("d", 1).is_ok() && size("d", MAX_SIZE).is_ok());
         assert!(dropout("p", 0.0).is_ok());
-        for error in [size("key", 0), size("key", usize::MAX), dropout("key", 1.0), dropout("key", f64::NAN)] {
+        for error in [
+            size("key", 0),
+            size("key", usize::MAX),
+            dropout("key", 1.0),
+            dropout("key", f64::NAN),
+        ] {
             let message = error.unwrap_err().within("table").to_string();
             assert!(message.starts_with("table.key: "), "{message}");
         }

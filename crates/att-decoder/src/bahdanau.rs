@@ -174,7 +174,10 @@ impl Decoder for BahdanauDecoder {
         memory: &DecoderMemory,
         state: DecoderState,
     ) -> DecoderStep {
-        let embedded = self.embedding.forward(tokens.unsqueeze_dim(1)).squeeze_dim::<2>(1);
+        let embedded = self
+            .embedding
+            .forward(tokens.unsqueeze_dim(1))
+            .squeeze_dim::<2>(1);
         let advanced = self.advance(embedded.clone(), memory, state.layers);
         let features = self.features(advanced.hidden, advanced.read.context, embedded);
         DecoderStep {

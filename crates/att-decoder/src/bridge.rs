@@ -55,12 +55,7 @@ impl BridgeConfig {
     }
 
     /// A bridge with fresh weights.
-    pub fn init(
-        self,
-        stack: &RecurrentStackConfig,
-        spec: &MemorySpec,
-        device: &Device,
-    ) -> Bridge {
+    pub fn init(self, stack: &RecurrentStackConfig, spec: &MemorySpec, device: &Device) -> Bridge {
         let projections = |d_source: usize| {
             let linear = || init::linear(d_source, stack.d_hidden, true, device);
             (0..stack.layers)

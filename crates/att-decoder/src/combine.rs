@@ -26,8 +26,7 @@ impl CombineKind {
 
     pub(crate) fn init(self, d_x: usize, d_context: usize, device: &Device) -> Combine {
         Combine {
-            projection: (self == Self::Add)
-                .then(|| init::linear(d_context, d_x, false, device)),
+            projection: (self == Self::Add).then(|| init::linear(d_context, d_x, false, device)),
         }
     }
 }

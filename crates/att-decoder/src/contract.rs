@@ -177,7 +177,10 @@ fn a_row_is_what_it_is_alone() {
             };
             let tgt = target(device).narrow(0, row, 1);
             let logits = all_logits(&decoder, &decoder.forward(tgt, &alone));
-            assert!(close(logits, batch.clone().narrow(0, row, 1)), "{config:?} row {row}");
+            assert!(
+                close(logits, batch.clone().narrow(0, row, 1)),
+                "{config:?} row {row}"
+            );
         }
     });
 }
@@ -208,7 +211,10 @@ fn no_step_sees_a_later_target() {
         let changed = Tensor::from_data([[2, 4, 5, 1], [2, 7, 4, 8], [2, 1, 6, 4]], device);
         let after = decoder.forward(changed, &source).features;
         let past = |features: Tensor<3>| features.narrow(1, 0, 3);
-        assert!(close(past(before.clone()), past(after.clone())), "{config:?}");
+        assert!(
+            close(past(before.clone()), past(after.clone())),
+            "{config:?}"
+        );
         assert!(!close(before, after), "the change itself is seen");
     });
 }

@@ -6,7 +6,8 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BahdanauConfig, BahdanauDecoder, LuongConfig, LuongDecoder, SummaryConfig, SummaryDecoder,
+    BahdanauConfig, BahdanauDecoder, LuongConfig, LuongDecoder, RecurrentStackConfig,
+    SummaryConfig, SummaryDecoder,
 };
 
 /// Predicts the next target token from those before it and the source.
@@ -158,6 +159,15 @@ impl DecoderConfig {
             Self::Bahdanau(config) => config.validate(d_embed, tie_output, spec),
             Self::Luong(config) => config.validate(d_embed, tie_output, spec),
             Self::Summary(config) => config.validate(d_embed, tie_output, spec),
+        }
+    }
+
+    /// The recurrent layers.
+    pub fn recurrent(&self) -> &RecurrentStackConfig {
+        match self {
+            Self::Bahdanau(config) => &config.recurrent,
+            Self::Luong(config) => &config.recurrent,
+            Self::Summary(config) => &config.recurrent,
         }
     }
 

@@ -72,7 +72,11 @@ impl LuongConfig {
         device: &Device,
     ) -> LuongDecoder {
         let d_hidden = self.recurrent.d_hidden;
-        let d_fed = if self.input_feeding { self.d_attentional } else { 0 };
+        let d_fed = if self.input_feeding {
+            self.d_attentional
+        } else {
+            0
+        };
         let d_combined = self.combine.d_output(d_hidden, spec.d_memory);
         LuongDecoder {
             recurrent: self.recurrent.init(embedding.d_embed() + d_fed, device),
@@ -175,7 +179,10 @@ impl Decoder for LuongDecoder {
         memory: &DecoderMemory,
         state: DecoderState,
     ) -> DecoderStep {
-        let embedded = self.embedding.forward(tokens.unsqueeze_dim(1)).squeeze_dim::<2>(1);
+        let embedded = self
+            .embedding
+            .forward(tokens.unsqueeze_dim(1))
+            .squeeze_dim::<2>(1);
         let (features, weights, state) = self.advance(embedded, memory, state);
         DecoderStep {
             logits: self.logits(features),

@@ -226,7 +226,10 @@ mod contract {
                     let alone = input.clone().narrow(0, row, 1).narrow(1, 0, len);
                     let alone = encoder.forward(alone, &[len]);
                     let memory = batch.memory.clone().narrow(0, row, 1);
-                    assert!(close(alone.memory, memory.clone().narrow(1, 0, len)), "{config:?}");
+                    assert!(
+                        close(alone.memory, memory.clone().narrow(1, 0, len)),
+                        "{config:?}"
+                    );
                     if len < 6 {
                         let padding = memory.narrow(1, len, 6 - len).abs().max();
                         assert_eq!(padding.into_scalar::<f32>(), 0.0, "{config:?}");
@@ -246,7 +249,9 @@ mod contract {
         let device = Device::flex();
         for config in configs() {
             let spec = config.memory_spec();
-            let output = config.init(3, &device).forward(embedded([2, 4, 3], &device), &[4, 3]);
+            let output = config
+                .init(3, &device)
+                .forward(embedded([2, 4, 3], &device), &[4, 3]);
             assert_eq!(output.memory.dims(), [2, 4, spec.d_memory]);
             assert_eq!(output.final_states.len(), spec.n_final_states);
             for state in output.final_states {
@@ -265,7 +270,9 @@ mod contract {
             dropout: 0.0,
             ..Default::default()
         };
-        let output = config.init(3, &device).forward(embedded([2, 5, 3], &device), &[5, 2]);
+        let output = config
+            .init(3, &device)
+            .forward(embedded([2, 5, 3], &device), &[5, 2]);
         for (row, len) in [(0, 5), (1, 2)] {
             let memory = output.memory.clone().narrow(0, row, 1).squeeze_dim::<2>(0);
             let last = output.final_states[0].hidden.clone().narrow(0, row, 1);

@@ -17,7 +17,10 @@ impl Dropout {
     ///
     /// If `prob` is not in `[0, 1)`.
     pub fn new(prob: f64) -> Self {
-        assert!((0.0..1.0).contains(&prob), "dropout of {prob} is not in [0, 1)");
+        assert!(
+            (0.0..1.0).contains(&prob),
+            "dropout of {prob} is not in [0, 1)"
+        );
         Self { prob }
     }
 

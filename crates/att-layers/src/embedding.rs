@@ -90,7 +90,10 @@ mod tests {
         let out = embedding.forward(Tensor::from_data([[4, 0]], &device));
         assert_eq!(out.dims(), [1, 2, 3]);
         let table = embedding.weight.val();
-        let expected = Tensor::cat(vec![table.clone().narrow(0, 4, 1), table.narrow(0, 0, 1)], 0);
+        let expected = Tensor::cat(
+            vec![table.clone().narrow(0, 4, 1), table.narrow(0, 0, 1)],
+            0,
+        );
         out.squeeze_dim::<2>(0)
             .into_data()
             .assert_eq(&expected.into_data(), true);

@@ -7,17 +7,21 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
 
 /// Uniform in `[-bound, bound)`.
-pub fn uniform<const D: usize>(
-    shape: [usize; D],
-    bound: f64,
-    device: &Device,
-) -> Param<Tensor<D>> {
-    param(random::uniform(shape.iter().product(), bound as f32), shape, device)
+pub fn uniform<const D: usize>(shape: [usize; D], bound: f64, device: &Device) -> Param<Tensor<D>> {
+    param(
+        random::uniform(shape.iter().product(), bound as f32),
+        shape,
+        device,
+    )
 }
 
 /// Normal with mean zero.
 pub fn normal<const D: usize>(shape: [usize; D], std: f64, device: &Device) -> Param<Tensor<D>> {
-    param(random::normal(shape.iter().product(), std as f32), shape, device)
+    param(
+        random::normal(shape.iter().product(), std as f32),
+        shape,
+        device,
+    )
 }
 
 /// The same number everywhere.

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, Seq2Seq};
 
+/// The greatest number of weights: training takes sixteen bytes for each, so beyond it lies a
+/// typing error.
+pub const MAX_WEIGHTS: u64 = 1_000_000_000;
+
 /// Configuration of a [`Seq2Seq`], all but the sizes of its vocabularies.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -46,8 +50,12 @@ impl ModelConfig {
     /// If a value is out of its range, or sizes do not fit each other; the error names the key.
     pub fn validate(&self) -> att_core::Result<()> {
         let within = |table: &'static str| move |error: CoreError| error.within(table);
-        self.src_embedding.validate().map_err(within("src_embedding"))?;
-        self.tgt_embedding.validate().map_err(within("tgt_embedding"))?;
+        self.src_embedding
+            .validate()
+            .map_err(within("src_embedding"))?;
+        self.tgt_embedding
+            .validate()
+            .map_err(within("tgt_embedding"))?;
         self.encoder.validate().map_err(within("encoder"))?;
         self.decoder
             .validate(
@@ -58,10 +66,16 @@ impl ModelConfig {
             .map_err(within("decoder"))
     }
 
+    /// What only shows once the vocabularies are known.
+    ///
     /// # Errors
     ///
-    /// If tied tables differ in size.
-    pub fn validate_vocabularies(&self, src_vocab: usize, tgt_vocab: usize) -> att_core::Result<()> {
+    /// If tied tables differ in size, or the model would have more than [`MAX_WEIGHTS`] weights.
+    pub fn validate_vocabularies(
+        &self,
+        src_vocab: usize,
+        tgt_vocab: usize,
+    ) -> att_core::Result<()> {
         if self.tie_embeddings && src_vocab != tgt_vocab {
             let reason = format!(
                 "source and target need one vocabulary, but have {src_vocab} and {tgt_vocab} \
@@ -69,7 +83,30 @@ impl ModelConfig {
             );
             return Err(CoreError::config("tie_embeddings", reason));
         }
+        let weights = self.least_weights(src_vocab, tgt_vocab);
+        if weights > MAX_WEIGHTS {
+            let reason = format!(
+                "these sizes make a model of more than {weights} weights, and the limit is \
+                 {MAX_WEIGHTS}: lower d_hidden, layers or d_embed"
+            );
+            return Err(CoreError::config("model", reason));
+        }
         Ok(())
+    }
+
+    /// A lower bound on the number of weights: tables and recurrent products.
+    fn least_weights(&self, src_vocab: usize, tgt_vocab: usize) -> u64 {
+        let EncoderConfig::Recurrent(encoder) = &self.encoder;
+        let decoder = self.decoder.recurrent();
+        let recurrent = |d: usize, layers: usize| (3 * d * d) as u64 * layers as u64;
+        recurrent(encoder.d_hidden, encoder.layers)
+            + recurrent(decoder.d_hidden, decoder.layers)
+            + (tgt_vocab * self.tgt_embedding.d_embed) as u64
+            + if self.tie_embeddings {
+                0
+            } else {
+                (src_vocab * self.src_embedding.d_embed) as u64
+            }
     }
 
     /// A model with fresh weights from [`att_core::random`]: after `random::seed`, the same on
@@ -90,7 +127,9 @@ impl ModelConfig {
         let encoder = self.encoder.init(d_src, device);
         let tgt_embedding = self.tgt_embedding.init(tgt_vocab, device);
         let spec = self.encoder.memory_spec();
-        let decoder = self.decoder.init(tgt_embedding, self.tie_output, &spec, device);
+        let decoder = self
+            .decoder
+            .init(tgt_embedding, self.tie_output, &spec, device);
         Ok(Seq2Seq {
             src_embedding,
             encoder,
@@ -136,20 +175,43 @@ mod tests {
     fn unknown_keys_are_named_wherever_they_stand() {
         refused("tie_embedings = true", "tie_embedings");
         refused("[encoder]\nkind = 'recurrent'\nhidden = 5", "hidden");
-        refused("[decoder]\nkind = 'luong'\n[decoder.recurrent]\ndhidden = 5", "dhidden");
-        refused("[decoder]\nkind = 'luong'\nattention = { scorer = { kind = 'dot', d_attn = 1 } }", "d_attn");
+        refused(
+            "[decoder]\nkind = 'luong'\n[decoder.recurrent]\ndhidden = 5",
+            "dhidden",
+        );
+        refused(
+            "[decoder]\nkind = 'luong'\nattention = { scorer = { kind = 'dot', d_attn = 1 } }",
+            "d_attn",
+        );
         refused("[decoder]\nkind = 'bahdanaw'", "bahdanaw");
     }
 
     #[test]
     fn settings_that_do_not_fit_are_named_with_their_table() {
-        refused("[encoder]\nkind = 'recurrent'\nd_hidden = 0", "encoder.d_hidden: 0");
-        refused("[encoder]\nkind = 'recurrent'\nd_hidden = 10000000", "encoder.d_hidden");
+        refused(
+            "[encoder]\nkind = 'recurrent'\nd_hidden = 0",
+            "encoder.d_hidden: 0",
+        );
+        refused(
+            "[encoder]\nkind = 'recurrent'\nd_hidden = 10000000",
+            "encoder.d_hidden",
+        );
         refused(
             "[decoder]\nkind = 'luong'\nrecurrent = { d_hidden = 100 }\nattention = { scorer = { kind = 'dot' } }",
             "decoder.attention.scorer.kind: ",
         );
         refused("tie_output = true", "decoder.d_attentional");
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_before_memory_is_asked_for() {
+        let text = "[encoder]\nkind = 'recurrent'\nd_hidden = 60000\nlayers = 60000";
+        let config = ModelConfig::from_toml(text).unwrap();
+        let message = config
+            .init(10, 10, &Device::flex())
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("limit"), "{message}");
     }
 
     #[test]

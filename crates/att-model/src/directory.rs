@@ -153,7 +153,10 @@ impl ModelDirectory {
     ///
     /// If the file cannot be written; the old one is untouched then.
     pub fn save_weights(&self, model: &Seq2Seq) -> Result<()> {
-        Ok(write_atomic(self.path.join(WEIGHTS), &weights::to_bytes(model))?)
+        Ok(write_atomic(
+            self.path.join(WEIGHTS),
+            &weights::to_bytes(model),
+        )?)
     }
 
     /// The model with its weights.
@@ -175,13 +178,19 @@ impl ModelDirectory {
         })?;
         let rows = |part: &str| {
             let file = safetensors::SafeTensors::deserialize(&bytes).ok()?;
-            let is_table = |name: &&str| name.starts_with(part) && name.ends_with("embedding.weight");
+            let is_table =
+                |name: &&str| name.starts_with(part) && name.ends_with("embedding.weight");
             let name = file.names().into_iter().find(is_table)?.to_string();
             file.tensor(&name).ok()?.shape().first().copied()
         };
         let tokenizers = [
             ("target", TGT_TOKENIZER, &self.tgt_tokenizer, "decoder."),
-            ("source", SRC_TOKENIZER, &self.src_tokenizer, "src_embedding"),
+            (
+                "source",
+                SRC_TOKENIZER,
+                &self.src_tokenizer,
+                "src_embedding",
+            ),
         ];
         for (side, file, tokenizer, table) in tokenizers {
             let found = tokenizer.vocab_size();
@@ -273,15 +282,29 @@ mod tests {
 
         tokenizer("abcdefgh").save(file(TGT_TOKENIZER)).unwrap();
         let message = error(&path);
-        assert!(message.contains("tgt.tokenizer.json") && message.contains("12"), "{message}");
+        assert!(
+            message.contains("tgt.tokenizer.json") && message.contains("12"),
+            "{message}"
+        );
         fs::copy(other.join(TGT_TOKENIZER), file(TGT_TOKENIZER)).unwrap();
 
         let config = fs::read_to_string(file(CONFIG)).unwrap();
-        fs::write(file(CONFIG), config.replace("format_version = 1", "format_version = 99")).unwrap();
+        fs::write(
+            file(CONFIG),
+            config.replace("format_version = 1", "format_version = 99"),
+        )
+        .unwrap();
         assert!(error(&path).contains("99"));
-        fs::write(file(CONFIG), config.replace("d_attentional", "d_atentional")).unwrap();
+        fs::write(
+            file(CONFIG),
+            config.replace("d_attentional", "d_atentional"),
+        )
+        .unwrap();
         let message = error(&path);
-        assert!(message.contains("config.toml") && message.contains("d_atentional"), "{message}");
+        assert!(
+            message.contains("config.toml") && message.contains("d_atentional"),
+            "{message}"
+        );
         fs::write(file(CONFIG), config).unwrap();
 
         fs::remove_file(file(SRC_TOKENIZER)).unwrap();

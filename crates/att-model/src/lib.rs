@@ -50,7 +50,7 @@ const _: () = {
     assert!(core::N_SPECIAL as usize == data::NAMES.len());
 };
 
-pub use config::ModelConfig;
+pub use config::{MAX_WEIGHTS, ModelConfig};
 pub use directory::{FORMAT_VERSION, ModelDirectory};
 pub use error::{Error, Result};
 pub use seq2seq::{ForcedOutput, Seq2Seq};

@@ -130,7 +130,10 @@ fn from_bytes<M: Module>(module: M, bytes: &[u8]) -> Result<M, String> {
             return Err(format!("'{name}' is of type {:?}, not F32", view.dtype()));
         }
         let numbers = view.data().as_chunks::<4>().0;
-        let data: Vec<f32> = numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        let data: Vec<f32> = numbers
+            .iter()
+            .map(|&bytes| f32::from_le_bytes(bytes))
+            .collect();
         if data.iter().any(|x| !x.is_finite()) {
             return Err(format!("'{name}' has numbers that are not finite"));
         }

@@ -59,7 +59,9 @@ impl ExperimentConfig {
             message,
         };
         let config: Self = toml::from_str(text).map_err(|error| toml_error(error.to_string()))?;
-        config.validate().map_err(|error| toml_error(error.to_string()))?;
+        config
+            .validate()
+            .map_err(|error| toml_error(error.to_string()))?;
         Ok(config)
     }
 
@@ -170,9 +172,15 @@ impl TrainingConfig {
         check::size("max_epochs", self.max_epochs)?;
         check::size("valid_beam_size", self.valid_beam_size)?;
         check::size("log_every", self.log_every)?;
-        for (key, value) in [("clip_norm", self.clip_norm), ("max_minutes", self.max_minutes)] {
+        for (key, value) in [
+            ("clip_norm", self.clip_norm),
+            ("max_minutes", self.max_minutes),
+        ] {
             if !(value >= 0.0 && value.is_finite()) {
-                return Err(CoreError::config(key, format!("{value} must be at least 0")));
+                return Err(CoreError::config(
+                    key,
+                    format!("{value} must be at least 0"),
+                ));
             }
         }
         Ok(())
@@ -213,9 +221,18 @@ mod tests {
         };
         refused("sed = 1", "sed");
         refused("[training]\nmetric = 'blue'", "bleu");
-        refused("[training]\nlabel_smoothing = 1.5", "training.label_smoothing");
-        refused("[training]\nschedule = { kind = 'constant', rate = 1 }", "rate");
-        refused("[training]\nschedule = { kind = 'constant', lr = -1.0 }", "training.schedule.lr");
+        refused(
+            "[training]\nlabel_smoothing = 1.5",
+            "training.label_smoothing",
+        );
+        refused(
+            "[training]\nschedule = { kind = 'constant', rate = 1 }",
+            "rate",
+        );
+        refused(
+            "[training]\nschedule = { kind = 'constant', lr = -1.0 }",
+            "training.schedule.lr",
+        );
         refused("[search]\nbeam_size = 0", "search.beam_size");
         refused("[batch]\nbatch_size = 0", "batch_size");
         refused("[tokenizer]\nsrc = { kind = 'words' }", "words");

@@ -36,7 +36,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// The loss left the numbers; what was saved before is untouched.
-    #[error("the loss is {loss} at step {step}: lower the learning rate or clip_norm; the best model so far is kept")]
+    #[error(
+        "the loss is {loss} at step {step}: lower the learning rate or clip_norm; the best model so far is kept"
+    )]
     Diverged {
         /// The step.
         step: usize,

@@ -73,9 +73,12 @@ impl OptimizerConfig {
     pub fn validate(&self) -> Result<()> {
         let (beta_1, beta_2, epsilon, weight_decay) = match self {
             Self::Adam(config) => (config.beta_1, config.beta_2, config.epsilon, 0.0),
-            Self::AdamW(config) => {
-                (config.beta_1, config.beta_2, config.epsilon, config.weight_decay)
-            }
+            Self::AdamW(config) => (
+                config.beta_1,
+                config.beta_2,
+                config.epsilon,
+                config.weight_decay,
+            ),
         };
         for (key, beta) in [("beta_1", beta_1), ("beta_2", beta_2)] {
             if !(0.0..1.0).contains(&beta) {
@@ -84,7 +87,10 @@ impl OptimizerConfig {
             }
         }
         if !(epsilon > 0.0 && epsilon < 1.0) {
-            return Err(Error::config("epsilon", format!("{epsilon} must lie between 0 and 1")));
+            return Err(Error::config(
+                "epsilon",
+                format!("{epsilon} must lie between 0 and 1"),
+            ));
         }
         if !(0.0..1.0).contains(&weight_decay) {
             let reason = format!("{weight_decay} must be from 0 to below 1");

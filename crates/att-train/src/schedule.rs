@@ -58,7 +58,10 @@ pub struct PlateauConfig {
 
 impl Default for ConstantConfig {
     fn default() -> Self {
-        Self { lr: 1e-3, warmup: 0 }
+        Self {
+            lr: 1e-3,
+            warmup: 0,
+        }
     }
 }
 
@@ -97,7 +100,8 @@ impl ScheduleConfig {
     pub fn validate(&self) -> Result<()> {
         let (lr, _) = self.peak();
         if !(lr > 0.0 && lr <= 10.0) {
-            let reason = format!("{lr} is not a learning rate: use a number above 0, such as 0.001");
+            let reason =
+                format!("{lr} is not a learning rate: use a number above 0, such as 0.001");
             return Err(Error::config("lr", reason));
         }
         let min_lr = match self {
@@ -198,7 +202,11 @@ mod tests {
         assert_eq!(constant, [0.25, 0.5, 1.0, 1.0]);
         let inverse = rates(ScheduleConfig::InverseSqrt(warm), &[2, 4, 16, 64]);
         assert_eq!(inverse, [0.5, 1.0, 0.5, 0.25]);
-        let cosine = CosineConfig { lr: 1.0, warmup: 0, min_lr: 0.2 };
+        let cosine = CosineConfig {
+            lr: 1.0,
+            warmup: 0,
+            min_lr: 0.2,
+        };
         let cosine = rates(ScheduleConfig::Cosine(cosine), &[0, 50, 100, 200]);
         for (rate, expected) in cosine.iter().zip([1.0, 0.6, 0.2, 0.2]) {
             assert!((rate - expected).abs() < 1e-12);
@@ -207,7 +215,13 @@ mod tests {
 
     #[test]
     fn a_plateau_lowers_the_rate_after_its_patience() {
-        let config = PlateauConfig { lr: 1.0, patience: 2, factor: 0.5, min_lr: 0.3, ..Default::default() };
+        let config = PlateauConfig {
+            lr: 1.0,
+            patience: 2,
+            factor: 0.5,
+            min_lr: 0.3,
+            ..Default::default()
+        };
         let mut schedule = ScheduleConfig::Plateau(config).init(100);
         let mut rates = Vec::new();
         for better in [true, false, true, false, false, false, false] {

@@ -71,13 +71,8 @@ impl Trainer {
         let batcher = Batcher::new(config.batch.clone(), train.encode(&src, &tgt))?;
         let valid_batcher = Batcher::new(config.batch.clone(), valid.encode(&src, &tgt))?;
         config.model.validate_vocabularies(n_src, n_tgt)?;
-        let directory = ModelDirectory::create(
-            &run,
-            config.model.clone(),
-            config.search.clone(),
-            src,
-            tgt,
-        )?;
+        let directory =
+            ModelDirectory::create(&run, config.model.clone(), config.search.clone(), src, tgt)?;
         let experiment = toml::to_string(&config).expect("a configuration can be TOML");
         write_atomic(run.join("experiment.toml"), experiment.as_bytes())?;
         Ok(Self {
@@ -121,7 +116,9 @@ impl Trainer {
 fn train_tokenizers(config: &ExperimentConfig, train: &Corpus) -> Result<(Tokenizer, Tokenizer)> {
     let tokenizer = &config.tokenizer;
     if tokenizer.shared {
-        let shared = tokenizer.src.train(train.sources().chain(train.targets()))?;
+        let shared = tokenizer
+            .src
+            .train(train.sources().chain(train.targets()))?;
         return Ok((shared.clone(), shared));
     }
     Ok((
@@ -209,7 +206,11 @@ impl<'a, O: Observer> Run<'a, O> {
         let training = &self.trainer.config.training;
         let mut validated_at = 0;
         'run: for epoch in 0..training.max_epochs {
-            for indices in self.trainer.batcher.epoch(self.trainer.config.seed, epoch as u64) {
+            for indices in self
+                .trainer
+                .batcher
+                .epoch(self.trainer.config.seed, epoch as u64)
+            {
                 self.train_step(&indices)?;
                 if self.step.is_multiple_of(training.log_every) {
                     self.report_steps(epoch)?;

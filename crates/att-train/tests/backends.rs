@@ -112,7 +112,10 @@ fn every_backend_gives_the_same_losses_and_outputs() {
         for device in devices() {
             let found = train(device, decoder);
             for (step, (a, b)) in expected.losses.iter().zip(&found.losses).enumerate() {
-                assert!((a - b).abs() < 1e-3, "{device} {decoder} step {step}: {a} {b}");
+                assert!(
+                    (a - b).abs() < 1e-3,
+                    "{device} {decoder} step {step}: {a} {b}"
+                );
             }
             assert_eq!(expected.outputs, found.outputs, "{device} {decoder}");
         }
@@ -123,7 +126,10 @@ fn every_backend_gives_the_same_losses_and_outputs() {
 fn a_seed_gives_the_same_bytes() {
     for device in [DeviceSpec::Flex, DeviceSpec::NdArray] {
         for decoder in DECODERS {
-            assert!(train(device, decoder).weights == train(device, decoder).weights, "{device}");
+            assert!(
+                train(device, decoder).weights == train(device, decoder).weights,
+                "{device}"
+            );
         }
     }
 }

@@ -56,7 +56,11 @@ fn a_run_learns_and_leaves_a_model_that_translates() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let summary = train(EXPERIMENT, &run, &mut ignore).unwrap();
-    assert_eq!(summary.best_score, Some(0.0), "six words can be learnt by heart");
+    assert_eq!(
+        summary.best_score,
+        Some(0.0),
+        "six words can be learnt by heart"
+    );
     assert!(!summary.interrupted);
 
     let translator = Translator::load(&run, &DeviceSpec::Flex.init().unwrap()).unwrap();
@@ -66,15 +70,29 @@ fn a_run_learns_and_leaves_a_model_that_translates() {
     assert_eq!(found[0].candidates[0].text, "c b a");
     assert_eq!(found[1].candidates[0].text, "b c");
     let weights = found[1].candidates[0].weights.as_ref().unwrap();
-    assert_eq!((weights.len(), weights[0].len()), (3, 3), "tokens and EOS on both sides");
+    assert_eq!(
+        (weights.len(), weights[0].len()),
+        (3, 3),
+        "tokens and EOS on both sides"
+    );
 
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
-    let events: Vec<serde_json::Value> =
-        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(events[0]["event"], "start");
     let steps = events.iter().filter(|event| event["event"] == "step");
     for step in steps {
-        for key in ["loss", "ppl", "lr", "grad_norm", "src_tokens_per_s", "tgt_tokens_per_s", "left_s"] {
+        for key in [
+            "loss",
+            "ppl",
+            "lr",
+            "grad_norm",
+            "src_tokens_per_s",
+            "tgt_tokens_per_s",
+            "left_s",
+        ] {
             assert!(step[key].is_number(), "{key}");
         }
     }
@@ -88,7 +106,9 @@ fn a_run_is_never_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("precious");
     fs::write(&path, "data").unwrap();
-    let error = train(EXPERIMENT, folder.path(), &mut ignore).unwrap_err().to_string();
+    let error = train(EXPERIMENT, folder.path(), &mut ignore)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("not empty"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
@@ -102,7 +122,11 @@ fn an_interrupt_saves_the_weights() {
         }
         fn poll(&mut self) -> ControlFlow<()> {
             self.0 += 1;
-            if self.0 < 7 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if self.0 < 7 {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         }
     }
     let folder = tempfile::tempdir().unwrap();

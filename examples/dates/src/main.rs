@@ -2,7 +2,7 @@
 //! `2031-03-06`.
 //!
 //! ```sh
-//! cargo run --release -p example-dates           # about two minutes on two cores
+//! cargo run --release -p example-dates           # a minute on two cores
 //! cargo run --release -p example-dates -- flex   # a device by name: flex, wgpu, cuda:1, ...
 //! ```
 //!
@@ -51,7 +51,7 @@ const EXPERIMENT: &str = r#"
     [training]
     schedule = { kind = "cosine", lr = 3e-3, warmup = 50 }
     label_smoothing = 0.0
-    max_steps = 1200
+    max_steps = 800
     valid_every = 200
     metric = "exact_match"
 

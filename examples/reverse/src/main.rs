@@ -1,7 +1,7 @@
 //! Reverses sequences of letters: `FKQAZ` becomes `ZAQKF`.
 //!
 //! ```sh
-//! cargo run --release -p example-reverse           # about a minute on two cores
+//! cargo run --release -p example-reverse           # half a minute on two cores
 //! cargo run --release -p example-reverse -- flex   # a device by name: flex, wgpu, cuda:1, ...
 //! ```
 //!

@@ -36,7 +36,7 @@ usage: example-translation [DEVICE] TRAIN_SRC TRAIN_TGT VALID_SRC VALID_TGT
 const EXPERIMENT: &str = r#"
     [tokenizer]
     shared = true
-    src = { kind = "bpe", vocab_size = 8000 }
+    src = { kind = "bpe", vocab_size = 4000 }
 
     [model]
     tie_embeddings = true
@@ -46,13 +46,13 @@ const EXPERIMENT: &str = r#"
     [model.encoder]
     kind = "recurrent"
     cell = "gru"
-    d_hidden = 256
+    d_hidden = 128
     dropout = 0.2
 
     [model.decoder]
     kind = "bahdanau"
-    recurrent = { cell = "gru", d_hidden = 512 }
-    attention = { scorer = { kind = "additive", d_attn = 256 } }
+    recurrent = { cell = "gru", d_hidden = 256 }
+    attention = { scorer = { kind = "additive", d_attn = 128 } }
     d_output = 256
     dropout = 0.2
 
@@ -68,6 +68,7 @@ const EXPERIMENT: &str = r#"
     max_epochs = 15
     metric = "bleu"
     patience = 3
+    log_every = 50
 
     [search]
     beam_size = 5

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use att_data::write_atomic;
@@ -33,6 +34,7 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> CommandResult {
+    let mut out = io::stdout().lock();
     let device = options.device.device.init()?;
     let translator =
         Translator::load(&options.model, &device)?.with_batch_size(options.search.batch_size);
@@ -46,12 +48,13 @@ pub fn run(options: &Options) -> CommandResult {
         write_atomic(path, lines.as_bytes())?;
     }
 
-    println!(
+    writeln!(
+        out,
         "{} sources, beam size {}, length penalty {}",
         found.sources.len(),
         search.beam_size,
         search.length_penalty
-    );
+    )?;
     let metrics = if options.metric.is_empty() {
         Metric::ALL.to_vec()
     } else {
@@ -60,18 +63,22 @@ pub fn run(options: &Options) -> CommandResult {
     let rates = error_rates(outputs, references)?;
     for metric in metrics {
         match metric {
-            Metric::Wer => println!("WER {:.2}", rates.item_error_rate()),
-            Metric::Per => println!("PER {:.2}", rates.token_error_rate()),
-            Metric::ExactMatch => println!("exact match {:.2}", exact_match(outputs, references)?.percent()),
+            Metric::Wer => writeln!(out, "WER {:.2}", rates.item_error_rate())?,
+            Metric::Per => writeln!(out, "PER {:.2}", rates.token_error_rate())?,
+            Metric::ExactMatch => writeln!(
+                out,
+                "exact match {:.2}",
+                exact_match(outputs, references)?.percent()
+            )?,
             Metric::Bleu => {
                 let score = Bleu::default().score(outputs, references)?;
-                println!("{score}  {}", score.signature);
+                writeln!(out, "{score}  {}", score.signature)?;
             }
             Metric::Chrf => {
                 let score = Chrf::default().score(outputs, references)?;
-                println!("{score}  {}", score.signature);
+                writeln!(out, "{score}  {}", score.signature)?;
             }
-            other => println!("{other} {:.2}", other.score(outputs, references)?),
+            other => writeln!(out, "{other} {:.2}", other.score(outputs, references)?)?,
         }
     }
     if options.by_length {
@@ -82,14 +89,15 @@ pub fn run(options: &Options) -> CommandResult {
             .map(|source| tokenizer.encode(source).len())
             .collect();
         let buckets: BTreeMap<usize, _> = by_bucket(outputs, references, &lengths, error_rates)?;
-        println!("length\tsources\tWER\tPER");
+        writeln!(out, "length\tsources\tWER\tPER")?;
         for (length, rates) in buckets {
-            println!(
+            writeln!(
+                out,
                 "{length}\t{}\t{:.2}\t{:.2}",
                 rates.items,
                 rates.item_error_rate(),
                 rates.token_error_rate()
-            );
+            )?;
         }
     }
     Ok(Outcome::Done)

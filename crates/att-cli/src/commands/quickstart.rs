@@ -1,4 +1,4 @@
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use att_data::{Corpus, split_by_hash, write_atomic};
@@ -38,9 +38,16 @@ const VALID_SHARE: f64 = 0.004;
 const TEST_SHARE: f64 = 0.02;
 
 /// Words that no edition of the dictionary has.
-const NEW_WORDS: [&str; 5] = ["ATTENTIONAL", "BAHDANAU", "RUSTACEAN", "SOFTMAXING", "UNGOOGLEABLE"];
+const NEW_WORDS: [&str; 5] = [
+    "ATTENTIONAL",
+    "BAHDANAU",
+    "RUSTACEAN",
+    "SOFTMAXING",
+    "UNGOOGLEABLE",
+];
 
 pub fn run(options: &Options) -> CommandResult {
+    let mut out = io::stdout().lock();
     let device = options.device.device.init()?;
     let mut config = ExperimentConfig::from_toml(EXPERIMENT)?;
     if let Some(steps) = options.max_steps {
@@ -50,14 +57,15 @@ pub fn run(options: &Options) -> CommandResult {
     if options.overwrite {
         remove_run(&options.out)?;
     }
-    println!(
+    writeln!(
+        out,
         "English pronunciation from CMUdict: {} pronunciations to learn from, {} to validate, {} \
          to test.\nThe model reads a word letter by letter and writes its phones, looking back at \
          the letters.\n",
         split.train.pairs.len(),
         split.valid.pairs.len(),
         split.test.pairs.len()
-    );
+    )?;
     let trainer = Trainer::create(config, &split.train, &split.valid, &options.out)?;
     let mut progress = Progress::new()?;
     let summary = trainer.run(&device, &mut progress)?;
@@ -65,7 +73,12 @@ pub fn run(options: &Options) -> CommandResult {
     if summary.interrupted {
         return Ok(Outcome::Interrupted);
     }
-    println!("Trained {} steps in {}.\n", summary.steps, duration(summary.elapsed_s));
+    writeln!(
+        out,
+        "Trained {} steps in {}.\n",
+        summary.steps,
+        duration(summary.elapsed_s)
+    )?;
 
     let translator = Translator::load(&options.out, &device)?;
     let search = translator.directory().search.clone();
@@ -78,23 +91,31 @@ pub fn run(options: &Options) -> CommandResult {
         .collect();
     let references: Vec<Vec<String>> = groups.iter().map(|group| group.tgts.clone()).collect();
     let rates = error_rates(&outputs, &references)?;
-    println!(
+    writeln!(
+        out,
         "On {} held-out words: word error rate {:.1} %, phone error rate {:.1} % (stress removed).\n",
         words.len(),
         rates.item_error_rate(),
         rates.token_error_rate()
-    );
+    )?;
 
-    println!("Words that it has never seen:");
+    writeln!(out, "Words that it has never seen:")?;
     let translations = translator.translate(&NEW_WORDS, &search)?;
     for (word, translation) in NEW_WORDS.iter().zip(&translations) {
-        println!("  {word:<14} {}", translation.candidates[0].text);
+        writeln!(out, "  {word:<14} {}", translation.candidates[0].text)?;
     }
 
     let drawn = &translations[0];
     let best = &drawn.candidates[0];
-    let weights = best.weights.as_ref().ok_or("the quick start's model has attention")?;
-    let map = AttentionMap::new(drawn.src_tokens.clone(), best.tokens.clone(), weights.concat())?;
+    let weights = best
+        .weights
+        .as_ref()
+        .ok_or("the quick start's model has attention")?;
+    let map = AttentionMap::new(
+        drawn.src_tokens.clone(),
+        best.tokens.clone(),
+        weights.concat(),
+    )?;
     let style = if io::stdout().is_terminal() {
         TerminalStyle::TrueColor
     } else {
@@ -104,8 +125,12 @@ pub fn run(options: &Options) -> CommandResult {
         style,
         ..Default::default()
     };
-    println!("\nWhere it looked while it pronounced {}:\n", NEW_WORDS[0]);
-    println!("{}", heatmap.render(&map));
+    writeln!(
+        out,
+        "\nWhere it looked while it pronounced {}:\n",
+        NEW_WORDS[0]
+    )?;
+    writeln!(out, "{}", heatmap.render(&map))?;
     let picture = options.out.join("attention.svg");
     let svg = SvgHeatmap {
         title: format!("{} -> {}", NEW_WORDS[0], best.text),
@@ -113,13 +138,25 @@ pub fn run(options: &Options) -> CommandResult {
     };
     write_atomic(&picture, svg.render(&map).as_bytes())?;
 
-    let out = options.out.display();
-    println!("The same as a picture: {}\n", picture.display());
-    println!("Next:");
-    println!("  echo YOURWORD | att translate {out}            pronounce any word (capital letters)");
-    println!("  att translate {out} --n-best 3 --attention a.jsonl < words.txt");
-    println!("  att inspect {out}                              what the model is made of");
-    println!("  att train --help                               train on your own data");
+    let run = options.out.display();
+    writeln!(out, "The same as a picture: {}\n", picture.display())?;
+    writeln!(out, "Next:")?;
+    writeln!(
+        out,
+        "  echo YOURWORD | att translate {run}            pronounce any word (capital letters)"
+    )?;
+    writeln!(
+        out,
+        "  att translate {run} --n-best 3 --attention a.jsonl < words.txt"
+    )?;
+    writeln!(
+        out,
+        "  att inspect {run}                              what the model is made of"
+    )?;
+    writeln!(
+        out,
+        "  att train --help                               train on your own data"
+    )?;
     Ok(Outcome::Done)
 }
 
@@ -159,7 +196,10 @@ mod tests {
     fn the_parts_share_no_word() {
         let split = split(&Corpus::read_tsv(CMUDICT, "cmudict.tsv.gz").unwrap());
         let words = |corpus: &Corpus| {
-            corpus.sources().map(String::from).collect::<std::collections::BTreeSet<_>>()
+            corpus
+                .sources()
+                .map(String::from)
+                .collect::<std::collections::BTreeSet<_>>()
         };
         let (train, valid, test) = (words(&split.train), words(&split.valid), words(&split.test));
         assert!(train.is_disjoint(&valid) && train.is_disjoint(&test) && valid.is_disjoint(&test));

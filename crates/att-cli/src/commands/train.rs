@@ -81,6 +81,7 @@ pub fn remove_run(path: &PathBuf) -> Result<(), Box<dyn std::error::Error>> {
         )
         .into());
     }
-    fs::remove_dir_all(path).map_err(|error| format!("can't remove {}: {error}", path.display()))?;
+    fs::remove_dir_all(path)
+        .map_err(|error| format!("can't remove {}: {error}", path.display()))?;
     Ok(())
 }

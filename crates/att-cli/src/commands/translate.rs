@@ -100,7 +100,11 @@ impl Job<'_> {
             self.done += 1;
             if self.options.n_best.is_some() {
                 for candidate in &translation.candidates {
-                    writeln!(out, "{id} ||| {} ||| {:.6}", candidate.text, candidate.score)?;
+                    writeln!(
+                        out,
+                        "{id} ||| {} ||| {:.6}",
+                        candidate.text, candidate.score
+                    )?;
                 }
             } else if line.trim().is_empty() {
                 // Output stays line by line with the input.

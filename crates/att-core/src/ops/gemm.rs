@@ -114,7 +114,14 @@ mod tests {
         let rhs = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // [2, 3]
         let mut out = [10.0; 8]; // [2, 3] in rows of 4
         let lhs = Mat::rows(&lhs, 2, 2, 3);
-        matmul(&mut out, 4, true, lhs, Mat::rows(&rhs, 2, 3, 3), Parallelism::None);
+        matmul(
+            &mut out,
+            4,
+            true,
+            lhs,
+            Mat::rows(&rhs, 2, 3, 3),
+            Parallelism::None,
+        );
         assert_eq!(out, [19.0, 22.0, 25.0, 10.0, 29.0, 36.0, 43.0, 10.0]);
         let mut square = [0.0; 4];
         matmul(&mut square, 2, false, lhs.t(), lhs, Parallelism::None);

@@ -41,10 +41,7 @@ pub(super) fn one_minus<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
 }
 
 /// `up * s (1 - s)`: the gradient through a sigmoid whose value is `s`.
-pub(super) fn through_sigmoid<B: Backend>(
-    s: FloatTensor<B>,
-    up: FloatTensor<B>,
-) -> FloatTensor<B> {
+pub(super) fn through_sigmoid<B: Backend>(s: FloatTensor<B>, up: FloatTensor<B>) -> FloatTensor<B> {
     B::float_mul(up, B::float_mul(s.clone(), one_minus::<B>(s)))
 }
 
@@ -61,9 +58,6 @@ pub(super) fn shifted<B: Backend>(first: FloatTensor<B>, states: FloatTensor<B>)
     if shape[1] == 1 {
         return first;
     }
-    let rest = B::float_slice(
-        states,
-        &[Slice::full(), Slice::from(0..shape[1] - 1)],
-    );
+    let rest = B::float_slice(states, &[Slice::full(), Slice::from(0..shape[1] - 1)]);
     B::float_cat(vec![first, rest], 1)
 }

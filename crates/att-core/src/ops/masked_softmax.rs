@@ -74,7 +74,12 @@ mod tests {
         let w = masked_softmax(scores.clone(), mask);
         let picked = w.clone().slice([0..1]);
         let grads = picked.backward();
-        let g = scores.grad(&grads).unwrap().into_data().try_to_vec::<f32>().unwrap();
+        let g = scores
+            .grad(&grads)
+            .unwrap()
+            .into_data()
+            .try_to_vec::<f32>()
+            .unwrap();
         let w = w.into_data().try_to_vec::<f32>().unwrap();
         assert!((g[0] - w[0] * (1.0 - w[0])).abs() < 1e-6);
         assert!((g[1] + w[0] * w[1]).abs() < 1e-6);

@@ -30,7 +30,10 @@ pub fn beam_search(
     assert_eq!(lengths.len(), batch, "one length a source");
     let device = source.memory.device();
     let beam = config.beam_size;
-    let mut searches: Vec<Search> = lengths.iter().map(|&len| Search::new(len, config)).collect();
+    let mut searches: Vec<Search> = lengths
+        .iter()
+        .map(|&len| Search::new(len, config))
+        .collect();
     let mut active: Vec<usize> = (0..batch).collect();
     let mut memory = decoder.prepare(source);
     // Row `i * beam + slot` belongs to the i-th active source; slots beyond its live hypotheses
@@ -151,7 +154,9 @@ impl<'a> Search<'a> {
     /// The last token of the hypothesis in `slot`; an idle slot gets PAD.
     fn previous(&self, slot: usize) -> u32 {
         match self.live.get(slot) {
-            Some(Tip { node: Some(node), .. }) => self.nodes[*node].token,
+            Some(Tip {
+                node: Some(node), ..
+            }) => self.nodes[*node].token,
             Some(Tip { node: None, .. }) => BOS,
             None => PAD,
         }

@@ -3,6 +3,9 @@ use serde::{Deserialize, Serialize};
 
 use super::LengthPenalty;
 
+/// The widest beam: beyond it lies a typing error.
+pub const MAX_BEAM_SIZE: usize = 1024;
+
 /// How to search; the same for every source, whatever batch it is in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -40,6 +43,10 @@ impl SearchConfig {
     /// If a value is out of its range.
     pub fn validate(&self) -> Result<()> {
         check::size("beam_size", self.beam_size)?;
+        if self.beam_size > MAX_BEAM_SIZE {
+            let reason = format!("{} is more than {MAX_BEAM_SIZE}", self.beam_size);
+            return Err(Error::config("beam_size", reason));
+        }
         check::size("n_best", self.n_best)?;
         check::size("max_len", self.max_len)?;
         if self.n_best > self.beam_size {
@@ -85,17 +92,51 @@ mod tests {
             let message = config.validate().unwrap_err().to_string();
             assert!(message.starts_with(key), "{message}");
         };
-        refused(SearchConfig { beam_size: 0, ..default.clone() }, "beam_size");
-        refused(SearchConfig { n_best: 6, ..default.clone() }, "n_best");
-        refused(SearchConfig { min_len: 300, ..default.clone() }, "min_len");
-        refused(SearchConfig { max_len_ratio: -1.0, ..default.clone() }, "max_len_ratio");
+        refused(
+            SearchConfig {
+                beam_size: 0,
+                ..default.clone()
+            },
+            "beam_size",
+        );
+        refused(
+            SearchConfig {
+                n_best: 6,
+                ..default.clone()
+            },
+            "n_best",
+        );
+        refused(
+            SearchConfig {
+                min_len: 300,
+                ..default.clone()
+            },
+            "min_len",
+        );
+        refused(
+            SearchConfig {
+                max_len_ratio: -1.0,
+                ..default.clone()
+            },
+            "max_len_ratio",
+        );
         let length_penalty = LengthPenalty::Power { alpha: f64::NAN };
-        refused(SearchConfig { length_penalty, ..default }, "length_penalty");
+        refused(
+            SearchConfig {
+                length_penalty,
+                ..default
+            },
+            "length_penalty",
+        );
     }
 
     #[test]
     fn lengths_are_bounded_by_the_source_and_absolutely() {
-        let config = SearchConfig { min_len: 12, max_len: 20, ..Default::default() };
+        let config = SearchConfig {
+            min_len: 12,
+            max_len: 20,
+            ..Default::default()
+        };
         assert_eq!(config.max_len_for(0), 12);
         assert_eq!(config.max_len_for(1), 13);
         assert_eq!(config.max_len_for(100), 20);

@@ -11,7 +11,7 @@ mod penalty;
 mod tests;
 
 pub use beam::beam_search;
-pub use config::SearchConfig;
+pub use config::{MAX_BEAM_SIZE, SearchConfig};
 pub use greedy::greedy_search;
 pub use hypothesis::Hypothesis;
 pub use penalty::LengthPenalty;

@@ -11,11 +11,24 @@ use crate::{AnyDecoder, BahdanauConfig, DecoderConfig, LuongConfig, RecurrentSta
 const D: usize = 6;
 
 fn configs() -> Vec<DecoderConfig> {
-    let recurrent = RecurrentStackConfig { d_hidden: 12, ..Default::default() };
+    let recurrent = RecurrentStackConfig {
+        d_hidden: 12,
+        ..Default::default()
+    };
     vec![
-        DecoderConfig::Bahdanau(BahdanauConfig { recurrent: recurrent.clone(), ..Default::default() }),
-        DecoderConfig::Luong(LuongConfig { recurrent: recurrent.clone(), input_feeding: true, ..Default::default() }),
-        DecoderConfig::Luong(LuongConfig { recurrent, ..Default::default() }),
+        DecoderConfig::Bahdanau(BahdanauConfig {
+            recurrent: recurrent.clone(),
+            ..Default::default()
+        }),
+        DecoderConfig::Luong(LuongConfig {
+            recurrent: recurrent.clone(),
+            input_feeding: true,
+            ..Default::default()
+        }),
+        DecoderConfig::Luong(LuongConfig {
+            recurrent,
+            ..Default::default()
+        }),
     ]
 }
 
@@ -37,9 +50,18 @@ impl Sources {
             }
         }
         random::seed(21);
-        let encoder = EncoderConfig::Recurrent(RecurrentEncoderConfig { d_hidden: D, ..Default::default() });
-        let embedding = EmbeddingConfig { d_embed: D, dropout: 0.0 }.init(vocab, device);
-        let decoder = config.init(embedding, false, &encoder.memory_spec(), device).map(&mut Scale);
+        let encoder = EncoderConfig::Recurrent(RecurrentEncoderConfig {
+            d_hidden: D,
+            ..Default::default()
+        });
+        let embedding = EmbeddingConfig {
+            d_embed: D,
+            dropout: 0.0,
+        }
+        .init(vocab, device);
+        let decoder = config
+            .init(embedding, false, &encoder.memory_spec(), device)
+            .map(&mut Scale);
         let shape = [lengths.len(), *lengths.iter().max().unwrap(), D];
         let embedded = random::normal(shape.iter().product(), 2.0);
         Self {
@@ -54,7 +76,10 @@ impl Sources {
     fn batch(&self, indices: &[usize]) -> (EncoderOutput, Vec<usize>) {
         let lengths: Vec<usize> = indices.iter().map(|&i| self.lengths[i]).collect();
         let longest = *lengths.iter().max().unwrap();
-        let rows = indices.iter().map(|&i| self.embedded.clone().narrow(0, i, 1)).collect();
+        let rows = indices
+            .iter()
+            .map(|&i| self.embedded.clone().narrow(0, i, 1))
+            .collect();
         let embedded = Tensor::cat(rows, 0).narrow(1, 0, longest);
         (self.encoder.forward(embedded, &lengths), lengths)
     }
@@ -75,7 +100,10 @@ impl Sources {
         let log_probs = log_softmax(self.decoder.logits(output.features.squeeze_dim(0)), 1);
         let log_probs: Vec<f32> = log_probs.into_data().iter().collect();
         let vocab = self.decoder.vocab();
-        let picked = gold.iter().enumerate().map(|(t, &id)| log_probs[t * vocab + id as usize]);
+        let picked = gold
+            .iter()
+            .enumerate()
+            .map(|(t, &id)| log_probs[t * vocab + id as usize]);
         picked.map(f64::from).sum()
     }
 }
@@ -94,7 +122,11 @@ fn assert_same(a: &Hypothesis, b: &Hypothesis) {
 }
 
 fn config(beam_size: usize) -> SearchConfig {
-    SearchConfig { beam_size, max_len: 12, ..Default::default() }
+    SearchConfig {
+        beam_size,
+        max_len: 12,
+        ..Default::default()
+    }
 }
 
 #[test]
@@ -104,8 +136,13 @@ fn batch_and_order_change_nothing() {
     for decoder in configs() {
         let sources = Sources::new(&decoder, 11, &lengths, &device);
         for beam_size in [1, 4] {
-            let config = SearchConfig { n_best: beam_size, ..config(beam_size) };
-            let alone: Vec<_> = (0..9).map(|i| sources.search(&[i], &config).remove(0)).collect();
+            let config = SearchConfig {
+                n_best: beam_size,
+                ..config(beam_size)
+            };
+            let alone: Vec<_> = (0..9)
+                .map(|i| sources.search(&[i], &config).remove(0))
+                .collect();
             let order = [8, 3, 1, 0, 5, 7, 2, 6, 4];
             for (found, index) in sources.search(&order, &config).iter().zip(order) {
                 assert_eq!(found.len(), alone[index].len());
@@ -123,7 +160,11 @@ fn a_beam_of_one_is_greedy() {
     for decoder in configs() {
         let sources = Sources::new(&decoder, 11, &[5, 1, 3, 8], &device);
         for (min_len, max_len) in [(0, 12), (4, 6), (0, 1)] {
-            let config = SearchConfig { min_len, max_len, ..config(1) };
+            let config = SearchConfig {
+                min_len,
+                max_len,
+                ..config(1)
+            };
             let (source, lengths) = sources.batch(&[0, 1, 2, 3]);
             let greedy = greedy_search(&sources.decoder, &source, &lengths, &config);
             let beam = beam_search(&sources.decoder, &source, &lengths, &config);
@@ -141,7 +182,11 @@ fn the_score_is_the_probability_of_the_forced_target() {
     for decoder in configs() {
         let sources = Sources::new(&decoder, 11, &[5, 1, 3], &device);
         let length_penalty = LengthPenalty::Gnmt { alpha: 0.7 };
-        let config = SearchConfig { n_best: 3, length_penalty, ..config(3) };
+        let config = SearchConfig {
+            n_best: 3,
+            length_penalty,
+            ..config(3)
+        };
         for (index, found) in sources.search(&[0, 1, 2], &config).iter().enumerate() {
             for hypothesis in found {
                 let forced = sources.log_prob(index, &hypothesis.tokens);
@@ -167,7 +212,11 @@ fn all_sequences(vocab: u32, max_len: usize) -> Vec<Vec<u32>> {
     for _ in 0..max_len {
         last = last
             .iter()
-            .flat_map(|prefix| tokens.iter().map(move |&t| [prefix.as_slice(), &[t]].concat()))
+            .flat_map(|prefix| {
+                tokens
+                    .iter()
+                    .map(move |&t| [prefix.as_slice(), &[t]].concat())
+            })
             .collect();
         all.extend(last.clone());
     }
@@ -185,7 +234,13 @@ fn a_wide_beam_finds_the_best_of_all_sequences() {
             LengthPenalty::Gnmt { alpha: 1.0 },
             LengthPenalty::Power { alpha: 1.0 },
         ] {
-            let config = SearchConfig { beam_size: 64, n_best: 5, length_penalty, max_len, ..Default::default() };
+            let config = SearchConfig {
+                beam_size: 64,
+                n_best: 5,
+                length_penalty,
+                max_len,
+                ..Default::default()
+            };
             for (index, found) in sources.search(&[0, 1], &config).iter().enumerate() {
                 let mut all: Vec<(f64, Vec<u32>)> = all_sequences(vocab as u32, max_len)
                     .into_iter()
@@ -211,10 +266,20 @@ fn early_stopping_is_exact() {
     for decoder in configs() {
         let sources = Sources::new(&decoder, 9, &[4, 2, 6], &device);
         for length_penalty in [LengthPenalty::None, LengthPenalty::Power { alpha: 1.0 }] {
-            let one = SearchConfig { length_penalty, ..config(6) };
+            let one = SearchConfig {
+                length_penalty,
+                ..config(6)
+            };
             // With n_best = beam_size nothing stops before the whole beam has ended.
-            let all = SearchConfig { n_best: 6, ..one.clone() };
-            for (one, all) in sources.search(&[0, 1, 2], &one).iter().zip(sources.search(&[0, 1, 2], &all)) {
+            let all = SearchConfig {
+                n_best: 6,
+                ..one.clone()
+            };
+            for (one, all) in sources
+                .search(&[0, 1, 2], &one)
+                .iter()
+                .zip(sources.search(&[0, 1, 2], &all))
+            {
                 assert_same(&one[0], &all[0]);
             }
         }
@@ -226,7 +291,13 @@ fn hypotheses_are_sorted_and_differ() {
     let device = Device::flex();
     for decoder in configs() {
         let sources = Sources::new(&decoder, 9, &[4, 2, 6], &device);
-        for found in sources.search(&[0, 1, 2], &SearchConfig { n_best: 6, ..config(6) }) {
+        for found in sources.search(
+            &[0, 1, 2],
+            &SearchConfig {
+                n_best: 6,
+                ..config(6)
+            },
+        ) {
             assert!(found.windows(2).all(|pair| pair[0].score >= pair[1].score));
             let mut tokens: Vec<_> = found.iter().map(|h| &h.tokens).collect();
             tokens.sort();

@@ -43,7 +43,12 @@ pub(super) fn backward<B: Backend>(
     gates: FloatTensor<B>,
     recurrent: FloatTensor<B>,
     hidden: FloatTensor<B>,
-) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+) -> (
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+) {
     let (len, d) = (states.shape()[1], hidden.shape()[1]);
     let before = shifted::<B>(hidden.clone(), states);
     let transposed = B::float_transpose(recurrent);
@@ -64,10 +69,7 @@ pub(super) fn backward<B: Backend>(
             B::float_mul(dh.clone(), B::float_sub(h_before, n)),
         );
         let dr = through_sigmoid::<B>(r.clone(), B::float_mul(dn.clone(), y_n));
-        let d_y = B::float_cat(
-            vec![dr.clone(), dz.clone(), B::float_mul(dn.clone(), r)],
-            1,
-        );
+        let d_y = B::float_cat(vec![dr.clone(), dz.clone(), B::float_mul(dn.clone(), r)], 1);
         d_hidden = B::float_add(
             B::float_mul(dh, z),
             B::float_matmul(d_y.clone(), transposed.clone()),

@@ -43,7 +43,10 @@ pub fn gru(
 ) -> Tensor<3> {
     let [batch, len, _] = inputs.dims();
     let [_, d_hidden] = hidden.dims();
-    assert!(batch > 0 && len > 0, "a GRU needs at least one row and one step");
+    assert!(
+        batch > 0 && len > 0,
+        "a GRU needs at least one row and one step"
+    );
     assert_shape!(inputs, [batch, len, 3 * d_hidden]);
     assert_shape!(recurrent, [d_hidden, 3 * d_hidden]);
     assert_shape!(bias, [d_hidden]);

@@ -21,7 +21,11 @@ pub(super) fn forward<B: Backend>(
             B::float_matmul(hidden, recurrent.clone()),
         );
         let gate = |k: usize| columns::<B>(z.clone(), k * d, (k + 1) * d);
-        let (i, f, o) = (B::sigmoid(gate(0)), B::sigmoid(gate(1)), B::sigmoid(gate(3)));
+        let (i, f, o) = (
+            B::sigmoid(gate(0)),
+            B::sigmoid(gate(1)),
+            B::sigmoid(gate(3)),
+        );
         let g = B::float_tanh(gate(2));
         cell = B::float_add(
             B::float_mul(f.clone(), cell),
@@ -41,12 +45,21 @@ pub(super) fn backward<B: Backend>(
     recurrent: FloatTensor<B>,
     hidden: FloatTensor<B>,
     cell: FloatTensor<B>,
-) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+) -> (
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+) {
     let (len, d) = (states.shape()[1], hidden.shape()[1]);
     let half = |t: FloatTensor<B>, k: usize| {
         B::float_slice(
             t,
-            &[Slice::full(), Slice::full(), Slice::from(k * d..(k + 1) * d)],
+            &[
+                Slice::full(),
+                Slice::full(),
+                Slice::from(k * d..(k + 1) * d),
+            ],
         )
     };
     let cells = half(states.clone(), 1);

@@ -50,7 +50,10 @@ pub fn lstm(
 ) -> LstmStates {
     let [batch, len, _] = inputs.dims();
     let [_, d_hidden] = hidden.dims();
-    assert!(batch > 0 && len > 0, "an LSTM needs at least one row and one step");
+    assert!(
+        batch > 0 && len > 0,
+        "an LSTM needs at least one row and one step"
+    );
     assert_shape!(inputs, [batch, len, 4 * d_hidden]);
     assert_shape!(recurrent, [d_hidden, 4 * d_hidden]);
     assert_shape!(hidden, [batch, d_hidden]);
@@ -177,9 +180,8 @@ mod tests {
             crate::random::seed(5);
             let arguments = arguments(&device, [3, 4, 5]);
             let expected = joined(arguments.clone(), true);
-            let [inputs, recurrent, hidden, cell] = arguments.map(|tensor| {
-                tensor.try_into_primitive::<Flex>().expect("a flex tensor")
-            });
+            let [inputs, recurrent, hidden, cell] =
+                arguments.map(|tensor| tensor.try_into_primitive::<Flex>().expect("a flex tensor"));
             let matrix = |t, rows, cols| {
                 <Flex as burn::backend::ops::FloatTensorOps<Flex>>::float_reshape(
                     t,

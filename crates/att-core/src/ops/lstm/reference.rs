@@ -18,7 +18,8 @@ pub fn lstm_reference(
     let [_, d] = hidden.dims();
     let (mut hiddens, mut cells) = (Vec::with_capacity(len), Vec::with_capacity(len));
     for t in 0..len {
-        let z = inputs.clone().narrow(1, t, 1).squeeze_dim::<2>(1) + hidden.matmul(recurrent.clone());
+        let z =
+            inputs.clone().narrow(1, t, 1).squeeze_dim::<2>(1) + hidden.matmul(recurrent.clone());
         let gate = |k: usize| z.clone().narrow(1, k * d, d);
         cell = sigmoid(gate(1)) * cell + sigmoid(gate(0)) * gate(2).tanh();
         hidden = sigmoid(gate(3)) * cell.clone().tanh();
