@@ -57,14 +57,15 @@ impl Observer for Progress {
                      for up to {total_steps} steps; {src_vocab} source and {tgt_vocab} target tokens"
                 ));
                 if std::io::stderr().is_terminal() {
-                    let style = ProgressStyle::with_template("{bar:30} {percent:>3}% {msg}")
+                    let style = ProgressStyle::with_template("step {pos}/{len} {bar:20} {msg}")
                         .expect("a constant template");
                     self.bar = Some(ProgressBar::new(*total_steps as u64).with_style(style));
                 }
             }
             Event::Step(step) => {
                 let figures = format!(
-                    "loss {:.3}  ppl {:.2}  lr {:.1e}  |g| {:.2}  {:.0} src + {:.0} tgt tokens/s  {} left",
+                    "epoch {}  loss {:.3}  ppl {:.2}  lr {:.1e}  |g| {:.2}  {:.0} src + {:.0} tgt tokens/s  {} left",
+                    step.epoch,
                     step.loss,
                     step.ppl,
                     step.lr,
@@ -78,10 +79,7 @@ impl Observer for Progress {
                         bar.set_position(step.step as u64);
                         bar.set_message(figures);
                     }
-                    None => eprintln!(
-                        "step {}/{}  epoch {}  {figures}",
-                        step.step, step.total_steps, step.epoch
-                    ),
+                    None => eprintln!("step {}/{}  {figures}", step.step, step.total_steps),
                 }
             }
             Event::Validation(found) => {

@@ -397,10 +397,22 @@ fn a_run_is_only_replaced_on_demand_and_nothing_else_ever() {
         weights
     );
 
-    fs::remove_file(folder.path("run/experiment.toml")).unwrap();
+    folder.write("run/thesis.tex", "years of work");
     refused(
         &folder.train(&["pairs.tsv"], &["--overwrite"]),
-        &["run", "stays as it is"],
+        &["thesis.tex", "stays as it is"],
+    );
+    assert!(folder.path("run/last.safetensors").exists());
+    fs::remove_file(folder.path("run/thesis.tex")).unwrap();
+
+    // Settings that do not fit show before the old run goes.
+    folder.write(
+        "experiment.toml",
+        EXPERIMENT.replace("batch_size = 4", "batch_size = 4\nmax_src_len = 1"),
+    );
+    refused(
+        &folder.train(&["pairs.tsv"], &["--overwrite"]),
+        &["max_src_len"],
     );
     assert!(folder.path("run/last.safetensors").exists());
 }
@@ -455,7 +467,7 @@ fn a_full_disk_is_an_error_and_leaves_no_half_written_file() {
         text(&folder.path("run")),
     );
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-    refused(&output, &["model.safetensors", "can"]);
+    refused(&output, &["last.safetensors", "cannot write"]);
     let mut left = fs::read_dir(folder.path("run"))
         .unwrap()
         .map(|entry| entry.unwrap().path());

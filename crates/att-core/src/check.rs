@@ -19,16 +19,16 @@ pub fn size(key: &str, size: usize) -> Result<()> {
     }
 }
 
-/// A dropout probability must lie in `[0, 1)`.
+/// A probability, such as that of dropout, must lie in `[0, 1)`.
 ///
 /// # Errors
 ///
 /// [`Error::Config`] with `key`.
-pub fn dropout(key: &str, prob: f64) -> Result<()> {
+pub fn probability(key: &str, prob: f64) -> Result<()> {
     if (0.0..1.0).contains(&prob) {
         Ok(())
     } else {
-        let reason = format!("{prob} is not a dropout: use a probability from 0 to below 1");
+        let reason = format!("{prob} is not a probability from 0 to below 1");
         Err(Error::config(key, reason))
     }
 }
@@ -40,12 +40,12 @@ mod tests {
     #[test]
     fn the_error_names_the_key() {
         assert!(size("d", 1).is_ok() && size("d", MAX_SIZE).is_ok());
-        assert!(dropout("p", 0.0).is_ok());
+        assert!(probability("p", 0.0).is_ok());
         for error in [
             size("key", 0),
             size("key", usize::MAX),
-            dropout("key", 1.0),
-            dropout("key", f64::NAN),
+            probability("key", 1.0),
+            probability("key", f64::NAN),
         ] {
             let message = error.unwrap_err().within("table").to_string();
             assert!(message.starts_with("table.key: "), "{message}");

@@ -42,7 +42,8 @@ pub struct EncoderOutput {
     /// True at padding, `[batch, src_len]`.
     pub src_pad_mask: Tensor<2, Bool>,
     /// Of each layer, from the bottom: the state at each sequence's own last token (backward
-    /// direction: at its first), directions concatenated, `[batch, d_memory]`.
+    /// direction: at its first), directions concatenated, before residual and
+    /// norm, `[batch, d_final]`.
     /// Empty for an encoder that has none.
     pub final_states: Vec<RecurrentState>,
 }

@@ -57,7 +57,7 @@ impl BahdanauConfig {
             .map_err(|error| error.within("attention"))?;
         self.bridge.validate(&self.recurrent, spec)?;
         check::size("d_output", self.d_output)?;
-        check::dropout("dropout", self.dropout)?;
+        check::probability("dropout", self.dropout)?;
         OutputLayer::validate("d_output", self.d_output, d_embed, tie_output)
     }
 

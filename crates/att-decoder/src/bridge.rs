@@ -17,7 +17,8 @@ pub enum BridgeConfig {
     /// cells must agree (Sutskever et al. 2014).
     Copy,
     /// `tanh(W final + b)`, each layer its own W (Bahdanau et al. 2015, A.2.2, from both
-    /// directions' final states).
+    /// directions' final states). Layer l of the decoder starts from layer l of the encoder, and
+    /// those of a deeper decoder from the encoder's topmost.
     #[default]
     Final,
     /// `tanh(W mean + b)`, the mean over the states of real tokens (Sennrich et al. 2017, eq. 1).

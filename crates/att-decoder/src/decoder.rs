@@ -6,8 +6,7 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BahdanauConfig, BahdanauDecoder, LuongConfig, LuongDecoder, RecurrentStackConfig,
-    SummaryConfig, SummaryDecoder,
+    BahdanauConfig, BahdanauDecoder, LuongConfig, LuongDecoder, SummaryConfig, SummaryDecoder,
 };
 
 /// Predicts the next target token from those before it and the source.
@@ -162,13 +161,14 @@ impl DecoderConfig {
         }
     }
 
-    /// The recurrent layers.
-    pub fn recurrent(&self) -> &RecurrentStackConfig {
-        match self {
+    /// A lower bound on the number of weights: the recurrent products alone.
+    pub fn least_weights(&self) -> u64 {
+        let stack = match self {
             Self::Bahdanau(config) => &config.recurrent,
             Self::Luong(config) => &config.recurrent,
             Self::Summary(config) => &config.recurrent,
-        }
+        };
+        stack.layers as u64 * 3 * (stack.d_hidden as u64).pow(2)
     }
 
     /// A decoder with fresh weights, over the tokens of `embedding`.

@@ -59,7 +59,7 @@ impl LuongConfig {
             .map_err(|error| error.within("attention"))?;
         self.bridge.validate(&self.recurrent, spec)?;
         check::size("d_attentional", self.d_attentional)?;
-        check::dropout("dropout", self.dropout)?;
+        check::probability("dropout", self.dropout)?;
         OutputLayer::validate("d_attentional", self.d_attentional, d_embed, tie_output)
     }
 

@@ -40,7 +40,7 @@ impl RecurrentStackConfig {
     pub fn validate(&self) -> Result<()> {
         check::size("d_hidden", self.d_hidden)?;
         check::size("layers", self.layers)?;
-        check::dropout("dropout", self.dropout)
+        check::probability("dropout", self.dropout)
     }
 
     /// Layers with fresh weights.

@@ -52,7 +52,7 @@ impl SummaryConfig {
             return Err(Error::config("feed_summary", reason));
         }
         check::size("d_output", self.d_output)?;
-        check::dropout("dropout", self.dropout)?;
+        check::probability("dropout", self.dropout)?;
         OutputLayer::validate("d_output", self.d_output, d_embed, tie_output)
     }
 

@@ -36,6 +36,13 @@ impl EncoderConfig {
         }
     }
 
+    /// A lower bound on the number of weights: the recurrent products alone.
+    pub fn least_weights(&self) -> u64 {
+        match self {
+            Self::Recurrent(config) => config.layers as u64 * 3 * (config.d_hidden as u64).pow(2),
+        }
+    }
+
     /// An encoder of vectors of `d_input`, with fresh weights.
     pub fn init(&self, d_input: usize, device: &Device) -> Encoder {
         match self {

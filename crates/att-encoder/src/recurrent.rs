@@ -48,7 +48,7 @@ impl RecurrentEncoderConfig {
     pub fn validate(&self) -> Result<()> {
         check::size("d_hidden", self.d_hidden)?;
         check::size("layers", self.layers)?;
-        check::dropout("dropout", self.dropout)
+        check::probability("dropout", self.dropout)
     }
 
     /// The sizes in the output.

@@ -30,7 +30,7 @@ impl EmbeddingConfig {
     /// If a value is out of its range.
     pub fn validate(&self) -> Result<()> {
         check::size("d_embed", self.d_embed)?;
-        check::dropout("dropout", self.dropout)
+        check::probability("dropout", self.dropout)
     }
 
     /// A table of `vocab` vectors, normal with deviation `1 / sqrt(d_embed)`.

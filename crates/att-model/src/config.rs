@@ -96,17 +96,16 @@ impl ModelConfig {
 
     /// A lower bound on the number of weights: tables and recurrent products.
     fn least_weights(&self, src_vocab: usize, tgt_vocab: usize) -> u64 {
-        let EncoderConfig::Recurrent(encoder) = &self.encoder;
-        let decoder = self.decoder.recurrent();
-        let recurrent = |d: usize, layers: usize| (3 * d * d) as u64 * layers as u64;
-        recurrent(encoder.d_hidden, encoder.layers)
-            + recurrent(decoder.d_hidden, decoder.layers)
-            + (tgt_vocab * self.tgt_embedding.d_embed) as u64
-            + if self.tie_embeddings {
-                0
-            } else {
-                (src_vocab * self.src_embedding.d_embed) as u64
-            }
+        let table = |vocab: usize, d_embed: usize| vocab as u64 * d_embed as u64;
+        let src_table = if self.tie_embeddings {
+            0
+        } else {
+            table(src_vocab, self.src_embedding.d_embed)
+        };
+        src_table
+            + table(tgt_vocab, self.tgt_embedding.d_embed)
+            + self.encoder.least_weights()
+            + self.decoder.least_weights()
     }
 
     /// A model with fresh weights from [`att_core::random`]: after `random::seed`, the same on

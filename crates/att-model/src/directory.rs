@@ -47,6 +47,9 @@ struct ConfigFile {
 }
 
 impl ModelDirectory {
+    /// The names of its files.
+    pub const FILES: [&str; 4] = [CONFIG, SRC_TOKENIZER, TGT_TOKENIZER, WEIGHTS];
+
     /// Makes the directory and writes everything but the weights.
     ///
     /// # Errors
@@ -89,7 +92,7 @@ impl ModelDirectory {
     /// If a file is missing, damaged, or of another format version.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        for missing in [CONFIG, SRC_TOKENIZER, TGT_TOKENIZER, WEIGHTS] {
+        for missing in Self::FILES {
             if !path.join(missing).is_file() {
                 return Err(Error::NotAModel { path, missing });
             }
@@ -117,11 +120,23 @@ impl ModelDirectory {
             });
         }
         let config: ConfigFile = toml::from_str(&text).map_err(toml_error)?;
-        config.model.validate()?;
-        config.search.validate()?;
+        let refuse = |message: String| Error::Toml {
+            place: config_path.display().to_string(),
+            message,
+        };
+        let model = config.model.validate();
+        model.map_err(|error| refuse(error.within("model").to_string()))?;
+        let search = config.search.validate();
+        search.map_err(|error| refuse(error.within("search").to_string()))?;
+        let src_tokenizer = Tokenizer::load(path.join(SRC_TOKENIZER))?;
+        let tgt_tokenizer = Tokenizer::load(path.join(TGT_TOKENIZER))?;
+        if config.model.tie_embeddings && src_tokenizer != tgt_tokenizer {
+            let reason = "model.tie_embeddings: the two tokenisers beside it differ";
+            return Err(refuse(reason.into()));
+        }
         Ok(Self {
-            src_tokenizer: Tokenizer::load(path.join(SRC_TOKENIZER))?,
-            tgt_tokenizer: Tokenizer::load(path.join(TGT_TOKENIZER))?,
+            src_tokenizer,
+            tgt_tokenizer,
             model: config.model,
             search: config.search,
             path,
@@ -166,22 +181,25 @@ impl ModelDirectory {
     /// If the weights are missing, damaged, or another model's.
     pub fn load_weights(&self, device: &Device) -> Result<Seq2Seq> {
         let path = self.path.join(WEIGHTS);
-        self.check_vocabularies(&path)?;
-        weights::load(self.init(0, device)?, &path)
+        let bytes = fs::read(&path).map_err(|source| Error::Read {
+            path: path.clone(),
+            source,
+        })?;
+        self.check_vocabularies(&bytes)?;
+        weights::from_bytes(self.init(0, device)?, &bytes)
+            .map_err(|reason| Error::Weights { path, reason })
     }
 
     /// A tokeniser that does not fit the tables gets an error of its own: it is easily swapped.
-    fn check_vocabularies(&self, weights: &Path) -> Result<()> {
-        let bytes = fs::read(weights).map_err(|source| Error::Read {
-            path: weights.into(),
-            source,
-        })?;
+    fn check_vocabularies(&self, weights: &[u8]) -> Result<()> {
+        let Ok(file) = safetensors::SafeTensors::deserialize(weights) else {
+            return Ok(()); // reading the weights will say so
+        };
         let rows = |part: &str| {
-            let file = safetensors::SafeTensors::deserialize(&bytes).ok()?;
             let is_table =
                 |name: &&str| name.starts_with(part) && name.ends_with("embedding.weight");
-            let name = file.names().into_iter().find(is_table)?.to_string();
-            file.tensor(&name).ok()?.shape().first().copied()
+            let name = file.names().into_iter().find(is_table)?;
+            file.tensor(name).ok()?.shape().first().copied()
         };
         let tokenizers = [
             ("target", TGT_TOKENIZER, &self.tgt_tokenizer, "decoder."),

@@ -14,7 +14,7 @@ pub enum Error {
         message: String,
     },
     /// A file that cannot be read.
-    #[error("can't read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -22,7 +22,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file or directory that cannot be written.
-    #[error("can't write {}: {source}", path.display())]
+    #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file or directory.
         path: PathBuf,

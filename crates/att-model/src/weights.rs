@@ -89,8 +89,12 @@ pub fn load<M: Module>(module: M, path: &Path) -> Result<M> {
     })
 }
 
-/// Replaces all weights of a module; the error says what does not fit.
-fn from_bytes<M: Module>(module: M, bytes: &[u8]) -> Result<M, String> {
+/// Replaces all weights of a module by those in the bytes of a file.
+///
+/// # Errors
+///
+/// A sentence that says what does not fit.
+pub fn from_bytes<M: Module>(module: M, bytes: &[u8]) -> Result<M, String> {
     struct Replace {
         path: Vec<String>,
         weights: BTreeMap<String, (Vec<usize>, Vec<f32>)>,

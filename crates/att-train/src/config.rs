@@ -3,7 +3,7 @@ use std::path::Path;
 
 use att_core::{Error as CoreError, check};
 use att_data::{BatcherConfig, TokenizerConfig};
-use att_decoder::search::SearchConfig;
+use att_decoder::search::{MAX_BEAM_SIZE, SearchConfig};
 use att_eval::Metric;
 use att_model::ModelConfig;
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,10 @@ impl ExperimentConfig {
     /// If a value is out of its range, or sizes do not fit each other; the error names the key.
     pub fn validate(&self) -> Result<()> {
         let within = |table: &'static str| move |error: CoreError| error.within(table);
+        if self.model.tie_embeddings && !self.tokenizer.shared {
+            let reason = "source and target need one vocabulary: set tokenizer.shared = true";
+            return Err(CoreError::config("model.tie_embeddings", reason).into());
+        }
         self.tokenizer.src.validate()?;
         self.tokenizer.tgt.validate()?;
         self.batch.validate()?;
@@ -84,7 +88,7 @@ impl ExperimentConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenizersConfig {
-    /// Whether both sides share one tokeniser, trained by the settings of `src` on both; false
+    /// Whether both sides share one tokeniser, trained by the settings of `src` on both (those of `tgt` are not read); false
     /// unless told.
     pub shared: bool,
     /// Of the source; whitespace unless told.
@@ -168,9 +172,12 @@ impl TrainingConfig {
         self.schedule
             .validate()
             .map_err(|error| error.within("schedule"))?;
-        check::dropout("label_smoothing", self.label_smoothing)?;
+        check::probability("label_smoothing", self.label_smoothing)?;
         check::size("max_epochs", self.max_epochs)?;
-        check::size("valid_beam_size", self.valid_beam_size)?;
+        if !(1..=MAX_BEAM_SIZE).contains(&self.valid_beam_size) {
+            let reason = format!("{} is not from 1 to {MAX_BEAM_SIZE}", self.valid_beam_size);
+            return Err(CoreError::config("valid_beam_size", reason));
+        }
         check::size("log_every", self.log_every)?;
         for (key, value) in [
             ("clip_norm", self.clip_norm),

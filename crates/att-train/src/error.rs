@@ -14,7 +14,7 @@ pub enum Error {
         message: String,
     },
     /// A file that cannot be read.
-    #[error("can't read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -22,28 +22,44 @@ pub enum Error {
         source: io::Error,
     },
     /// A file or directory that cannot be written.
-    #[error("can't write {}: {source}", path.display())]
+    #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file or directory.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// The run's directory has something in it.
-    #[error("{} is not empty: choose another directory, or allow overwriting (`--overwrite`)", path.display())]
+    /// The directory has a run in it.
+    #[error(
+        "{} has a run in it: choose another directory, or allow overwriting (`--overwrite` on the command line)",
+        path.display()
+    )]
     RunExists {
         /// The directory.
         path: PathBuf,
     },
-    /// The loss left the numbers; what was saved before is untouched.
+    /// The directory holds something that no run writes.
     #[error(
-        "the loss is {loss} at step {step}: lower the learning rate or clip_norm; the best model so far is kept"
+        "{} holds '{entry}', which is not part of a run: it stays as it is, choose another directory",
+        path.display()
+    )]
+    NotARun {
+        /// The directory.
+        path: PathBuf,
+        /// What is in it.
+        entry: String,
+    },
+    /// The loss or the gradient left the numbers; what was saved before is untouched.
+    #[error(
+        "training diverged at step {step} (loss {loss}, gradient norm {grad_norm}): lower the learning rate, or set clip_norm; what was saved before is kept"
     )]
     Diverged {
         /// The step.
         step: usize,
         /// The loss.
         loss: f32,
+        /// The norm of the gradient.
+        grad_norm: f32,
     },
     /// A setting that does not fit.
     #[error(transparent)]

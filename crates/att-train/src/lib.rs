@@ -30,7 +30,7 @@
 //!     metric = "per"
 //! "#)?;
 //! let device = "flex".parse::<DeviceSpec>()?.init()?;
-//! let summary = Trainer::create(config, &corpus, &corpus, folder.path().join("run"))?
+//! let summary = Trainer::create(config, &corpus, &corpus, folder.path().join("run"), false)?
 //!     .run(&device, &mut |_: &att_train::Event| std::ops::ControlFlow::Continue(()))?;
 //! assert_eq!(summary.steps, 5);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,4 +1,4 @@
-use att_core::{Error, Result};
+use att_core::{Error, Result, check};
 use serde::{Deserialize, Serialize};
 
 /// The learning rate over time; in TOML `schedule = { kind = "inverse_sqrt", lr = 1e-3 }`.
@@ -11,7 +11,7 @@ pub enum ScheduleConfig {
     Constant(ConstantConfig),
     /// `lr * sqrt(max(1, warmup) / step)` (Vaswani et al. 2017, eq. 3, scaled to peak at `lr`).
     InverseSqrt(ConstantConfig),
-    /// Falls to `min_lr` over the whole run along half a cosine (Loshchilov and Hutter 2017, eq.
+    /// Falls to `min_lr`, over the steps that `max_epochs` and `max_steps` allow, along half a cosine (Loshchilov and Hutter 2017, eq.
     /// 5, without restarts).
     Cosine(CosineConfig),
     /// Is multiplied by `factor` after `patience` validations in a row without a better score.
@@ -110,6 +110,7 @@ impl ScheduleConfig {
                     let reason = format!("{} must lie between 0 and 1", config.factor);
                     return Err(Error::config("factor", reason));
                 }
+                check::size("patience", config.patience)?;
                 config.min_lr
             }
             Self::Cosine(config) => config.min_lr,

@@ -7,6 +7,7 @@ use std::time::Instant;
 use att_core::random;
 use att_data::{Batcher, Corpus, Tokenizer, write_atomic};
 use att_decoder::search::SearchConfig;
+use att_eval::Metric;
 use att_model::{ModelDirectory, Seq2Seq, Translator, weights};
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -23,7 +24,7 @@ use crate::{
 /// | file | what |
 /// | --- | --- |
 /// | the [`ModelDirectory`]'s files | the best model so far by validation |
-/// | `last.safetensors` | the weights at the end |
+/// | `last.safetensors` | the weights at the last validation, and at the end |
 /// | `experiment.toml` | the experiment, every setting written out |
 /// | `log.jsonl` | the run's [`Event`]s, one a line |
 #[derive(Debug)]
@@ -51,30 +52,36 @@ pub struct Summary {
 impl Trainer {
     /// Trains the tokenisers, encodes the data, and makes the run's directory.
     ///
+    /// `overwrite`: whether the files of a run that is there may be replaced. They are removed once
+    /// settings and data have proved usable; a file that no run writes is never touched.
+    ///
     /// # Errors
     ///
-    /// If settings or data can't be used, or the directory has something in it.
+    /// If settings or data can't be used, or the directory has something in it that may not be
+    /// replaced.
     pub fn create(
         config: ExperimentConfig,
         train: &Corpus,
         valid: &Corpus,
         run: impl Into<PathBuf>,
+        overwrite: bool,
     ) -> Result<Self> {
         config.validate()?;
         let run = run.into();
-        if fs::read_dir(&run).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(Error::RunExists { path: run });
-        }
+        let old_run = old_run(&run, overwrite)?;
         let (src, tgt) = train_tokenizers(&config, train)?;
         // Settings that do not fit show before anything is written.
         let (n_src, n_tgt) = (src.vocab_size(), tgt.vocab_size());
         let batcher = Batcher::new(config.batch.clone(), train.encode(&src, &tgt))?;
         let valid_batcher = Batcher::new(config.batch.clone(), valid.encode(&src, &tgt))?;
         config.model.validate_vocabularies(n_src, n_tgt)?;
+        for path in old_run {
+            fs::remove_file(&path).map_err(|source| Error::Write { path, source })?;
+        }
         let directory =
             ModelDirectory::create(&run, config.model.clone(), config.search.clone(), src, tgt)?;
         let experiment = toml::to_string(&config).expect("a configuration can be TOML");
-        write_atomic(run.join("experiment.toml"), experiment.as_bytes())?;
+        write_atomic(run.join(EXPERIMENT), experiment.as_bytes())?;
         Ok(Self {
             config,
             directory,
@@ -98,19 +105,59 @@ impl Trainer {
     /// If a file can't be written or the loss leaves the numbers; the best model saved before
     /// stays as it is.
     pub fn run(self, device: &Device, observer: &mut impl Observer) -> Result<Summary> {
-        Run::begin(&self, device, observer)?.finish()
+        Run::begin(&self, device, observer)?.train()
     }
 
     /// Steps that the run will have, unless it ends early.
     fn total_steps(&self) -> usize {
         let training = &self.config.training;
-        let epoch = self.batcher.epoch(self.config.seed, 0).len();
-        let steps = epoch * training.max_epochs;
+        // By tokens, epochs differ in their number of batches.
+        let steps = (0..training.max_epochs as u64)
+            .map(|epoch| self.batcher.epoch(self.config.seed, epoch).len())
+            .sum();
         match training.max_steps {
             0 => steps,
-            max_steps => steps.min(max_steps),
+            max_steps => max_steps.min(steps),
         }
     }
+}
+
+const EXPERIMENT: &str = "experiment.toml";
+const LAST: &str = "last.safetensors";
+const LOG: &str = "log.jsonl";
+/// What commands may add to a run.
+const PICTURE: &str = "attention.svg";
+
+/// The files of the run that is in a directory.
+///
+/// # Errors
+///
+/// If there are any and they may not be replaced, or if there is anything else.
+fn old_run(run: &Path, overwrite: bool) -> Result<Vec<PathBuf>> {
+    let Ok(entries) = fs::read_dir(run) else {
+        return Ok(Vec::new());
+    };
+    let mut files = Vec::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let ours = [EXPERIMENT, LAST, LOG, PICTURE];
+        let is_ours = |file: &&str| name == **file;
+        if !ours
+            .iter()
+            .chain(&ModelDirectory::FILES)
+            .any(|file| is_ours(&file))
+        {
+            return Err(Error::NotARun {
+                path: run.into(),
+                entry: name.to_string_lossy().into_owned(),
+            });
+        }
+        files.push(entry.path());
+    }
+    if !files.is_empty() && !overwrite {
+        return Err(Error::RunExists { path: run.into() });
+    }
+    Ok(files)
 }
 
 fn train_tokenizers(config: &ExperimentConfig, train: &Corpus) -> Result<(Tokenizer, Tokenizer)> {
@@ -139,9 +186,28 @@ struct Run<'a, O> {
     step: usize,
     begun: Instant,
     since: Since,
-    best_score: Option<f64>,
+    epoch: usize,
+    best: Option<Validated>,
     without_better: usize,
     interrupted: bool,
+}
+
+/// What a validation found.
+#[derive(Clone, Copy)]
+struct Validated {
+    score: f64,
+    loss: f64,
+}
+
+impl Validated {
+    /// By the metric; a tie, such as between two scores of zero, goes to the lower loss.
+    fn is_better_than(&self, other: &Self, metric: Metric) -> bool {
+        if self.score == other.score {
+            self.loss < other.loss
+        } else {
+            (self.score > other.score) == metric.higher_is_better()
+        }
+    }
 }
 
 /// Sums since the last report.
@@ -171,7 +237,7 @@ impl Since {
 
 impl<'a, O: Observer> Run<'a, O> {
     fn begin(trainer: &'a Trainer, device: &Device, observer: &'a mut O) -> Result<Self> {
-        let path = trainer.path().join("log.jsonl");
+        let path = trainer.path().join(LOG);
         let log = File::create(&path).map_err(|source| Error::Write { path, source })?;
         let seed = trainer.config.seed;
         let model = trainer.directory.init(seed, &device.clone().autodiff())?;
@@ -186,14 +252,15 @@ impl<'a, O: Observer> Run<'a, O> {
             step: 0,
             begun: Instant::now(),
             since: Since::now(),
-            best_score: None,
+            epoch: 1,
+            best: None,
             without_better: 0,
             interrupted: false,
             model,
         };
         run.report(&Event::Start {
             parameters: run.model.num_params(),
-            examples: trainer.batcher.examples().len(),
+            examples: trainer.batcher.examples().len() - trainer.batcher.left_out(),
             left_out: trainer.batcher.left_out(),
             src_vocab: run.model.src_vocab(),
             tgt_vocab: run.model.tgt_vocab(),
@@ -202,10 +269,11 @@ impl<'a, O: Observer> Run<'a, O> {
         Ok(run)
     }
 
-    fn finish(mut self) -> Result<Summary> {
+    fn train(mut self) -> Result<Summary> {
         let training = &self.trainer.config.training;
         let mut validated_at = 0;
         'run: for epoch in 0..training.max_epochs {
+            self.epoch = epoch + 1;
             for indices in self
                 .trainer
                 .batcher
@@ -213,7 +281,7 @@ impl<'a, O: Observer> Run<'a, O> {
             {
                 self.train_step(&indices)?;
                 if self.step.is_multiple_of(training.log_every) {
-                    self.report_steps(epoch)?;
+                    self.report_steps()?;
                 }
                 let minutes = self.begun.elapsed().as_secs_f64() / 60.0;
                 let out_of_time = training.max_minutes > 0.0 && minutes >= training.max_minutes;
@@ -237,18 +305,20 @@ impl<'a, O: Observer> Run<'a, O> {
                 }
             }
         }
+        if self.since.steps > 0 {
+            self.report_steps()?;
+        }
         if self.step > 0 && validated_at < self.step && !self.interrupted {
             let _ = self.validate()?;
         }
-        let last = self.trainer.path().join("last.safetensors");
-        write_atomic(last, &weights::to_bytes(&self.model))?;
-        if self.best_score.is_none() && self.step > 0 {
+        self.save_last()?;
+        if self.best.is_none() {
             // Nothing was validated: the last model is the best there is.
             self.trainer.directory.save_weights(&self.model)?;
         }
         Ok(Summary {
             steps: self.step,
-            best_score: self.best_score,
+            best_score: self.best.map(|best| best.score),
             elapsed_s: self.begun.elapsed().as_secs_f64(),
             interrupted: self.interrupted,
         })
@@ -265,15 +335,16 @@ impl<'a, O: Observer> Run<'a, O> {
         let gold = Tensor::from_data(gold.as_slice(), &output.logits.device());
         let loss = cross_entropy(output.logits, gold, training.label_smoothing);
         let value: f32 = loss.loss.clone().into_scalar();
-        if !value.is_finite() {
-            return Err(Error::Diverged {
-                step: self.step,
-                loss: value,
-            });
-        }
         let nll: f32 = loss.nll.into_scalar();
         let mut gradients = GradientsParams::from_grads(loss.loss.backward(), &self.model);
         let norm = gradients::norm(&gradients, &self.model);
+        if !value.is_finite() || !norm.is_finite() {
+            return Err(Error::Diverged {
+                step: self.step,
+                loss: value,
+                grad_norm: norm,
+            });
+        }
         let clip = training.clip_norm as f32;
         if clip > 0.0 && norm > clip {
             gradients::scale(&mut gradients, &self.model, clip / norm);
@@ -291,12 +362,13 @@ impl<'a, O: Observer> Run<'a, O> {
         Ok(())
     }
 
-    fn report_steps(&mut self, epoch: usize) -> Result<()> {
+    fn report_steps(&mut self) -> Result<()> {
         let since = std::mem::replace(&mut self.since, Since::now());
         let seconds = since.begun.elapsed().as_secs_f64();
         let elapsed_s = self.begun.elapsed().as_secs_f64();
         let left_steps = (self.total_steps - self.step) as f64;
-        let mut left_s = left_steps * seconds / since.steps as f64;
+        // Over the whole run, so that validation counts.
+        let mut left_s = left_steps * elapsed_s / self.step as f64;
         let max_minutes = self.trainer.config.training.max_minutes;
         if max_minutes > 0.0 {
             left_s = left_s.min((max_minutes * 60.0 - elapsed_s).max(0.0));
@@ -305,7 +377,7 @@ impl<'a, O: Observer> Run<'a, O> {
         self.report(&Event::Step(StepEvent {
             step: self.step,
             total_steps: self.total_steps,
-            epoch: epoch + 1,
+            epoch: self.epoch,
             loss: since.loss / tokens,
             ppl: (since.nll / tokens).exp(),
             lr: self.schedule.lr(self.step),
@@ -330,14 +402,18 @@ impl<'a, O: Observer> Run<'a, O> {
         };
         let translator = Translator::new(self.trainer.directory.clone(), model);
         let evaluation = evaluate(&translator, &self.trainer.valid, &search, training.metric)?;
-        let better = match self.best_score {
+        let found = Validated {
+            score: evaluation.score,
+            loss,
+        };
+        let better = match &self.best {
             None => true,
-            Some(best) if training.metric.higher_is_better() => evaluation.score > best,
-            Some(best) => evaluation.score < best,
+            Some(best) => found.is_better_than(best, training.metric),
         };
         self.schedule.validated(better);
+        self.save_last()?;
         if better {
-            self.best_score = Some(evaluation.score);
+            self.best = Some(found);
             self.without_better = 0;
             self.trainer.directory.save_weights(translator.model())?;
         } else {
@@ -368,10 +444,15 @@ impl<'a, O: Observer> Run<'a, O> {
         })
     }
 
+    fn save_last(&self) -> Result<()> {
+        let path = self.trainer.path().join(LAST);
+        Ok(write_atomic(path, &weights::to_bytes(&self.model))?)
+    }
+
     fn report(&mut self, event: &Event) -> Result<()> {
         let line = serde_json::to_string(event).expect("an event can be JSON");
         writeln!(self.log, "{line}").map_err(|source| Error::Write {
-            path: self.trainer.path().join("log.jsonl"),
+            path: self.trainer.path().join(LOG),
             source,
         })?;
         if self.observer.observe(event).is_break() {

@@ -74,7 +74,7 @@ fn train(device: DeviceSpec, decoder: &str) -> Outcome {
     let run = folder.path().join("run");
     let device = device.init().unwrap();
     let mut losses = Vec::new();
-    Trainer::create(config, &corpus, &corpus, &run)
+    Trainer::create(config, &corpus, &corpus, &run, false)
         .unwrap()
         .run(&device, &mut |event: &Event| {
             if let Event::Step(step) = event {

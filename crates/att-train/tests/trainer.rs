@@ -44,7 +44,7 @@ fn corpus() -> Corpus {
 fn train(config: &str, run: &Path, observer: &mut impl Observer) -> att_train::Result<Summary> {
     let config = ExperimentConfig::from_toml(config)?;
     let device = DeviceSpec::Flex.init()?;
-    Trainer::create(config, &corpus(), &corpus(), run)?.run(&device, observer)
+    Trainer::create(config, &corpus(), &corpus(), run, false)?.run(&device, observer)
 }
 
 fn ignore(_: &Event) -> ControlFlow<()> {
@@ -109,7 +109,7 @@ fn a_run_is_never_overwritten() {
     let error = train(EXPERIMENT, folder.path(), &mut ignore)
         .unwrap_err()
         .to_string();
-    assert!(error.contains("not empty"), "{error}");
+    assert!(error.contains("precious"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 

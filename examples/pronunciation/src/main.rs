@@ -86,6 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         &train,
         &valid,
         RUN,
+        false,
     )?
     .run(&device, &mut report)?;
 

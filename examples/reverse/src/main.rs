@@ -77,6 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         &train,
         &valid,
         RUN,
+        false,
     )?
     .run(&device, &mut report)?;
 

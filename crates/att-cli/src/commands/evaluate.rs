@@ -18,7 +18,7 @@ pub struct Options {
     /// source that occurs several times is translated once, each of its targets is right
     #[arg(long, num_args = 1..=2, required = true, value_name = "FILE")]
     data: Vec<PathBuf>,
-    /// Metrics to print: wer, per, exact_match, bleu, chrf [default: all]
+    /// Metrics to print: wer (wrong outputs), per (token edits), exact_match, bleu, chrf [default: all]
     #[arg(long, value_name = "METRIC")]
     metric: Vec<Metric>,
     /// Also print the error rates for each source length, in tokens
@@ -38,6 +38,7 @@ pub fn run(options: &Options) -> CommandResult {
     let device = options.device.device.init()?;
     let translator =
         Translator::load(&options.model, &device)?.with_batch_size(options.search.batch_size);
+    att_core::check::size("batch_size", options.search.batch_size)?;
     let corpus = read_corpus(&options.data)?;
     let search = options.search.apply(&translator.directory().search, 1);
     let found = att_train::evaluate(&translator, &corpus, &search, Metric::ExactMatch)?;
@@ -63,8 +64,8 @@ pub fn run(options: &Options) -> CommandResult {
     let rates = error_rates(outputs, references)?;
     for metric in metrics {
         match metric {
-            Metric::Wer => writeln!(out, "WER {:.2}", rates.item_error_rate())?,
-            Metric::Per => writeln!(out, "PER {:.2}", rates.token_error_rate())?,
+            Metric::Wer => writeln!(out, "WER {:.2}  (wrong outputs)", rates.item_error_rate())?,
+            Metric::Per => writeln!(out, "PER {:.2}  (token edits)", rates.token_error_rate())?,
             Metric::ExactMatch => writeln!(
                 out,
                 "exact match {:.2}",
@@ -78,7 +79,6 @@ pub fn run(options: &Options) -> CommandResult {
                 let score = Chrf::default().score(outputs, references)?;
                 writeln!(out, "{score}  {}", score.signature)?;
             }
-            other => writeln!(out, "{other} {:.2}", other.score(outputs, references)?)?,
         }
     }
     if options.by_length {

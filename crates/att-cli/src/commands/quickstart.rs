@@ -2,13 +2,12 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use att_data::{Corpus, split_by_hash, write_atomic};
-use att_eval::error_rates;
+use att_eval::{Metric, error_rates};
 use att_inspect::{AttentionMap, SvgHeatmap, TerminalHeatmap, TerminalStyle};
 use att_model::Translator;
 use att_train::{ExperimentConfig, Trainer};
 use clap::Args;
 
-use super::train::remove_run;
 use super::{CommandResult, Outcome};
 use crate::options::DeviceOption;
 use crate::progress::{Progress, duration};
@@ -54,9 +53,6 @@ pub fn run(options: &Options) -> CommandResult {
         config.training.max_steps = steps;
     }
     let split = split(&Corpus::read_tsv(CMUDICT, "cmudict.tsv.gz")?);
-    if options.overwrite {
-        remove_run(&options.out)?;
-    }
     writeln!(
         out,
         "English pronunciation from CMUdict: {} pronunciations to learn from, {} to validate, {} \
@@ -66,7 +62,13 @@ pub fn run(options: &Options) -> CommandResult {
         split.valid.pairs.len(),
         split.test.pairs.len()
     )?;
-    let trainer = Trainer::create(config, &split.train, &split.valid, &options.out)?;
+    let trainer = Trainer::create(
+        config,
+        &split.train,
+        &split.valid,
+        &options.out,
+        options.overwrite,
+    )?;
     let mut progress = Progress::new()?;
     let summary = trainer.run(&device, &mut progress)?;
     drop(progress);
@@ -82,19 +84,12 @@ pub fn run(options: &Options) -> CommandResult {
 
     let translator = Translator::load(&options.out, &device)?;
     let search = translator.directory().search.clone();
-    let groups = split.test.group_by_source();
-    let words: Vec<&str> = groups.iter().map(|group| group.src.as_str()).collect();
-    let outputs: Vec<String> = translator
-        .translate(&words, &search)?
-        .into_iter()
-        .filter_map(|translation| Some(translation.candidates.into_iter().next()?.text))
-        .collect();
-    let references: Vec<Vec<String>> = groups.iter().map(|group| group.tgts.clone()).collect();
-    let rates = error_rates(&outputs, &references)?;
+    let test = att_train::evaluate(&translator, &split.test, &search, Metric::Wer)?;
+    let rates = error_rates(&test.outputs, &test.references)?;
     writeln!(
         out,
         "On {} held-out words: word error rate {:.1} %, phone error rate {:.1} % (stress removed).\n",
-        words.len(),
+        test.sources.len(),
         rates.item_error_rate(),
         rates.token_error_rate()
     )?;

@@ -1,4 +1,3 @@
-use std::fs;
 use std::path::PathBuf;
 
 use att_train::{ExperimentConfig, Trainer};
@@ -49,10 +48,7 @@ pub fn run(options: &Options) -> CommandResult {
     }
     let train = read_corpus(&options.train)?;
     let valid = read_corpus(&options.valid)?;
-    if options.overwrite {
-        remove_run(&options.out)?;
-    }
-    let trainer = Trainer::create(config, &train, &valid, &options.out)?;
+    let trainer = Trainer::create(config, &train, &valid, &options.out, options.overwrite)?;
     let mut progress = Progress::new()?;
     let summary = trainer.run(&device, &mut progress)?;
     drop(progress);
@@ -64,24 +60,4 @@ pub fn run(options: &Options) -> CommandResult {
     let out = options.out.display();
     eprintln!("the model is in {out}; next: att translate {out}");
     Ok(Outcome::Done)
-}
-
-/// Removes a run, and refuses to remove anything else.
-pub fn remove_run(path: &PathBuf) -> Result<(), Box<dyn std::error::Error>> {
-    let Ok(mut entries) = fs::read_dir(path) else {
-        return Ok(());
-    };
-    if entries.next().is_none() {
-        return Ok(());
-    }
-    if !path.join("experiment.toml").is_file() {
-        return Err(format!(
-            "{} is not a run of this program (it has no experiment.toml): it stays as it is, choose another directory",
-            path.display()
-        )
-        .into());
-    }
-    fs::remove_dir_all(path)
-        .map_err(|error| format!("can't remove {}: {error}", path.display()))?;
-    Ok(())
 }

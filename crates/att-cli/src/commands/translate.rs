@@ -42,6 +42,7 @@ pub fn run(options: &Options) -> CommandResult {
         .search
         .apply(&translator.directory().search, options.n_best.unwrap_or(1));
     search.validate()?;
+    att_core::check::size("batch_size", options.search.batch_size)?;
     let lines = match &options.input {
         Some(path) => Lines::open(path)?,
         None => Lines::new(BufReader::new(io::stdin()), "standard input")?,
@@ -51,7 +52,7 @@ pub fn run(options: &Options) -> CommandResult {
     let chunk = if interactive {
         1
     } else {
-        options.search.batch_size.max(1) * BATCHES_READ
+        options.search.batch_size * BATCHES_READ
     };
 
     let mut job = Job {
@@ -61,7 +62,7 @@ pub fn run(options: &Options) -> CommandResult {
         done: 0,
         attention: String::new(),
     };
-    let mut pending = Vec::with_capacity(chunk);
+    let mut pending = Vec::new();
     for line in lines {
         match line {
             Ok(line) => pending.push(line),
@@ -98,6 +99,14 @@ impl Job<'_> {
         for (line, translation) in lines.drain(..).zip(&translations) {
             let id = self.done;
             self.done += 1;
+            if line.trim().is_empty() {
+                // Nothing to translate; the output stays line by line with the input.
+                match self.options.n_best {
+                    Some(_) => writeln!(out, "{id} |||  ||| 0")?,
+                    None => writeln!(out)?,
+                }
+                continue;
+            }
             if self.options.n_best.is_some() {
                 for candidate in &translation.candidates {
                     writeln!(
@@ -106,9 +115,6 @@ impl Job<'_> {
                         candidate.text, candidate.score
                     )?;
                 }
-            } else if line.trim().is_empty() {
-                // Output stays line by line with the input.
-                writeln!(out)?;
             } else {
                 let best = translation.candidates.first();
                 writeln!(out, "{}", best.map_or("", |candidate| &candidate.text))?;

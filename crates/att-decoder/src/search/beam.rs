@@ -218,17 +218,8 @@ impl<'a> Search<'a> {
                     best.truncate(room);
                 }
             };
-            if self.len >= self.max_len {
-                offer(EOS);
-                continue;
-            }
             for token in 0..vocab as u32 {
-                let allowed = match token {
-                    PAD | BOS => false,
-                    EOS => self.len >= self.config.min_len,
-                    _ => true,
-                };
-                if allowed {
+                if self.config.allows(token, self.len, self.max_len) {
                     offer(token);
                 }
             }

@@ -1,3 +1,4 @@
+use att_core::special::{BOS, EOS, PAD};
 use att_core::{Error, Result, check};
 use serde::{Deserialize, Serialize};
 
@@ -72,11 +73,23 @@ impl SearchConfig {
         Ok(())
     }
 
+    /// Whether a hypothesis of `len` tokens may go on with `token`: never PAD and BOS, EOS not
+    /// before the least length, and nothing else at the greatest.
+    pub(super) fn allows(&self, token: u32, len: usize, max_len: usize) -> bool {
+        match token {
+            PAD | BOS => false,
+            EOS => len >= self.min_len,
+            _ => len < max_len,
+        }
+    }
+
     /// The greatest number of tokens for a source of `src_len`, EOS not counted:
     /// `min(max_len, max_len_ratio * src_len + 10)`, and no less than `min_len`.
     pub fn max_len_for(&self, src_len: usize) -> usize {
-        let relative = (self.max_len_ratio * src_len as f64) as usize + 10;
-        self.max_len.min(relative).max(self.min_len)
+        let relative = (self.max_len_ratio * src_len as f64) as usize;
+        self.max_len
+            .min(relative.saturating_add(10))
+            .max(self.min_len)
     }
 }
 

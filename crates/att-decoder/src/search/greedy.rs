@@ -1,5 +1,5 @@
 use att_core::EncoderOutput;
-use att_core::special::{BOS, EOS, PAD};
+use att_core::special::{BOS, EOS};
 use burn::tensor::{Int, Tensor, TensorData, activation::log_softmax};
 
 use super::{Hypothesis, SearchConfig};
@@ -41,19 +41,16 @@ pub fn greedy_search(
         let tokens = Tensor::<1, Int>::from_data(previous.as_slice(), &device);
         let step = decoder.step(tokens, &memory, state);
 
-        // What a row may not take now: PAD and BOS ever, EOS before the least length, and all
-        // else at the greatest.
-        let mut forbidden = vec![0.0f32; active.len() * vocab];
-        for (row, &index) in forbidden.chunks_exact_mut(vocab).zip(&active) {
-            if len >= config.max_len_for(lengths[index]) {
-                row.fill(f32::NEG_INFINITY);
-                row[EOS as usize] = 0.0;
-            } else if len < config.min_len {
-                row[EOS as usize] = f32::NEG_INFINITY;
-            }
-            row[PAD as usize] = f32::NEG_INFINITY;
-            row[BOS as usize] = f32::NEG_INFINITY;
-        }
+        let forbidden: Vec<f32> = active
+            .iter()
+            .flat_map(|&index| {
+                let max_len = config.max_len_for(lengths[index]);
+                (0..vocab as u32).map(move |token| {
+                    let allowed = config.allows(token, len, max_len);
+                    if allowed { 0.0 } else { f32::NEG_INFINITY }
+                })
+            })
+            .collect();
         let forbidden = TensorData::new(forbidden, [active.len(), vocab]);
         let log_probs = log_softmax(step.logits, 1) + Tensor::from_data(forbidden, &device);
         let (best, tokens) = log_probs.max_dim_with_indices(1);
@@ -73,7 +70,9 @@ pub fn greedy_search(
                 let row = weights[row * src_len..][..lengths[index]].to_vec();
                 hypothesis.weights.get_or_insert_default().push(row);
             }
-            if tokens[row] == i64::from(EOS) {
+            // Weights that are not numbers must not keep a hypothesis from ending.
+            let over = len >= config.max_len_for(lengths[index]);
+            if over || tokens[row] == i64::from(EOS) {
                 let divisor = config.length_penalty.divisor(len + 1);
                 hypothesis.score = hypothesis.log_prob / divisor;
             } else {

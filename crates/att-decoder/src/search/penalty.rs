@@ -44,7 +44,7 @@ impl LengthPenalty {
 impl fmt::Display for LengthPenalty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::None => f.write_str("1"),
+            Self::None => f.write_str("none"),
             Self::Gnmt { alpha } => write!(f, "((5 + len) / 6)^{alpha}"),
             Self::Power { alpha } => write!(f, "len^{alpha}"),
         }
