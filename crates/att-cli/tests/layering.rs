@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Each crate, low to high, and the crates that it may depend on (all of them `att-*`).
 #[rustfmt::skip]
-const ALLOWED: [(&str, &str); 11] = [
+const ALLOWED: [(&str, &str); 12] = [
     ("core",      ""),
     ("layers",    "core"),
     ("attention", "core layers"),
@@ -18,6 +18,7 @@ const ALLOWED: [(&str, &str); 11] = [
     ("train",     "core layers attention encoder decoder data eval model"),
     ("inspect",   "core layers attention encoder decoder data eval model"),
     ("cli",       "core layers attention encoder decoder data eval model train inspect"),
+    ("bench",     "core layers attention encoder decoder"),
 ];
 
 #[test]
