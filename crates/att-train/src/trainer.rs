@@ -140,13 +140,10 @@ fn old_run(run: &Path, overwrite: bool) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let ours = [EXPERIMENT, LAST, LOG, PICTURE];
-        let is_ours = |file: &&str| name == **file;
-        if !ours
-            .iter()
-            .chain(&ModelDirectory::FILES)
-            .any(|file| is_ours(&file))
-        {
+        let mut ours = [EXPERIMENT, LAST, LOG, PICTURE]
+            .into_iter()
+            .chain(ModelDirectory::FILES);
+        if !ours.any(|file| name == file) {
             return Err(Error::NotARun {
                 path: run.into(),
                 entry: name.to_string_lossy().into_owned(),

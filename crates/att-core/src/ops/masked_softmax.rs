@@ -72,7 +72,7 @@ mod tests {
         let scores = Tensor::<1>::from_data([0.3, -0.2, 7.0], &device).require_grad();
         let mask = Tensor::from_data([false, false, true], &device);
         let w = masked_softmax(scores.clone(), mask);
-        let picked = w.clone().slice([0..1]);
+        let picked = w.clone().narrow(0, 0, 1);
         let grads = picked.backward();
         let g = scores
             .grad(&grads)
