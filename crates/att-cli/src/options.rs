@@ -10,7 +10,7 @@ use clap::Args;
 /// Where to compute.
 #[derive(Args)]
 pub struct DeviceOption {
-    /// Where to compute: flex, ndarray, wgpu[:n], cuda[:n], as far as compiled in
+    /// Where to compute: flex, ndarray, wgpu, wgpu:1, cuda, cuda:1, as far as compiled in
     #[arg(long, default_value_t, value_name = "DEVICE")]
     pub device: DeviceSpec,
 }
