@@ -2,7 +2,6 @@ use att_data::{Batch, Batcher, Corpus};
 use att_decoder::search::SearchConfig;
 use att_eval::Metric;
 use att_model::{Seq2Seq, Translator};
-use burn::tensor::Tensor;
 
 use crate::{Result, cross_entropy};
 
@@ -55,9 +54,9 @@ pub(crate) fn mean_nll(model: &Seq2Seq, batcher: &Batcher) -> f64 {
         let batch: Batch = batcher.batch(&indices);
         let output = model.forward(&batch);
         let n = output.gold.len();
-        let gold: Vec<i64> = output.gold.iter().map(|&id| i64::from(id)).collect();
-        let gold = Tensor::from_data(gold.as_slice(), &output.logits.device());
-        let nll: f64 = cross_entropy(output.logits, gold, 0.0).nll.into_scalar();
+        let nll: f64 = cross_entropy(output.logits, &output.gold, 0.0)
+            .nll
+            .into_scalar();
         sum += nll * n as f64;
         tokens += n;
     }

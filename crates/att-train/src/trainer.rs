@@ -11,7 +11,7 @@ use att_eval::Metric;
 use att_model::{ModelDirectory, Seq2Seq, Translator, weights};
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
 use crate::evaluate::mean_nll;
 use crate::{
@@ -328,9 +328,7 @@ impl<'a, O: Observer> Run<'a, O> {
         random::seed(random::mix(self.trainer.config.seed, self.step as u64));
         let batch = self.trainer.batcher.batch(indices);
         let output = self.model.forward(&batch);
-        let gold: Vec<i64> = output.gold.iter().map(|&id| i64::from(id)).collect();
-        let gold = Tensor::from_data(gold.as_slice(), &output.logits.device());
-        let loss = cross_entropy(output.logits, gold, training.label_smoothing);
+        let loss = cross_entropy(output.logits, &output.gold, training.label_smoothing);
         let value: f32 = loss.loss.clone().into_scalar();
         let nll: f32 = loss.nll.into_scalar();
         let mut gradients = GradientsParams::from_grads(loss.loss.backward(), &self.model);
