@@ -7,6 +7,7 @@
 //! | ids of the special tokens | [`special`] |
 //! | padding and causal masks (true = masked) | [`mask`] |
 //! | what an encoder gives to a decoder | [`EncoderOutput`], [`RecurrentState`] |
+//! | f32 or bf16 products on CPU | [`Precision`], [`set_precision`] |
 //! | the one source of randomness | [`random`] |
 //! | softmax over what is not masked, exactly | [`ops::masked_softmax`] |
 //! | whole recurrent sequences as one operation on the tape | [`ops::lstm()`], [`ops::gru()`] |
@@ -33,9 +34,11 @@ mod error;
 pub mod mask;
 mod memory;
 pub mod ops;
+mod precision;
 pub mod random;
 pub mod special;
 
 pub use device::DeviceSpec;
 pub use error::{Error, Result};
 pub use memory::{EncoderOutput, MemorySpec, RecurrentState};
+pub use precision::{Precision, precision, set_precision};

@@ -7,7 +7,7 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::{GruOps, generic};
-use crate::ops::gemm::{Mat, matmul, rows_per_thread, transposed};
+use crate::ops::gemm::{Mat, Packed, matmul, product, rows_per_thread};
 use crate::ops::host::{AsF32, HostTensor};
 use crate::ops::simd::{sigmoid, tanh, vectorise};
 
@@ -28,7 +28,7 @@ fn forward(inputs: &[f32], recurrent: &[f32], bias: &[f32], hidden: &[f32], dims
     let mut states = vec![0.0; batch * len * d];
     let mut gates = vec![0.0; batch * len * 4 * d];
     let rows = rows_per_thread(batch, len * 3 * d * d);
-    let recurrent = Mat::rows(recurrent, d, 3 * d, 3 * d);
+    let recurrent = Packed::new(Mat::rows(recurrent, d, 3 * d, 3 * d));
     states
         .par_chunks_mut(rows * len * d)
         .zip(gates.par_chunks_mut(rows * len * 4 * d))
@@ -42,7 +42,7 @@ fn forward(inputs: &[f32], recurrent: &[f32], bias: &[f32], hidden: &[f32], dims
                     0 => Mat::rows(hidden, rows, d, d),
                     _ => Mat::rows(&states[(t - 1) * d..], rows, d, len * d),
                 };
-                matmul(&mut y, 3 * d, false, before, recurrent, Parallelism::None);
+                product(&mut y, 3 * d, false, before, &recurrent, Parallelism::None);
                 vectorise(
                     #[inline(always)]
                     || {
@@ -114,8 +114,7 @@ fn backward(
     let mut d_inputs = vec![0.0; batch * len * 3 * d];
     let mut d_products = vec![0.0; batch * len * 3 * d];
     let mut d_hidden = vec![0.0; batch * d];
-    let transposed = transposed(recurrent, d, 3 * d);
-    let transposed = Mat::rows(&transposed, 3 * d, d, d);
+    let transposed = Packed::new(Mat::rows(recurrent, d, 3 * d, 3 * d).t());
     let rows = rows_per_thread(batch, len * 3 * d * d);
     d_inputs
         .par_chunks_mut(rows * len * 3 * d)
@@ -148,7 +147,7 @@ fn backward(
                     },
                 );
                 let dy = Mat::rows(&d_products[t * 3 * d..], rows, 3 * d, len * 3 * d);
-                matmul(d_hidden, d, true, dy, transposed, Parallelism::None);
+                product(d_hidden, d, true, dy, &transposed, Parallelism::None);
             }
         });
 

@@ -9,7 +9,7 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::{LstmOps, generic};
-use crate::ops::gemm::{Mat, matmul, rows_per_thread, transposed};
+use crate::ops::gemm::{Mat, Packed, matmul, product, rows_per_thread};
 use crate::ops::host::{AsF32, HostTensor};
 use crate::ops::simd::{sigmoid, tanh, vectorise};
 
@@ -30,7 +30,7 @@ fn forward(inputs: &[f32], recurrent: &[f32], hidden: &[f32], cell: &[f32], dims
     let mut states = vec![0.0; batch * len * 2 * d];
     let mut gates = inputs.to_vec();
     let rows = rows_per_thread(batch, len * 4 * d * d);
-    let recurrent = Mat::rows(recurrent, d, 4 * d, 4 * d);
+    let recurrent = Packed::new(Mat::rows(recurrent, d, 4 * d, 4 * d));
     states
         .par_chunks_mut(rows * len * 2 * d)
         .zip(gates.par_chunks_mut(rows * len * 4 * d))
@@ -44,7 +44,7 @@ fn forward(inputs: &[f32], recurrent: &[f32], hidden: &[f32], cell: &[f32], dims
                     _ => Mat::rows(&states[(t - 1) * 2 * d..], rows, d, len * 2 * d),
                 };
                 let z = &mut gates[t * 4 * d..];
-                matmul(z, len * 4 * d, true, before, recurrent, Parallelism::None);
+                product(z, len * 4 * d, true, before, &recurrent, Parallelism::None);
                 vectorise(
                     #[inline(always)]
                     || {
@@ -105,8 +105,7 @@ fn backward(
     let mut d_inputs = vec![0.0; batch * len * 4 * d];
     let mut d_hidden = vec![0.0; batch * d];
     let mut d_cell = vec![0.0; batch * d];
-    let transposed = transposed(recurrent, d, 4 * d);
-    let transposed = Mat::rows(&transposed, 4 * d, d, d);
+    let transposed = Packed::new(Mat::rows(recurrent, d, 4 * d, 4 * d).t());
     let rows = rows_per_thread(batch, len * 4 * d * d);
     d_inputs
         .par_chunks_mut(rows * len * 4 * d)
@@ -139,7 +138,7 @@ fn backward(
                     },
                 );
                 let dz = Mat::rows(&d_inputs[t * 4 * d..], rows, 4 * d, len * 4 * d);
-                matmul(d_hidden, d, false, dz, transposed, Parallelism::None);
+                product(d_hidden, d, false, dz, &transposed, Parallelism::None);
             }
         });
 

@@ -1,0 +1,430 @@
+//! Matrix products on slices.
+//!
+//! A right factor that is used more than once is packed once ([`Packed`]). With AVX-512 the
+//! products are our own ([`avx512`]), and bf16 ones use AMX tiles where the processor has them
+//! ([`amx`]); elsewhere they are those of the `gemm` crate.
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+use std::ops::Range;
+
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+use crate::Precision;
+
+/// A matrix inside a slice: element `(i, j)` lies at `i * row_stride + j * col_stride`.
+#[derive(Clone, Copy)]
+pub(in crate::ops) struct Mat<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a> Mat<'a> {
+    /// `rows` rows of `cols` neighbouring numbers, `row_stride` apart.
+    pub(in crate::ops) fn rows(
+        data: &'a [f32],
+        rows: usize,
+        cols: usize,
+        row_stride: usize,
+    ) -> Self {
+        assert!(rows == 0 || (rows - 1) * row_stride + cols <= data.len());
+        Self {
+            data,
+            rows,
+            cols,
+            row_stride,
+            col_stride: 1,
+        }
+    }
+
+    /// The same numbers with rows and columns exchanged.
+    pub(in crate::ops) fn t(self) -> Self {
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    /// Some rows and columns.
+    fn part(self, rows: Range<usize>, cols: Range<usize>) -> Self {
+        let start = rows.start * self.row_stride + cols.start * self.col_stride;
+        Self {
+            data: &self.data[start.min(self.data.len())..],
+            rows: rows.len(),
+            cols: cols.len(),
+            ..self
+        }
+    }
+
+    /// Row `i`, whose numbers are neighbours.
+    #[inline(always)]
+    fn row(&self, i: usize) -> &'a [f32] {
+        debug_assert!(self.col_stride == 1 || self.cols == 1);
+        &self.data[i * self.row_stride..][..self.cols]
+    }
+
+    #[inline(always)]
+    fn at(&self, i: usize, j: usize) -> f32 {
+        self.data[i * self.row_stride + j * self.col_stride]
+    }
+}
+
+/// The right factor of products, arranged once for all of them.
+pub(in crate::ops) struct Packed {
+    k: usize,
+    n: usize,
+    form: Form,
+}
+
+enum Form {
+    /// Row-major, for the `gemm` crate; rounded already where bf16 was asked for.
+    Plain(Vec<f32>),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Panels),
+    #[cfg(target_arch = "x86_64")]
+    Amx(amx::Panels),
+}
+
+impl Packed {
+    /// Arranges `rhs` for products in the precision that is set ([`crate::precision`]).
+    pub(in crate::ops) fn new(rhs: Mat) -> Self {
+        Self::with_precision(rhs, crate::precision())
+    }
+
+    fn with_precision(rhs: Mat, precision: Precision) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        let form = match precision {
+            Precision::Bf16 if amx::available() => Form::Amx(amx::Panels::pack(rhs)),
+            Precision::F32 if avx512::available() => Form::Avx512(avx512::Panels::pack(rhs)),
+            _ => Form::plain(rhs, precision),
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let form = Form::plain(rhs, precision);
+        Self {
+            k: rhs.rows,
+            n: rhs.cols,
+            form,
+        }
+    }
+}
+
+impl Form {
+    fn plain(rhs: Mat, precision: Precision) -> Self {
+        let mut data = Vec::with_capacity(rhs.rows * rhs.cols);
+        for i in 0..rhs.rows {
+            data.extend((0..rhs.cols).map(|j| match precision {
+                Precision::F32 => rhs.at(i, j),
+                Precision::Bf16 => bf16_rounded(rhs.at(i, j)),
+            }));
+        }
+        Self::Plain(data)
+    }
+}
+
+/// The nearest number of seven bits of mantissa.
+fn bf16_rounded(x: f32) -> f32 {
+    f32::from_bits(u32::from(bf16_bits(x)) << 16)
+}
+
+/// The upper half of the nearest such number, ties to even; NaN stays NaN.
+#[inline(always)]
+fn bf16_bits(x: f32) -> u16 {
+    let bits = x.to_bits();
+    if x.is_nan() {
+        return ((bits >> 16) | 0x40) as u16;
+    }
+    ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
+}
+
+/// Where a product goes: rows of `row_stride` numbers, of which each thread writes its own.
+#[derive(Clone, Copy)]
+struct Out {
+    data: *mut f32,
+    row_stride: usize,
+    accumulate: bool,
+}
+
+// SAFETY: threads write disjoint rows or columns only; see `product`.
+unsafe impl Send for Out {}
+// SAFETY: as above.
+unsafe impl Sync for Out {}
+
+impl Out {
+    /// The same from row `row` and column `col` on.
+    ///
+    /// # Safety
+    ///
+    /// There must be such an element.
+    unsafe fn from(self, row: usize, col: usize) -> Self {
+        Self {
+            // SAFETY: the caller's.
+            data: unsafe { self.data.add(row * self.row_stride + col) },
+            ..self
+        }
+    }
+}
+
+/// `out = lhs rhs` (or `out += lhs rhs` where `accumulate`), with `out` of `lhs.rows` rows of
+/// `rhs.n` neighbouring numbers, `row_stride` apart.
+pub(in crate::ops) fn product(
+    out: &mut [f32],
+    row_stride: usize,
+    accumulate: bool,
+    lhs: Mat,
+    rhs: &Packed,
+    parallelism: Parallelism,
+) {
+    let (m, n, k) = (lhs.rows, rhs.n, lhs.cols);
+    assert_fits(out, row_stride, lhs, rhs.k, n);
+    if m == 0 || n == 0 {
+        return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        let target = Out {
+            data: out.as_mut_ptr(),
+            row_stride,
+            accumulate,
+        };
+        match &rhs.form {
+            Form::Plain(_) => {}
+            Form::Avx512(panels) => {
+                return share(m, n, k, avx512::NR, parallelism, |rows, cols| {
+                    // SAFETY: the assertions above keep each element inside `out`, of which
+                    // `share` gives every part to one call; AVX-512 was there when packing.
+                    unsafe {
+                        let target = target.from(rows.start, cols.start);
+                        avx512::product(target, lhs.part(rows, 0..k), panels, cols);
+                    }
+                });
+            }
+            Form::Amx(panels) => {
+                return share(m, n, k, amx::NR, parallelism, |rows, cols| {
+                    // SAFETY: as above, with AMX.
+                    unsafe {
+                        let target = target.from(rows.start, cols.start);
+                        amx::product(target, lhs.part(rows, 0..k), panels, cols);
+                    }
+                });
+            }
+        }
+    }
+    match &rhs.form {
+        Form::Plain(data) => {
+            let rhs = Mat::rows(data, k, n, n);
+            by_crate(out, row_stride, accumulate, lhs, rhs, parallelism);
+        }
+        #[cfg(target_arch = "x86_64")]
+        _ => unreachable!("done above"),
+    }
+}
+
+/// That a product's inner sizes agree and its result fits.
+fn assert_fits(out: &[f32], row_stride: usize, lhs: Mat, k: usize, n: usize) {
+    assert_eq!(lhs.cols, k, "inner sizes of a matrix product");
+    assert!(lhs.rows == 0 || (lhs.rows - 1) * row_stride + n <= out.len());
+    assert!(
+        lhs.rows <= 1 || row_stride >= n,
+        "rows of the result overlap"
+    );
+}
+
+/// Gives each thread a part of the result: of its columns where there are many, else of its rows.
+fn share(
+    m: usize,
+    n: usize,
+    k: usize,
+    unit: usize,
+    parallelism: Parallelism,
+    part: impl Fn(Range<usize>, Range<usize>) + Sync,
+) {
+    const WORTH_A_THREAD: usize = 1 << 19;
+    let threads = match parallelism {
+        Parallelism::None => 1,
+        Parallelism::Rayon(_) => rayon::current_num_threads().min(m * n * k / WORTH_A_THREAD),
+    };
+    if threads <= 1 {
+        return part(0..m, 0..n);
+    }
+    if n >= m {
+        let width = n.div_ceil(threads).next_multiple_of(unit);
+        (0..n.div_ceil(width))
+            .into_par_iter()
+            .for_each(|i| part(0..m, i * width..((i + 1) * width).min(n)));
+    } else {
+        let height = m.div_ceil(threads).next_multiple_of(unit);
+        (0..m.div_ceil(height))
+            .into_par_iter()
+            .for_each(|i| part(i * height..((i + 1) * height).min(m), 0..n));
+    }
+}
+
+/// [`product`] with a right factor that is used once.
+pub(in crate::ops) fn matmul(
+    out: &mut [f32],
+    row_stride: usize,
+    accumulate: bool,
+    lhs: Mat,
+    rhs: Mat,
+    parallelism: Parallelism,
+) {
+    match crate::precision() {
+        // The crate packs as it goes.
+        Precision::F32 => by_crate(out, row_stride, accumulate, lhs, rhs, parallelism),
+        Precision::Bf16 => {
+            let rhs = Packed::new(rhs);
+            product(out, row_stride, accumulate, lhs, &rhs, parallelism);
+        }
+    }
+}
+
+fn by_crate(
+    out: &mut [f32],
+    row_stride: usize,
+    accumulate: bool,
+    lhs: Mat,
+    rhs: Mat,
+    parallelism: Parallelism,
+) {
+    assert_fits(out, row_stride, lhs, rhs.rows, rhs.cols);
+    // SAFETY: this and `Mat::rows` asserted that every element that the strides reach lies inside
+    // its slice, and `out` is borrowed exclusively, so it overlaps neither factor.
+    unsafe {
+        gemm::gemm(
+            lhs.rows,
+            rhs.cols,
+            lhs.cols,
+            out.as_mut_ptr(),
+            1,
+            row_stride as isize,
+            accumulate,
+            lhs.data.as_ptr(),
+            lhs.col_stride as isize,
+            lhs.row_stride as isize,
+            rhs.data.as_ptr(),
+            rhs.col_stride as isize,
+            rhs.row_stride as isize,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+/// How many rows of a batch one thread takes when `batch` independent rows, each of `work`
+/// multiplications, are shared out: all of them where the work is too little to share.
+pub(in crate::ops) fn rows_per_thread(batch: usize, work: usize) -> usize {
+    const WORTH_A_THREAD: usize = 1 << 18;
+    let threads = rayon::current_num_threads();
+    if threads == 1 || batch * work < 2 * WORTH_A_THREAD {
+        batch
+    } else {
+        batch.div_ceil(threads)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(n: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+        };
+        (0..n).map(|_| next()).collect()
+    }
+
+    /// Of `lhs` and `rhs`, both rounded by `round`, in f64.
+    fn by_definition(lhs: Mat, rhs: Mat, round: fn(f32) -> f32) -> Vec<f64> {
+        let mut out = Vec::new();
+        for i in 0..lhs.rows {
+            for j in 0..rhs.cols {
+                let terms = (0..lhs.cols)
+                    .map(|l| f64::from(round(lhs.at(i, l))) * f64::from(round(rhs.at(l, j))));
+                out.push(terms.sum());
+            }
+        }
+        out
+    }
+
+    fn check(precision: Precision, round: fn(f32) -> f32) {
+        let sizes = [
+            (1, 1, 1),
+            (3, 5, 7),
+            (12, 32, 256),
+            (13, 33, 257),
+            (33, 70, 31),
+            (65, 100, 530),
+            (250, 64, 300),
+            (40, 200, 2100),
+        ];
+        for (m, n, k) in sizes {
+            let (a, b) = (numbers(m * (k + 3), 1), numbers(k * (n + 2), 2));
+            for transposed in [false, true] {
+                let (lhs, rhs) = if transposed {
+                    let lhs = Mat::rows(&a, k, m, m).t();
+                    (lhs, Mat::rows(&b, n, k, k).t())
+                } else {
+                    (Mat::rows(&a, m, k, k + 3), Mat::rows(&b, k, n, n + 2))
+                };
+                let packed = Packed::with_precision(rhs, precision);
+                let expected = by_definition(lhs, rhs, round);
+                for (accumulate, parallelism) in
+                    [(false, Parallelism::None), (true, Parallelism::Rayon(0))]
+                {
+                    let mut out = vec![1.0; m * (n + 1)];
+                    product(&mut out, n + 1, accumulate, lhs, &packed, parallelism);
+                    let before = if accumulate { 1.0 } else { 0.0 };
+                    for i in 0..m {
+                        for j in 0..n {
+                            let (got, want) = (
+                                f64::from(out[i * (n + 1) + j]),
+                                expected[i * n + j] + before,
+                            );
+                            assert!(
+                                (got - want).abs() < 2e-5,
+                                "{precision:?} {m} {n} {k} at {i} {j}: {got} for {want}"
+                            );
+                        }
+                        assert_eq!(out[i * (n + 1) + n], 1.0, "written beside the result");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_equal_the_definition() {
+        check(Precision::F32, |x| x);
+    }
+
+    #[test]
+    fn bf16_products_round_both_factors_and_nothing_else() {
+        check(Precision::Bf16, bf16_rounded);
+    }
+
+    #[test]
+    fn rounding_is_to_nearest_even() {
+        let one = |x| bf16_rounded(x);
+        assert_eq!(one(1.0), 1.0);
+        assert_eq!(one(1.0 + 1.0 / 256.0), 1.0); // half way, to even
+        assert_eq!(one(1.0 + 3.0 / 256.0), 1.0 + 1.0 / 64.0);
+        assert_eq!(one(f32::INFINITY), f32::INFINITY);
+        assert!(one(f32::NAN).is_nan());
+    }
+}

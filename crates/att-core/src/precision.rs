@@ -1,0 +1,34 @@
+//! The precision of matrix products on CPU.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+/// What the factors of a matrix product are rounded to; sums are f32 always. In TOML
+/// `precision = "bf16"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Not rounded.
+    #[default]
+    F32,
+    /// Rounded to seven bits of mantissa. Several times faster where the processor has AMX, and
+    /// the same numbers without the speed where it has not.
+    Bf16,
+}
+
+static PRECISION: AtomicU8 = AtomicU8::new(0);
+
+/// The precision of the products in this crate's operations on the CPU backends; f32 unless
+/// [set](set_precision). GPUs do not read it.
+pub fn precision() -> Precision {
+    match PRECISION.load(Ordering::Relaxed) {
+        0 => Precision::F32,
+        _ => Precision::Bf16,
+    }
+}
+
+/// Sets the precision for the whole process.
+pub fn set_precision(precision: Precision) {
+    PRECISION.store(precision as u8, Ordering::Relaxed);
+}
