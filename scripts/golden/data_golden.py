@@ -1,7 +1,7 @@
 """Prints the golden values of crates/att-data.
 
 Hashes and the order of training are computed here from their published definitions, byte pair
-encoding with the Python package `tokenizers` (pip install tokenizers==0.23.3).
+encoding with the Python package `tokenizers` (pip install tokenizers==0.23.2).
 
     python scripts/golden/data_golden.py
 """

@@ -121,6 +121,15 @@ pub enum Error {
         characters: usize,
     },
 
+    /// More text than a subword tokeniser can be trained on.
+    #[error(
+        "the text to train the tokenizer on has more than {limit} bytes; train it on a part of the text"
+    )]
+    TooMuchText {
+        /// The limit in bytes.
+        limit: u64,
+    },
+
     /// Nothing to train a tokeniser on.
     #[error("the text to train the tokenizer on has no words; give it at least one line of text")]
     NoText,

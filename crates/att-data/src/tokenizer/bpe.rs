@@ -1,276 +1,138 @@
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 
-use super::subword::{Span, push_span};
-use crate::{Vocabulary, special};
+use serde::Deserialize;
+use tokenizers::models::bpe::{BPE, BpeTrainer, Vocab};
+use tokenizers::{AddedToken, Model, Token};
 
-/// Two neighbouring tokens.
-type Pair = (u32, u32);
+use super::subword;
+use crate::{Result, Vocabulary, special};
 
 /// A pair that occurs once is not merged: it says nothing about other words.
-const MIN_PAIR_COUNT: i64 = 2;
+const MIN_PAIR_COUNT: u64 = 2;
 
-/// Byte pair encoding: the pairs of tokens to merge, the first learnt first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Byte pair encoding by the crate `tokenizers`.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Bpe {
-    merges: Vec<Merge>,
-    /// The place of each pair in `merges`.
-    ranks: HashMap<Pair, usize>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Merge {
-    pair: Pair,
-    /// The token that the pair becomes.
-    id: u32,
+    model: BPE,
+    merges: Vec<String>,
 }
 
 impl Bpe {
     /// Learns merges from words and their counts (Sennrich et al. 2016, algorithm 1): again and
-    /// again the most frequent pair becomes one token, until `vocabulary`, which has the
-    /// alphabet, is full. Among equally frequent pairs the one with the lower ids is first.
+    /// again the most frequent pair becomes one token, until the vocabulary is full. Among
+    /// equally frequent pairs the one with the lower ids is first.
     pub(super) fn train(
-        counts: &HashMap<String, u64>,
+        counts: HashMap<String, u64>,
         vocab_size: usize,
-        vocabulary: &mut Vocabulary,
-    ) -> Self {
-        let mut words: Vec<Word> = (counts.iter())
-            .map(|(word, &count)| Word {
-                symbols: symbols(word, vocabulary).map(|span| span.id).collect(),
-                count: count as i64,
-            })
-            .collect();
+    ) -> Result<(Vocabulary, Self)> {
+        subword::alphabet(&counts, vocab_size)?; // that there is room for it
+        let trainer = BpeTrainer::builder()
+            .special_tokens(
+                special::NAMES
+                    .map(|name| AddedToken::from(name, true))
+                    .into(),
+            )
+            .vocab_size(subword::enough(vocab_size, &counts))
+            .min_frequency(MIN_PAIR_COUNT)
+            .show_progress(false)
+            .build();
+        let counts = counts.into_iter().map(|(word, n)| (word.into(), n));
+        let mut trained = BPE::default();
+        trainer
+            .do_train(&counts.collect(), &mut trained)
+            .expect("any words can be trained on");
 
-        let mut pair_counts: HashMap<Pair, i64> = HashMap::new();
-        let mut words_with = WordsWith::default();
-        for (i, word) in words.iter().enumerate() {
-            for pair in word.pairs() {
-                *pair_counts.entry(pair).or_default() += word.count;
-                words_with.insert(pair, i);
-            }
-        }
-        // A pair is queued again whenever its count changes; older entries are passed over.
-        let mut queue: BinaryHeap<(i64, Reverse<Pair>)> = pair_counts
-            .iter()
-            .map(|(pair, count)| (*count, Reverse(*pair)))
-            .collect();
-
-        let mut bpe = Self::default();
-        while vocabulary.len() < vocab_size {
-            let Some((count, Reverse(pair))) = queue.pop() else {
-                break;
-            };
-            if count != pair_counts[&pair] {
-                continue;
-            }
-            if count < MIN_PAIR_COUNT {
-                break;
-            }
-            let Some(id) = vocabulary.insert(concat(pair, vocabulary)) else {
-                continue; // it would read like a special token
-            };
-            bpe.push(pair, id);
-
-            let mut changes: HashMap<Pair, i64> = HashMap::new();
-            for i in words_with.0.remove(&pair).unwrap_or_default() {
-                let word = &mut words[i];
-                for pair in word.pairs() {
-                    *changes.entry(pair).or_default() -= word.count;
-                }
-                word.merge(pair, id);
-                for pair in word.pairs() {
-                    *changes.entry(pair).or_default() += word.count;
-                    if pair.0 == id || pair.1 == id {
-                        words_with.insert(pair, i);
-                    }
-                }
-            }
-            for (pair, change) in changes.into_iter().filter(|(_, change)| *change != 0) {
-                let count = pair_counts.entry(pair).or_default();
-                *count += change;
-                queue.push((*count, Reverse(pair)));
-            }
-        }
-        bpe
+        let ids = 0..trained.get_vocab_size() as u32;
+        let tokens = ids.map_while(|id| trained.id_to_token(id)).collect();
+        let vocabulary = Vocabulary::from_tokens(tokens)
+            .expect("the special tokens come first, each token once");
+        let bpe = Self::from_merges(merges(&trained), &vocabulary)
+            .expect("what two merged tokens make is a token");
+        Ok((vocabulary, bpe))
     }
 
     /// From the merges as [`merges`](Self::merges) gives them, or what is wrong with them.
-    pub(super) fn from_merges(merges: &[String], vocabulary: &Vocabulary) -> Result<Self, String> {
-        let mut bpe = Self::default();
-        for merge in merges {
-            let parse = || {
-                let (left, right) = merge.split_once(' ')?;
-                let pair = (vocabulary.text_id(left)?, vocabulary.text_id(right)?);
-                Some((pair, vocabulary.text_id(&concat(pair, vocabulary))?))
-            };
-            let (pair, id) =
-                parse().ok_or_else(|| format!("the merge `{merge}` does not fit the tokens"))?;
-            bpe.push(pair, id);
-        }
-        Ok(bpe)
-    }
-
-    /// The merges in their order, each as its two tokens with a space between them.
-    pub(super) fn merges(&self, vocabulary: &Vocabulary) -> Vec<String> {
-        let token = |id: u32| vocabulary.tokens()[id as usize].as_str();
-        let print = |merge: &Merge| format!("{} {}", token(merge.pair.0), token(merge.pair.1));
-        self.merges.iter().map(print).collect()
-    }
-
-    fn push(&mut self, pair: Pair, id: u32) {
-        // A pair comes up again when one of its tokens is later made in another way.
-        self.ranks.entry(pair).or_insert_with(|| {
-            self.merges.push(Merge { pair, id });
-            self.merges.len() - 1
-        });
-    }
-
-    /// Cuts a word into tokens by the merges, each time the first learnt and leftmost. The time
-    /// is O(n log n) in the length of the word.
-    pub(super) fn segment(&self, word: &str, vocabulary: &Vocabulary) -> Vec<Span> {
-        let mut spans = Vec::new();
-        symbols(word, vocabulary).for_each(|span| push_span(&mut spans, span));
-
-        // The spans form a chain; the right one of a merged pair drops out of it.
-        let n = spans.len();
-        let mut next: Vec<usize> = (1..=n).collect();
-        let mut previous: Vec<Option<usize>> = (0..n).map(|i| i.checked_sub(1)).collect();
-        let rank = |spans: &[Span], left: usize, right: usize| {
-            self.ranks
-                .get(&(spans.get(left)?.id, spans.get(right)?.id))
-                .copied()
+    pub(super) fn from_merges(
+        merges: Vec<String>,
+        vocabulary: &Vocabulary,
+    ) -> std::result::Result<Self, String> {
+        // `tokenizers` would panic if the two together were no token.
+        let pair = |merge: &String| {
+            let (left, right) = merge.split_once(' ')?;
+            let all_known = [left, right, &[left, right].concat()]
+                .iter()
+                .all(|token| vocabulary.text_id(token).is_some());
+            all_known.then(|| (left.to_string(), right.to_string()))
         };
-        let mut queue: BinaryHeap<_> = (0..n)
-            .filter_map(|left| Some(Reverse((rank(&spans, left, left + 1)?, left))))
-            .collect();
-        while let Some(Reverse((best, left))) = queue.pop() {
-            let right = next[left];
-            if rank(&spans, left, right) != Some(best) {
-                continue; // one of the two was merged in between
-            }
-            spans[left] = Span {
-                id: self.merges[best].id,
-                end: spans[right].end,
-                ..spans[left]
-            };
-            next[left] = next[right];
-            next[right] = DROPPED;
-            if let Some(previous) = previous.get_mut(next[left]) {
-                *previous = Some(left);
-            }
-            let before = previous[left].map(|before| (before, left));
-            for (left, right) in before.into_iter().chain([(left, next[left])]) {
-                queue.extend(rank(&spans, left, right).map(|rank| Reverse((rank, left))));
-            }
-        }
-        let mut next = next.into_iter();
-        spans.retain(|_| next.next() != Some(DROPPED));
-        spans
+        let pairs = merges
+            .iter()
+            .map(|merge| {
+                pair(merge).ok_or_else(|| format!("the merge `{merge}` does not fit the tokens"))
+            })
+            .collect::<std::result::Result<_, _>>()?;
+        let ids: Vocab = vocabulary.tokens().iter().cloned().zip(0..).collect();
+        let model = BPE::builder()
+            .vocab_and_merges(ids, pairs)
+            .unk_token(special::NAMES[special::UNK as usize].into())
+            .fuse_unk(true)
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { model, merges })
+    }
+
+    /// The merges, the first learnt first, each as its two tokens with a space between them.
+    pub(super) fn merges(&self) -> &[String] {
+        &self.merges
+    }
+
+    /// Cuts a word into tokens by the merges, each time the first learnt and leftmost.
+    pub(super) fn segment(&self, word: &str) -> Vec<Token> {
+        let tokens = self.model.tokenize(word);
+        tokens.expect("the unknown token is in the vocabulary")
     }
 }
 
-/// The `next` of a span that is out of the chain; there is no span with this number.
-const DROPPED: usize = usize::MAX;
-
-/// A word in training.
-struct Word {
-    symbols: Vec<u32>,
-    count: i64,
-}
-
-impl Word {
-    fn pairs(&self) -> impl Iterator<Item = Pair> {
-        self.symbols.windows(2).map(|two| (two[0], two[1]))
+/// The merges of a trained model, which only its JSON tells.
+fn merges(trained: &BPE) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Trained {
+        merges: Vec<[String; 2]>,
     }
-
-    fn merge(&mut self, pair: Pair, id: u32) {
-        let mut merged = Vec::with_capacity(self.symbols.len());
-        let mut rest = self.symbols.as_slice();
-        while let [first, tail @ ..] = rest {
-            if tail.first() == Some(&pair.1) && *first == pair.0 {
-                merged.push(id);
-                rest = &tail[1..];
-            } else {
-                merged.push(*first);
-                rest = tail;
-            }
-        }
-        self.symbols = merged;
-    }
-}
-
-/// The numbers of the words that have a pair, or once had it.
-#[derive(Default)]
-struct WordsWith(HashMap<Pair, Vec<usize>>);
-
-impl WordsWith {
-    fn insert(&mut self, pair: Pair, word: usize) {
-        let words = self.0.entry(pair).or_default();
-        if words.last() != Some(&word) {
-            words.push(word);
-        }
-    }
-}
-
-/// The characters of a word as tokens.
-fn symbols(word: &str, vocabulary: &Vocabulary) -> impl Iterator<Item = Span> {
-    word.char_indices().map(|(start, c)| {
-        let end = start + c.len_utf8();
-        Span {
-            id: vocabulary
-                .text_id(&word[start..end])
-                .unwrap_or(special::UNK),
-            start,
-            end,
-        }
-    })
-}
-
-fn concat(pair: Pair, vocabulary: &Vocabulary) -> String {
-    [pair.0, pair.1]
-        .map(|id| vocabulary.tokens()[id as usize].as_str())
-        .concat()
+    let Trained { merges } = serde_json::to_value(trained)
+        .and_then(serde_json::from_value)
+        .expect("the JSON of a model has its merges");
+    merges.iter().map(|pair| pair.join(" ")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::TokenizerConfig;
-    use crate::tokenizer::subword;
 
     fn train(words: &[(&str, u64)], vocab_size: usize) -> (Vocabulary, Bpe) {
-        let counts = words
-            .iter()
-            .map(|(word, n)| (word.to_string(), *n))
-            .collect();
-        let mut vocabulary = subword::alphabet(&counts, vocab_size).unwrap();
-        let bpe = Bpe::train(&counts, vocab_size, &mut vocabulary);
-        (vocabulary, bpe)
+        let counts = words.iter().map(|(word, n)| (word.to_string(), *n));
+        Bpe::train(counts.collect(), vocab_size).unwrap()
     }
 
-    fn cut(word: &str, (vocabulary, bpe): &(Vocabulary, Bpe)) -> Vec<String> {
-        let spans = bpe.segment(word, vocabulary);
-        spans
-            .iter()
-            .map(|span| word[span.start..span.end].to_string())
+    fn cut(word: &str, (_, bpe): &(Vocabulary, Bpe)) -> Vec<String> {
+        let tokens = bpe.segment(word).into_iter();
+        tokens
+            .map(|token| word[token.offsets.0..token.offsets.1].to_string())
             .collect()
     }
 
     /// The example of Sennrich et al. 2016, section 3.2.
     #[test]
     fn learns_the_merges_of_the_paper() {
-        let trained = train(
-            &[("low", 5), ("lower", 2), ("newest", 6), ("widest", 3)],
-            100,
-        );
-        let merges = trained.1.merges(&trained.0);
-        assert_eq!(merges[..4], ["e s", "es t", "l o", "lo w"]);
+        let words = [("low", 5), ("lower", 2), ("newest", 6), ("widest", 3)];
+        let trained = train(&words, 100);
+        assert_eq!(trained.1.merges()[..4], ["e s", "es t", "l o", "lo w"]);
         assert_eq!(cut("lowest", &trained), ["low", "est"]);
     }
 
-    /// The package `tokenizers` by Hugging Face gives the same; scripts/golden/data_golden.py.
+    /// The Python package gives the same; scripts/golden/data_golden.py.
     #[test]
-    fn agrees_with_tokenizers() {
+    fn agrees_with_the_python_package() {
         let text = "peter piper picked a peck of pickled peppers a peck of pickled peppers peter \
             piper picked if peter piper picked a peck of pickled peppers where is the peck of \
             pickled peppers";
@@ -296,23 +158,9 @@ mod tests {
         let words = [("abab", 3), ("abc", 1)];
         assert_eq!(train(&words, 8).0.tokens()[4..], ["a", "b", "c", "ab"]);
         // "ab c" occurs once only.
-        assert_eq!(
-            train(&words, 50).0.tokens()[4..],
-            ["a", "b", "c", "ab", "abab"]
-        );
-    }
-
-    #[test]
-    fn no_token_reads_like_a_special_one() {
-        let trained = train(&[("<s>", 50), ("<unk>", 50)], 100);
-        assert_eq!(cut("<s>", &trained), ["<s", ">"]);
-        for id in trained
-            .1
-            .segment("<unk>", &trained.0)
-            .iter()
-            .map(|span| span.id)
-        {
-            assert!(id >= 4);
+        for vocab_size in [50, usize::MAX] {
+            let (vocabulary, _) = train(&words, vocab_size);
+            assert_eq!(vocabulary.tokens()[4..], ["a", "b", "c", "ab", "abab"]);
         }
     }
 
@@ -321,58 +169,17 @@ mod tests {
         let trained = train(&[("aaaa", 9)], 50);
         assert_eq!(cut("aaaaaaa", &trained), ["aaaa", "aa", "a"]);
         assert_eq!(cut("xyaax", &trained), ["xy", "aa", "x"]);
-        assert_eq!(
-            trained.1.segment("xy", &trained.0),
-            [Span {
-                id: special::UNK,
-                start: 0,
-                end: 2
-            }]
-        );
+        assert_eq!(trained.1.segment("xy")[0].id, special::UNK);
         assert!(cut("", &trained).is_empty());
     }
 
-    /// The queue gives what the definition gives: again and again, merge everywhere the pair
-    /// that was learnt first.
     #[test]
-    fn segments_as_by_definition() {
-        let text = include_str!("bpe.rs");
-        let mut counts = HashMap::new();
-        text.split_whitespace()
-            .for_each(|word| *counts.entry(word.to_string()).or_default() += 1);
-        let mut vocabulary = subword::alphabet(&counts, 400).unwrap();
-        let bpe = Bpe::train(&counts, 400, &mut vocabulary);
-        for word in counts.keys() {
-            let symbols = symbols(word, &vocabulary).map(|span| span.id).collect();
-            let mut slow = Word { symbols, count: 1 };
-            while let Some(rank) = slow.pairs().filter_map(|pair| bpe.ranks.get(&pair)).min() {
-                slow.merge(bpe.merges[*rank].pair, bpe.merges[*rank].id);
-            }
-            let fast = bpe.segment(word, &vocabulary);
-            assert_eq!(
-                fast.iter().map(|span| span.id).collect::<Vec<_>>(),
-                slow.symbols,
-                "{word}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_very_long_word_is_no_trouble() {
-        let word = "abcab".repeat(50_000);
-        let trained = train(&[(&word, 1)], 11);
-        let tokens = &trained.0.tokens()[4..];
-        assert_eq!(tokens, ["a", "b", "c", "ab", "cab", "abcab", "abcababcab"]);
-        assert_eq!(trained.1.segment(&word, &trained.0).len(), 25_000);
-    }
-
-    #[test]
-    fn merges_are_printed_and_read() {
+    fn bad_merges_are_named() {
         let (vocabulary, bpe) = train(&[("low.", 5), ("lower.", 2), ("newest.", 6)], 100);
-        let merges = bpe.merges(&vocabulary);
-        assert_eq!(Bpe::from_merges(&merges, &vocabulary).unwrap(), bpe);
-        for bad in ["l", "l x", "l n", ""] {
-            let error = Bpe::from_merges(&[bad.into()], &vocabulary).unwrap_err();
+        let again = Bpe::from_merges(bpe.merges().to_vec(), &vocabulary);
+        assert_eq!(again.unwrap(), bpe);
+        for bad in ["l", "l x", "l n", "newest. newest.", "<s >", ""] {
+            let error = Bpe::from_merges(vec![bad.into()], &vocabulary).unwrap_err();
             assert_eq!(error, format!("the merge `{bad}` does not fit the tokens"));
         }
     }

@@ -47,8 +47,11 @@ pub struct SymbolConfig {
 
 /// How a vocabulary of subwords is made.
 ///
+/// The crate `tokenizers` by Hugging Face learns them and cuts words into them.
+///
 /// White space divides words, and `▁` counts as white space, because it marks the beginning of
-/// a word in tokens.
+/// a word in tokens. No token goes beyond the thousandth character of a word, nor over the `>`
+/// of what reads like a special token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SubwordConfig {
@@ -143,7 +146,8 @@ impl TokenizerConfig {
     ///
     /// Those of [`validate`](Self::validate); [`Error::NoText`] if the lines are all empty,
     /// [`Error::Config`] if `min_count` leaves no token, [`Error::VocabularyTooSmall`] if
-    /// `vocab_size` has no room for all characters.
+    /// `vocab_size` has no room for all characters, [`Error::TooMuchText`] if subwords are to be
+    /// learnt from more than 2 GiB of text.
     pub fn train<'a>(&self, lines: impl IntoIterator<Item = &'a str>) -> Result<Tokenizer> {
         self.validate()?;
         let counts = self.count_units(lines);
@@ -154,13 +158,11 @@ impl TokenizerConfig {
             Self::Char(c) => (c.vocabulary(counts)?, Model::Char),
             Self::Whitespace(c) => (c.vocabulary(counts)?, Model::Whitespace),
             Self::Bpe(c) => {
-                let mut vocabulary = subword::alphabet(&counts, c.vocab_size)?;
-                let bpe = Bpe::train(&counts, c.vocab_size, &mut vocabulary);
+                let (vocabulary, bpe) = Bpe::train(counts, c.vocab_size)?;
                 (vocabulary, Model::Bpe(bpe))
             }
             Self::Unigram(c) => {
-                let mut vocabulary = subword::alphabet(&counts, c.vocab_size)?;
-                let unigram = Unigram::train(&counts, c.vocab_size, &mut vocabulary);
+                let (vocabulary, unigram) = Unigram::train(counts, c.vocab_size)?;
                 (vocabulary, Model::Unigram(unigram))
             }
         };

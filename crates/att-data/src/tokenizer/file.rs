@@ -41,7 +41,7 @@ impl Tokenizer {
     pub fn to_json(&self) -> String {
         let (merges, scores) = match &self.model {
             Model::Char | Model::Whitespace => (vec![], vec![]),
-            Model::Bpe(bpe) => (bpe.merges(&self.vocabulary), vec![]),
+            Model::Bpe(bpe) => (bpe.merges().to_vec(), vec![]),
             Model::Unigram(unigram) => (vec![], unigram.scores().to_vec()),
         };
         let file = TokenizerFile {
@@ -69,6 +69,22 @@ impl Tokenizer {
     }
 
     /// Writes the tokeniser to a file, whole or not at all.
+    ///
+    /// The package `tokenizers` for Python cuts words in the same way with these:
+    ///
+    /// ```python
+    /// file = json.load(open("src.tokenizer.json"))
+    /// ids = {token: id for id, token in enumerate(file["tokens"])}
+    /// merges = [tuple(merge.split(" ")) for merge in file["merges"]]
+    /// bpe = models.BPE(ids, merges, unk_token="<unk>", fuse_unk=True)
+    /// # or
+    /// unigram = models.Unigram(list(zip(file["tokens"], [0.0] * 4 + file["scores"])), unk_id=1)
+    ///
+    /// tokenizer = Tokenizer(bpe)
+    /// split = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+    /// tokenizer.pre_tokenizer = pre_tokenizers.Sequence(split)
+    /// tokenizer.decoder = decoders.Metaspace()
+    /// ```
     ///
     /// # Errors
     ///
@@ -118,7 +134,7 @@ fn parse(json: &str) -> std::result::Result<Tokenizer, String> {
     let model = match (&config, merges.is_empty(), scores.is_empty()) {
         (TokenizerConfig::Char(_), true, true) => Model::Char,
         (TokenizerConfig::Whitespace(_), true, true) => Model::Whitespace,
-        (TokenizerConfig::Bpe(_), _, true) => Model::Bpe(Bpe::from_merges(&merges, &vocabulary)?),
+        (TokenizerConfig::Bpe(_), _, true) => Model::Bpe(Bpe::from_merges(merges, &vocabulary)?),
         (TokenizerConfig::Unigram(_), true, _) => {
             Model::Unigram(Unigram::from_scores(scores, &vocabulary)?)
         }
