@@ -174,7 +174,8 @@ class Bridge(nn.Module):
             finals = [(mean, None)]
         states = []
         for layer in range(self.n_layers):
-            h, c = finals[min(layer, len(finals) - 1)]
+            # The top layer from the top, counting down; what is left from the lowest.
+            h, c = finals[max(len(finals) - self.n_layers + layer, 0)]
             c = h if c is None else c
             cell = torch.tanh(self.cell[layer](c)) if self.lstm else None
             states.append((torch.tanh(self.hidden[layer](h)), cell))

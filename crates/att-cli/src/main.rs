@@ -31,12 +31,17 @@ enum Command {
     /// Train a small model of English pronunciation and show what it does
     Quickstart(quickstart::Options),
     /// Train a model from an experiment file and a corpus
+    // The name first: behind `--train a.tsv` it would be taken for a second file.
+    #[command(
+        override_usage = "att train <CONFIG> --train <FILE>... --valid <FILE>... --out <DIR> [OPTIONS]"
+    )]
     Train(train::Options),
-    /// Translate lines of text
+    /// Translate lines of text with a trained model
     Translate(translate::Options),
-    /// Score a model on a corpus
+    /// Score a trained model on a corpus
+    #[command(override_usage = "att evaluate <MODEL> --data <FILE>... [OPTIONS]")]
     Evaluate(evaluate::Options),
-    /// Describe a model: configuration, weights by part, vocabularies
+    /// Describe a trained model: configuration, weights by part, vocabularies
     Inspect(inspect::Options),
 }
 

@@ -10,7 +10,8 @@ use clap::Args;
 /// Where to compute.
 #[derive(Args)]
 pub struct DeviceOption {
-    /// Where to compute: flex, ndarray, wgpu, wgpu:1, cuda, cuda:1, as far as compiled in
+    /// Where to compute: flex or ndarray (the CPU), wgpu or cuda (a GPU; wgpu:1 or cuda:1 is the
+    /// second), as far as compiled in
     #[arg(long, default_value_t, value_name = "DEVICE")]
     pub device: DeviceSpec,
 }
@@ -21,7 +22,7 @@ pub struct SearchOptions {
     /// Hypotheses kept at each step; 1 is greedy [default: the model's own]
     #[arg(long, value_name = "N")]
     pub beam_size: Option<usize>,
-    /// Length penalty: none, gnmt:ALPHA or power:ALPHA [default: the model's own]
+    /// Length penalty: none, gnmt:ALPHA or power:ALPHA, such as gnmt:0.6 [default: the model's own]
     #[arg(long, value_name = "PENALTY", value_parser = parse_length_penalty)]
     pub length_penalty: Option<LengthPenalty>,
     /// Least number of output tokens [default: the model's own]
@@ -30,14 +31,15 @@ pub struct SearchOptions {
     /// Greatest number of output tokens [default: the model's own]
     #[arg(long, value_name = "N")]
     pub max_len: Option<usize>,
-    /// Lines translated together; changes speed, not results
+    /// Lines translated together at most; changes speed, not results
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub batch_size: usize,
 }
 
 impl SearchOptions {
-    /// A model's search with these changes.
-    pub fn apply(&self, search: &SearchConfig, n_best: usize) -> SearchConfig {
+    /// A model's search with these changes, and with `n_best` hypotheses where it is told.
+    pub fn apply(&self, search: &SearchConfig, n_best: Option<usize>) -> SearchConfig {
+        let n_best = n_best.unwrap_or(search.n_best);
         let beam_size = self.beam_size.unwrap_or(search.beam_size.max(n_best));
         SearchConfig {
             beam_size,
@@ -70,5 +72,36 @@ pub fn read_corpus(files: &[PathBuf]) -> att_data::Result<Corpus> {
     match files {
         [src, tgt] => Corpus::from_parallel(src, tgt),
         files => Corpus::from_tsv(files.first().map_or(Path::new(""), PathBuf::as_path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_told_is_the_models_own() {
+        let options = SearchOptions {
+            beam_size: None,
+            length_penalty: None,
+            min_len: None,
+            max_len: Some(9),
+            batch_size: 64,
+        };
+        let own = SearchConfig {
+            beam_size: 4,
+            n_best: 3,
+            ..Default::default()
+        };
+        let applied = options.apply(&own, None);
+        assert_eq!(
+            applied,
+            SearchConfig {
+                max_len: 9,
+                ..own.clone()
+            }
+        );
+        let applied = options.apply(&own, Some(6));
+        assert_eq!((applied.n_best, applied.beam_size), (6, 6));
     }
 }

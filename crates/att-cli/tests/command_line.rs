@@ -164,6 +164,15 @@ fn help_lists_the_verbs() {
 }
 
 #[test]
+fn usage_names_first_what_a_list_of_files_would_swallow() {
+    for (verb, name) in [("train", "<CONFIG>"), ("evaluate", "<MODEL>")] {
+        let help = stdout(&run(&[verb, "--help"]));
+        let usage = format!("Usage: att {verb} {name} --");
+        assert!(help.contains(&usage), "{help}");
+    }
+}
+
+#[test]
 fn a_model_translates_line_by_line() {
     let found = stdout(&run_with_input(
         &["translate", model()],
@@ -211,6 +220,51 @@ fn n_best_and_attention_have_their_forms() {
     );
     assert_eq!(first["weights"].as_array().unwrap().len(), 4);
     assert_eq!(records.lines().count(), 6);
+}
+
+#[test]
+fn the_models_own_n_best_counts_unless_told() {
+    let copy = copy_of_model();
+    let path = copy.path().join("config.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config.replace("n_best = 1", "n_best = 2")).unwrap();
+    let translate = |more: &[&str]| {
+        let arguments = [&["translate", text(copy.path())][..], more].concat();
+        stdout(&run_with_input(&arguments, b"abc\n\n"))
+    };
+    let found = translate(&[]);
+    let lines: Vec<&str> = found.lines().collect();
+    assert!(lines[0].starts_with("0 ||| c b a ||| "), "{found}");
+    assert!(lines[1].starts_with("0 ||| "), "{found}");
+    assert_eq!(lines[2..], ["1 |||  ||| 0"]);
+    assert_eq!(translate(&["--n-best", "1"]).lines().count(), 2);
+}
+
+#[test]
+fn attention_of_a_model_without_it_is_refused_at_once() {
+    let folder = Folder::new();
+    let summary = "decoder = { kind = 'summary', d_output = 16, recurrent = { d_hidden = 16 } }";
+    let decoder = EXPERIMENT.lines().find(|line| line.contains("'luong'"));
+    folder.write(
+        "experiment.toml",
+        EXPERIMENT.replace(decoder.unwrap(), summary),
+    );
+    let trained = folder.train(&["pairs.tsv"], &["--max-steps", "1"]);
+    assert!(trained.status.success());
+    let (model, attention) = (folder.path("run"), folder.path("attention.jsonl"));
+    let arguments = [
+        "translate",
+        text(&model),
+        "--attention",
+        text(&attention),
+        "--input",
+        "no/such.txt",
+    ];
+    // Before it even looks for its input.
+    let output = run(&arguments);
+    refused(&output, &[text(&model), "no attention", "--attention"]);
+    assert_eq!(output.stdout, b"");
+    assert!(!attention.exists());
 }
 
 #[test]

@@ -2,13 +2,17 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
+#[cfg(feature = "wgpu")]
+use burn::tensor::DeviceKind;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+use burn::tensor::DeviceType;
 
 use crate::{Error, Result};
 
 /// A device by name: `flex`, `ndarray`, `wgpu`, `wgpu:1`, `cuda`, `cuda:0`.
 ///
-/// burn panics when a backend is asked for that is not compiled in; [`DeviceSpec::init`]
-/// answers with an error that lists what is.
+/// burn panics when it is asked for a backend that is not compiled in or for a GPU that is not
+/// there; [`DeviceSpec::init`] answers with an error that lists what is.
 ///
 /// ```
 /// use att_core::DeviceSpec;
@@ -55,7 +59,8 @@ impl DeviceSpec {
     ///
     /// # Errors
     ///
-    /// [`Error::DeviceNotCompiled`] where this program was built without the backend.
+    /// [`Error::DeviceNotCompiled`] where this program was built without the backend,
+    /// [`Error::DeviceNotFound`] where this machine has no such GPU.
     pub fn init(self) -> Result<Device> {
         match self {
             #[cfg(feature = "flex")]
@@ -65,14 +70,17 @@ impl DeviceSpec {
             Self::NdArray => Ok(Device::ndarray()),
             #[cfg(feature = "wgpu")]
             Self::Wgpu(index) => {
-                use burn::tensor::DeviceKind;
+                self.check_found(&Self::found())?;
                 Ok(Device::wgpu(match index {
                     Some(n) => DeviceKind::DiscreteGpu(n),
                     None => DeviceKind::DefaultDevice,
                 }))
             }
             #[cfg(feature = "cuda")]
-            Self::Cuda(n) => Ok(Device::cuda(n)),
+            Self::Cuda(n) => {
+                self.check_found(&Self::found())?;
+                Ok(Device::cuda(n))
+            }
             #[allow(unreachable_patterns)] // reachable unless every backend is compiled in
             other => Err(Error::DeviceNotCompiled {
                 given: other.to_string(),
@@ -80,6 +88,53 @@ impl DeviceSpec {
                 available: Self::available(),
             }),
         }
+    }
+
+    /// The devices of this machine that this program can compute on.
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    fn found() -> Vec<Self> {
+        let mut found: Vec<Self> = Vec::new();
+        if cfg!(feature = "flex") {
+            found.push(Self::Flex);
+        }
+        if cfg!(feature = "ndarray") {
+            found.push(Self::NdArray);
+        }
+        #[cfg(feature = "wgpu")]
+        {
+            let adapters = Device::enumerate(DeviceType::Wgpu).into_vec();
+            if !adapters.is_empty() {
+                found.push(Self::Wgpu(None));
+            }
+            // Integrated and software ones have no number here.
+            let is_there =
+                |&n: &usize| adapters.contains(&Device::wgpu(DeviceKind::DiscreteGpu(n)));
+            let discrete = (0..adapters.len()).filter(is_there);
+            found.extend(discrete.map(|n| Self::Wgpu(Some(n))));
+        }
+        #[cfg(feature = "cuda")]
+        {
+            let gpus = Device::enumerate(DeviceType::Cuda).into_vec();
+            found.extend((0..gpus.len()).map(Self::Cuda));
+        }
+        found
+    }
+
+    /// burn would panic at the first tensor instead.
+    #[cfg(any(feature = "wgpu", feature = "cuda", test))]
+    fn check_found(self, found: &[Self]) -> Result<()> {
+        if found.contains(&self) {
+            return Ok(());
+        }
+        let names: Vec<String> = found.iter().map(Self::to_string).collect();
+        Err(Error::DeviceNotFound {
+            given: self.to_string(),
+            found: if names.is_empty() {
+                "(none)".into()
+            } else {
+                names.join(", ")
+            },
+        })
     }
 
     fn feature(self) -> &'static str {
@@ -160,6 +215,36 @@ mod tests {
             let message = name.parse::<DeviceSpec>().unwrap_err().to_string();
             assert!(message.contains("flex, ndarray"), "{message}");
         }
+    }
+
+    #[test]
+    fn a_gpu_that_is_not_there_is_an_error_that_lists_those_that_are() {
+        use DeviceSpec::{Cuda, Flex, Wgpu};
+        let found = [Flex, Wgpu(None), Wgpu(Some(0)), Cuda(0)];
+        assert!(found.iter().all(|spec| spec.check_found(&found).is_ok()));
+        let message = Wgpu(Some(7)).check_found(&found).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "device 'wgpu:7' is not on this machine: use one of flex, wgpu, wgpu:0, cuda:0"
+        );
+        assert!(Cuda(1).check_found(&found).is_err());
+        assert!(Wgpu(None).check_found(&[Flex]).is_err());
+    }
+
+    #[cfg(feature = "wgpu")]
+    #[test]
+    fn init_refuses_a_wgpu_device_that_is_not_there() {
+        let message = DeviceSpec::Wgpu(Some(99)).init().unwrap_err().to_string();
+        assert!(message.contains("'wgpu:99'"), "{message}");
+        assert!(message.contains("use one of flex"), "{message}");
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn init_refuses_a_cuda_device_that_is_not_there() {
+        let message = DeviceSpec::Cuda(99).init().unwrap_err().to_string();
+        assert!(message.contains("'cuda:99'"), "{message}");
+        assert!(message.contains("use one of flex"), "{message}");
     }
 
     #[cfg(not(feature = "cuda"))]

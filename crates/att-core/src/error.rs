@@ -22,6 +22,14 @@ pub enum Error {
         /// The devices compiled into this program.
         available: String,
     },
+    /// The word names a GPU that this machine does not have.
+    #[error("device '{given}' is not on this machine: use one of {found}")]
+    DeviceNotFound {
+        /// What was asked for.
+        given: String,
+        /// The devices that are there.
+        found: String,
+    },
     /// A setting of a configuration does not fit.
     #[error("{key}: {reason}")]
     Config {

@@ -3,7 +3,7 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use crate::split::fnv1a;
-use crate::{Batch, Error, Example, Result};
+use crate::{Batch, BatchLimit, Error, Example, Result};
 
 /// What [`BatcherConfig::batch_size`] counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,16 +149,21 @@ impl Batcher {
         let mut order = self.short.clone();
         shuffle(&mut order, &mut rng);
         let pools = order.chunks_mut(self.pool_size());
-        let mut plan: Vec<_> = pools.flat_map(|pool| self.cut_by_length(pool)).collect();
+        let mut plan: Vec<_> = pools
+            .flat_map(|pool| self.cut_by_length(pool, self.limit()))
+            .collect();
         shuffle(&mut plan, &mut rng);
         plan
     }
 
     /// The batches of all examples, also of those too long for training, the shortest first.
-    /// [`Batch::indices`] says where each row belongs.
+    /// Since none is left out, no batch has more than [`BatchLimit::MAX_IDS`] ids a side, unless
+    /// it is a single example. [`Batch::indices`] says where each row belongs.
     pub fn evaluation(&self) -> Vec<Vec<usize>> {
         let mut order: Vec<usize> = (0..self.examples.len()).collect();
-        self.cut_by_length(&mut order)
+        let limit = self.limit();
+        let ids = limit.ids.min(BatchLimit::MAX_IDS);
+        self.cut_by_length(&mut order, BatchLimit { ids, ..limit })
     }
 
     /// The batch of the examples at `rows`, which is one batch of a plan.
@@ -188,25 +193,18 @@ impl Batcher {
         (src.len() + 1).max(tgt.len() + 2)
     }
 
-    fn cut_by_length(&self, order: &mut [usize]) -> Vec<Vec<usize>> {
+    /// How large the configuration lets a batch become.
+    fn limit(&self) -> BatchLimit {
+        let (rows, ids) = match self.config.batch_by {
+            BatchBy::Sentences => (self.config.batch_size, usize::MAX),
+            BatchBy::Tokens => (usize::MAX, self.config.batch_size),
+        };
+        BatchLimit { rows, ids }
+    }
+
+    fn cut_by_length(&self, order: &mut [usize], limit: BatchLimit) -> Vec<Vec<usize>> {
         order.sort_by_key(|&i| (self.width(i), self.examples[i].src.len()));
-        let mut batches: Vec<Vec<usize>> = Vec::new();
-        for &i in order.iter() {
-            // Widths ascend, so this example would be the widest of its batch.
-            let fits = |batch: &&mut Vec<usize>| {
-                let rows = batch.len() + 1;
-                let size = match self.config.batch_by {
-                    BatchBy::Sentences => rows,
-                    BatchBy::Tokens => rows * self.width(i),
-                };
-                size <= self.config.batch_size
-            };
-            match batches.last_mut().filter(fits) {
-                Some(batch) => batch.push(i),
-                None => batches.push(vec![i]),
-            }
-        }
-        batches
+        limit.cut(order, |i| self.width(i))
     }
 }
 
@@ -388,6 +386,16 @@ mod tests {
                 .iter()
                 .eq(batcher.examples().iter().map(|example| &example.src))
         );
+    }
+
+    #[test]
+    fn a_very_long_example_does_not_pad_others_in_evaluation() {
+        let mut examples = examples(50);
+        examples[7].src = vec![4; 10_000];
+        let batcher = Batcher::new(by_sentences(64), examples).unwrap();
+        let plan = batcher.evaluation();
+        assert_eq!(plan.len(), 2);
+        assert_eq!(plan[1], [7]);
     }
 
     #[test]

@@ -28,12 +28,14 @@
 //! | choose and train a tokeniser | [`TokenizerConfig`]: characters, words, BPE, unigram |
 //! | turn text into ids and back, save and load | [`Tokenizer`], [`Vocabulary`] |
 //! | make batches, shuffled the same way for the same seed | [`Batcher`], [`Batch`] |
+//! | keep one long line from padding all others | [`BatchLimit`] |
 //! | divide words into train, dev and test, stably | [`split_by_hash`] |
 //! | write a file whole or not at all | [`write_atomic`] |
 //! | name PAD, UNK, BOS and EOS | [`special`] |
 
 mod atomic_file;
 mod batch;
+mod batch_limit;
 mod batcher;
 mod corpus;
 mod error;
@@ -46,6 +48,7 @@ mod vocabulary;
 
 pub use atomic_file::write_atomic;
 pub use batch::{Batch, Padded};
+pub use batch_limit::BatchLimit;
 pub use batcher::{BatchBy, Batcher, BatcherConfig};
 pub use corpus::{Corpus, Group, Pair};
 pub use error::{Error, Result};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::bridge::{Bridge, BridgeConfig};
 use crate::combine::{Combine, CombineKind};
 use crate::decoder::{
-    Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, Read, read,
+    Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, Read, read, validate_tables,
 };
 use crate::{OutputLayer, RecurrentStack, RecurrentStackConfig};
 
@@ -49,13 +49,7 @@ impl BahdanauConfig {
     ///
     /// If a value is out of its range, or sizes do not fit those of the encoder.
     pub fn validate(&self, d_embed: usize, tie_output: bool, spec: &MemorySpec) -> Result<()> {
-        self.recurrent
-            .validate()
-            .map_err(|error| error.within("recurrent"))?;
-        self.attention
-            .validate(self.recurrent.d_hidden, spec.d_memory)
-            .map_err(|error| error.within("attention"))?;
-        self.bridge.validate(&self.recurrent, spec)?;
+        validate_tables(&self.recurrent, Some(&self.attention), self.bridge, spec)?;
         check::size("d_output", self.d_output)?;
         check::probability("dropout", self.dropout)?;
         OutputLayer::validate("d_output", self.d_output, d_embed, tie_output)

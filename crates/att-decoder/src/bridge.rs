@@ -17,8 +17,9 @@ pub enum BridgeConfig {
     /// cells must agree (Sutskever et al. 2014).
     Copy,
     /// `tanh(W final + b)`, each layer its own W (Bahdanau et al. 2015, A.2.2, from both
-    /// directions' final states). Layer l of the decoder starts from layer l of the encoder, and
-    /// those of a deeper decoder from the encoder's topmost.
+    /// directions' final states). The decoder's top layer starts from the encoder's top layer, the
+    /// one below it from the one below, and so on down; the layers of a deeper decoder that are
+    /// left start from the encoder's lowest.
     #[default]
     Final,
     /// `tanh(W mean + b)`, the mean over the states of real tokens (Sennrich et al. 2017, eq. 1).
@@ -111,13 +112,12 @@ impl Bridge {
             }
             BridgeConfig::Copy => source.final_states.clone(),
             BridgeConfig::Final => {
-                // A decoder deeper than the encoder starts its upper layers from the topmost.
-                let last = source.final_states.len() - 1;
+                // Both counted from the top, where an encoder knows the most.
+                let (finals, layers) = (&source.final_states, self.projections.len());
+                let from = |layer: usize| &finals[(finals.len() + layer).saturating_sub(layers)];
                 let projections = self.projections.iter().enumerate();
                 projections
-                    .map(|(layer, projection)| {
-                        projection.forward(&source.final_states[layer.min(last)])
-                    })
+                    .map(|(layer, projection)| projection.forward(from(layer)))
                     .collect()
             }
             BridgeConfig::Mean => {
@@ -146,5 +146,63 @@ impl BridgeProjection {
                 .as_ref()
                 .map(|projection| projection.forward(cell.clone()).tanh()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use att_core::{mask, random};
+    use burn::tensor::Tensor;
+
+    const SPEC: MemorySpec = MemorySpec {
+        d_memory: 3,
+        n_final_states: 2,
+        d_final: 3,
+        final_cells: false,
+    };
+
+    /// An encoder of two layers, whose final states tell which layer they are of.
+    fn source(finals: [f32; 2], device: &Device) -> EncoderOutput {
+        EncoderOutput {
+            memory: Tensor::zeros([1, 2, 3], device),
+            src_pad_mask: mask::src_pad_mask(&[2], 2, device),
+            final_states: finals
+                .map(|value| RecurrentState {
+                    hidden: Tensor::full([1, 3], value, device),
+                    cell: None,
+                })
+                .into(),
+        }
+    }
+
+    /// Which of the encoder's layers each layer of a decoder starts from, both from the bottom.
+    fn origins(layers: usize) -> Vec<usize> {
+        let device = Device::flex();
+        random::seed(1);
+        let stack = RecurrentStackConfig {
+            cell: CellKind::Gru,
+            d_hidden: 4,
+            layers,
+            ..Default::default()
+        };
+        let bridge = BridgeConfig::Final.init(&stack, &SPEC, &device);
+        let stack = stack.init(5, &device);
+        let first = |finals| {
+            let states = bridge.forward(&source(finals, &device), &stack);
+            states.into_iter().map(|state| state.hidden)
+        };
+        // A change of the upper final state shows in the layers that start from it, and only there.
+        let pairs = first([1.0, 1.0]).zip(first([1.0, 2.0]));
+        pairs
+            .map(|(a, b)| usize::from(!a.all_close(b, None, None)))
+            .collect()
+    }
+
+    #[test]
+    fn final_states_are_matched_from_the_top() {
+        assert_eq!(origins(1), [1]);
+        assert_eq!(origins(2), [0, 1]);
+        assert_eq!(origins(4), [0, 0, 0, 1]);
     }
 }

@@ -1,4 +1,4 @@
-use att_attention::{Attention, AttentionMemory};
+use att_attention::{Attention, AttentionConfig, AttentionMemory};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result};
 use att_layers::Embedding;
 use burn::module::Module;
@@ -6,7 +6,8 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BahdanauConfig, BahdanauDecoder, LuongConfig, LuongDecoder, SummaryConfig, SummaryDecoder,
+    BahdanauConfig, BahdanauDecoder, BridgeConfig, LuongConfig, LuongDecoder, RecurrentStackConfig,
+    SummaryConfig, SummaryDecoder,
 };
 
 /// Predicts the next target token from those before it and the source.
@@ -150,6 +151,14 @@ impl DecoderConfig {
         ]
     }
 
+    /// Whether the decoder attends to the source, so that its steps have weights.
+    pub fn has_attention(&self) -> bool {
+        match self {
+            Self::Bahdanau(_) | Self::Luong(_) => true,
+            Self::Summary(_) => false,
+        }
+    }
+
     /// # Errors
     ///
     /// If a value is out of its range, or sizes do not fit those of the encoder.
@@ -200,6 +209,24 @@ impl DecoderConfig {
             }
         }
     }
+}
+
+/// Checks the tables that the configurations of all decoders have; the summary has no attention.
+pub(crate) fn validate_tables(
+    recurrent: &RecurrentStackConfig,
+    attention: Option<&AttentionConfig>,
+    bridge: BridgeConfig,
+    spec: &MemorySpec,
+) -> Result<()> {
+    recurrent
+        .validate()
+        .map_err(|error| error.within("recurrent"))?;
+    if let Some(attention) = attention {
+        attention
+            .validate(recurrent.d_hidden, spec.d_memory)
+            .map_err(|error| error.within("attention"))?;
+    }
+    bridge.validate(recurrent, spec)
 }
 
 /// A decoder of any kind.

@@ -6,7 +6,9 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::{Bridge, BridgeConfig};
-use crate::decoder::{Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep};
+use crate::decoder::{
+    Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, validate_tables,
+};
 use crate::{OutputLayer, RecurrentStack, RecurrentStackConfig};
 
 /// Configuration of a [`SummaryDecoder`].
@@ -43,10 +45,7 @@ impl SummaryConfig {
     ///
     /// If a value is out of its range, or sizes do not fit those of the encoder.
     pub fn validate(&self, d_embed: usize, tie_output: bool, spec: &MemorySpec) -> Result<()> {
-        self.recurrent
-            .validate()
-            .map_err(|error| error.within("recurrent"))?;
-        self.bridge.validate(&self.recurrent, spec)?;
+        validate_tables(&self.recurrent, None, self.bridge, spec)?;
         if self.feed_summary && spec.n_final_states == 0 {
             let reason = "this encoder leaves no final state: use feed_summary = false";
             return Err(Error::config("feed_summary", reason));

@@ -20,6 +20,11 @@ impl Default for EncoderConfig {
 }
 
 impl EncoderConfig {
+    /// One of each kind with its default settings.
+    pub fn all() -> Vec<Self> {
+        vec![Self::Recurrent(RecurrentEncoderConfig::default())]
+    }
+
     /// # Errors
     ///
     /// If a value is out of its range.

@@ -28,5 +28,8 @@
 mod encoder;
 mod recurrent;
 
+#[cfg(test)]
+mod contract;
+
 pub use encoder::{Encoder, EncoderConfig};
 pub use recurrent::{RecurrentEncoder, RecurrentEncoderConfig, RecurrentEncoderLayer};

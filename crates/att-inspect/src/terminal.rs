@@ -1,4 +1,5 @@
 use std::cmp::Ordering;
+use std::io::IsTerminal;
 
 use unicode_width::UnicodeWidthStr;
 
@@ -103,6 +104,15 @@ impl TerminalHeatmap {
 }
 
 impl TerminalStyle {
+    /// Colours for a terminal; shades for a pipe or a file, such as `&std::io::stdout()` may be.
+    pub fn of(output: &impl IsTerminal) -> Self {
+        if output.is_terminal() {
+            Self::TrueColor
+        } else {
+            Self::Unicode
+        }
+    }
+
     /// The line from a source token down to its column.
     fn leader(self) -> &'static str {
         match self {
@@ -210,6 +220,12 @@ mod tests {
         let mut parts = drawing.split('\x1b');
         let first = parts.next().unwrap_or("").to_string();
         parts.fold(first, |text, part| text + part.split_once('m').unwrap().1)
+    }
+
+    #[test]
+    fn colours_are_for_terminals_only() {
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(TerminalStyle::of(&file), TerminalStyle::Unicode);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use att_core::special::EOS;
-use att_data::{Batch, Example, special};
+use att_data::{Batch, BatchLimit, Example, special};
 use att_decoder::search::{Hypothesis, SearchConfig};
 use burn::tensor::Device;
 
@@ -41,6 +41,30 @@ pub struct Candidate {
     pub weights: Option<Vec<Vec<f32>>>,
 }
 
+/// The attention of a [`Candidate`] as plain data, named as in `att_inspect::AttentionMap::new`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CandidateAttention {
+    /// The tokens of the source, EOS the last.
+    pub src_tokens: Vec<String>,
+    /// The tokens of the output, EOS the last.
+    pub tgt_tokens: Vec<String>,
+    /// Row-major `[tgt_len, src_len]`: a row of weights for each token of the output.
+    pub weights: Vec<f32>,
+}
+
+impl Translation {
+    /// The attention of the candidate at `rank` (0 is the best); none if there is no such
+    /// candidate, or the model has no attention.
+    pub fn attention(&self, rank: usize) -> Option<CandidateAttention> {
+        let candidate = self.candidates.get(rank)?;
+        Some(CandidateAttention {
+            src_tokens: self.src_tokens.clone(),
+            tgt_tokens: candidate.tokens.clone(),
+            weights: candidate.weights.as_ref()?.concat(),
+        })
+    }
+}
+
 impl Translator {
     /// Loads a model directory.
     ///
@@ -62,8 +86,8 @@ impl Translator {
         }
     }
 
-    /// Translates that many lines at a time (64 unless told), at least one; changes speed, not
-    /// results.
+    /// Translates up to that many lines at a time (64 unless told), at least one, and fewer where
+    /// they are long; changes speed, not results.
     #[must_use]
     pub fn with_batch_size(mut self, batch_size: usize) -> Self {
         self.batch_size = batch_size.max(1);
@@ -80,7 +104,8 @@ impl Translator {
         &self.model
     }
 
-    /// One result a line, in the order of the lines. Lines of like length share a batch.
+    /// One result a line, in the order of the lines. Lines of like length share a batch; a very
+    /// long one is a batch of its own.
     ///
     /// # Errors
     ///
@@ -98,18 +123,24 @@ impl Translator {
                 tgt: Vec::new(),
             })
             .collect();
-        let mut order: Vec<usize> = (0..lines.len()).collect();
-        order.sort_by_key(|&index| (examples[index].src.len(), index));
         let mut translations: Vec<Option<Translation>> = vec![None; lines.len()];
-        for indices in order.chunks(self.batch_size) {
-            let batch = Batch::new(&examples, indices);
+        for indices in self.batches(&examples) {
+            let batch = Batch::new(&examples, &indices);
             let found = self.model.search(&batch.src, search);
-            for (&index, hypotheses) in indices.iter().zip(found) {
+            for (index, hypotheses) in indices.into_iter().zip(found) {
                 let line = lines[index].as_ref();
                 translations[index] = Some(self.translation(line, hypotheses));
             }
         }
         Ok(translations.into_iter().flatten().collect())
+    }
+
+    /// The lines that are translated together, the shortest first.
+    fn batches(&self, examples: &[Example]) -> Vec<Vec<usize>> {
+        let width = |index: usize| examples[index].src.len() + 1; // with EOS
+        let mut order: Vec<usize> = (0..examples.len()).collect();
+        order.sort_by_key(|&index| (width(index), index));
+        BatchLimit::of_rows(self.batch_size).cut(&order, width)
     }
 
     fn translation(&self, line: &str, hypotheses: Vec<Hypothesis>) -> Translation {
@@ -138,5 +169,98 @@ impl Translator {
             src_tokens,
             candidates,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ModelConfig;
+    use att_data::TokenizerConfig;
+
+    /// A translator with random weights, from letters to letters.
+    fn translator(folder: &Path, decoder: &str) -> Translator {
+        let model = ModelConfig::from_toml(&format!(
+            "src_embedding = {{ d_embed = 4 }}\ntgt_embedding = {{ d_embed = 4 }}\n\
+             encoder = {{ kind = 'recurrent', d_hidden = 3 }}\n\
+             decoder = {{ {decoder}, recurrent = {{ d_hidden = 6 }} }}"
+        ))
+        .unwrap();
+        let letters = TokenizerConfig::char().train(["abcd"]).unwrap();
+        let search = SearchConfig::default();
+        let directory =
+            ModelDirectory::create(folder, model, search, letters.clone(), letters).unwrap();
+        let model = directory.init(3, &Device::flex()).unwrap();
+        Translator::new(directory, model)
+    }
+
+    fn search() -> SearchConfig {
+        SearchConfig {
+            beam_size: 2,
+            n_best: 2,
+            max_len: 4,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_very_long_line_stands_alone_and_changes_no_result() {
+        let folder = tempfile::tempdir().unwrap();
+        let translator = translator(folder.path(), "kind = 'luong', d_attentional = 5");
+        let mut lines: Vec<String> = ["abc", "d", "", "cab", "ba", "abcd", "dd"]
+            .map(String::from)
+            .into();
+        lines.insert(3, "abcd".repeat(800));
+        let examples: Vec<Example> = lines
+            .iter()
+            .map(|line| Example {
+                src: translator.directory().src_tokenizer.encode(line),
+                tgt: Vec::new(),
+            })
+            .collect();
+        let batches = translator.batches(&examples);
+        assert_eq!(batches, [vec![2, 1, 5, 7, 0, 4, 6], vec![3]]);
+
+        let together = translator.translate(&lines, &search()).unwrap();
+        for (line, found) in lines.iter().zip(together) {
+            let alone = translator.translate(&[line], &search()).unwrap();
+            let texts = |of: &Translation| of.candidates.clone().into_iter().map(|c| c.text);
+            assert!(texts(&found).eq(texts(&alone[0])), "{line:.9}");
+            assert_eq!(found.src_tokens, alone[0].src_tokens);
+        }
+    }
+
+    #[test]
+    fn a_batch_has_no_more_lines_than_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let translator = translator(folder.path(), "kind = 'luong', d_attentional = 5");
+        let translator = translator.with_batch_size(2);
+        let example = Example {
+            src: vec![4],
+            tgt: Vec::new(),
+        };
+        let batches = translator.batches(&vec![example; 5]);
+        assert_eq!(batches, [vec![0, 1], vec![2, 3], vec![4]]);
+    }
+
+    #[test]
+    fn attention_has_a_row_for_each_token_of_the_output() {
+        let folder = tempfile::tempdir().unwrap();
+        let luong = translator(folder.path(), "kind = 'luong', d_attentional = 5");
+        let found = luong.translate(&["abc"], &search()).unwrap().remove(0);
+        for (rank, candidate) in found.candidates.iter().enumerate() {
+            let attention = found.attention(rank).unwrap();
+            assert_eq!(attention.src_tokens, ["a", "b", "c", "</s>"]);
+            assert_eq!(attention.tgt_tokens, candidate.tokens);
+            assert_eq!(attention.weights.len(), 4 * candidate.tokens.len());
+            let first: f32 = attention.weights[..4].iter().sum();
+            assert!((first - 1.0).abs() < 1e-5);
+        }
+        assert_eq!(found.attention(2), None);
+
+        let folder = tempfile::tempdir().unwrap();
+        let summary = translator(folder.path(), "kind = 'summary', d_output = 5");
+        let found = summary.translate(&["abc"], &search()).unwrap().remove(0);
+        assert_eq!(found.attention(0), None);
     }
 }

@@ -56,6 +56,7 @@ cases! {
     summary_feed_final
     summary_feed_zeros
     summary_mean
+    summary_shallow
 }
 
 fn equals_pytorch(case: &str) {

@@ -74,9 +74,10 @@ impl ExperimentConfig {
             let reason = "source and target need one vocabulary: set tokenizer.shared = true";
             return Err(CoreError::config("model.tie_embeddings", reason).into());
         }
-        self.tokenizer.src.validate()?;
-        self.tokenizer.tgt.validate()?;
-        self.batch.validate()?;
+        let TokenizersConfig { src, tgt, .. } = &self.tokenizer;
+        src.validate().map_err(Error::within("tokenizer.src"))?;
+        tgt.validate().map_err(Error::within("tokenizer.tgt"))?;
+        self.batch.validate().map_err(Error::within("batch"))?;
         self.model.validate().map_err(within("model"))?;
         self.training.validate().map_err(within("training"))?;
         self.search.validate().map_err(within("search"))?;
@@ -241,8 +242,16 @@ mod tests {
             "training.schedule.lr",
         );
         refused("[search]\nbeam_size = 0", "search.beam_size");
-        refused("[batch]\nbatch_size = 0", "batch_size");
+        refused("[batch]\nbatch_size = 0", "batch: `batch_size` is 0");
         refused("[tokenizer]\nsrc = { kind = 'words' }", "words");
+        refused(
+            "[tokenizer]\nsrc = { kind = 'char', min_count = 0 }",
+            "experiment: tokenizer.src: `min_count` is 0",
+        );
+        refused(
+            "[tokenizer]\ntgt = { kind = 'bpe', vocab_size = 3 }",
+            "experiment: tokenizer.tgt: `vocab_size` is 3",
+        );
         let missing = ExperimentConfig::load("no/such/file.toml").unwrap_err();
         assert!(missing.to_string().contains("no/such/file.toml"));
     }

@@ -64,6 +64,14 @@ pub enum Error {
     /// A setting that does not fit.
     #[error(transparent)]
     Core(#[from] att_core::Error),
+    /// A setting of tokenisers or batches that can't be used.
+    #[error("{table}: {source}")]
+    Setting {
+        /// Where it stands in the experiment, such as `tokenizer.src`.
+        table: &'static str,
+        /// What is wrong and what to do.
+        source: att_data::Error,
+    },
     /// A corpus or tokeniser that can't be used.
     #[error(transparent)]
     Data(#[from] att_data::Error),
@@ -73,6 +81,13 @@ pub enum Error {
     /// Outputs that can't be scored.
     #[error(transparent)]
     Eval(#[from] att_eval::Error),
+}
+
+impl Error {
+    /// Says in which table of the experiment the setting stands.
+    pub(crate) fn within(table: &'static str) -> impl Fn(att_data::Error) -> Self {
+        move |source| Self::Setting { table, source }
+    }
 }
 
 /// A result with this crate's [`Error`].

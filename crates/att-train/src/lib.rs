@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | describe a whole experiment in one TOML file | [`ExperimentConfig`] |
 //! | run it into a model directory | [`Trainer`] |
-//! | watch it | [`Observer`], [`Event`]; the same events go to `log.jsonl` |
+//! | watch it | [`Observer`], [`Event`], [`PrintEvents`]; the same events go to `log.jsonl` |
 //! | score a model on a corpus | [`evaluate`] |
 //!
 //! ```
@@ -43,6 +43,7 @@ mod event;
 mod gradients;
 mod loss;
 mod optimizer;
+mod print;
 mod schedule;
 mod trainer;
 
@@ -52,5 +53,6 @@ pub use evaluate::{Evaluation, evaluate};
 pub use event::{Event, Observer, StepEvent, ValidationEvent};
 pub use loss::{CrossEntropy, cross_entropy};
 pub use optimizer::OptimizerConfig;
+pub use print::PrintEvents;
 pub use schedule::{Schedule, ScheduleConfig};
 pub use trainer::{Summary, Trainer};

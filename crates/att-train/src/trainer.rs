@@ -15,8 +15,8 @@ use burn::tensor::Device;
 
 use crate::evaluate::mean_nll;
 use crate::{
-    Error, Event, ExperimentConfig, Observer, Result, Schedule, StepEvent, ValidationEvent,
-    cross_entropy, evaluate, gradients,
+    Error, Event, ExperimentConfig, Observer, Result, Schedule, StepEvent, TokenizersConfig,
+    ValidationEvent, cross_entropy, evaluate, gradients,
 };
 
 /// One run of an experiment, into one directory:
@@ -158,16 +158,19 @@ fn old_run(run: &Path, overwrite: bool) -> Result<Vec<PathBuf>> {
 }
 
 fn train_tokenizers(config: &ExperimentConfig, train: &Corpus) -> Result<(Tokenizer, Tokenizer)> {
-    let tokenizer = &config.tokenizer;
-    if tokenizer.shared {
-        let shared = tokenizer
-            .src
-            .train(train.sources().chain(train.targets()))?;
+    let TokenizersConfig { shared, src, tgt } = &config.tokenizer;
+    let (in_src, in_tgt) = (
+        Error::within("tokenizer.src"),
+        Error::within("tokenizer.tgt"),
+    );
+    if *shared {
+        let both = train.sources().chain(train.targets());
+        let shared = src.train(both).map_err(in_src)?;
         return Ok((shared.clone(), shared));
     }
     Ok((
-        tokenizer.src.train(train.sources())?,
-        tokenizer.tgt.train(train.targets())?,
+        src.train(train.sources()).map_err(in_src)?,
+        tgt.train(train.targets()).map_err(in_tgt)?,
     ))
 }
 

@@ -156,6 +156,24 @@ fn settings_that_do_not_fit_the_data_leave_nothing_behind() {
     let tied = EXPERIMENT.replace("[model]", "[model]\ntie_embeddings = true");
     let error = train(&tied, &run, &mut ignore).unwrap_err().to_string();
     assert!(error.contains("tie_embeddings"), "{error}");
+    for (side, kind) in [("src", "'char'"), ("tgt", "'whitespace'")] {
+        let rare = EXPERIMENT.replace(
+            &format!("{side} = {{ kind = {kind} }}"),
+            &format!("{side} = {{ kind = {kind}, min_count = 99 }}"),
+        );
+        let error = train(&rare, &run, &mut ignore).unwrap_err().to_string();
+        let expected = format!("tokenizer.{side}: `min_count` is 99");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    let small = EXPERIMENT.replace(
+        "src = { kind = 'char' }",
+        "src = { kind = 'bpe', vocab_size = 5 }",
+    );
+    let error = train(&small, &run, &mut ignore).unwrap_err().to_string();
+    assert!(
+        error.starts_with("tokenizer.src: `vocab_size` is 5"),
+        "{error}"
+    );
     let short = EXPERIMENT.replace("batch_size = 4", "batch_size = 4\nmax_src_len = 1");
     assert!(train(&short, &run, &mut ignore).is_err());
     assert!(!run.exists());

@@ -13,16 +13,14 @@
 //! The run goes to `runs/dates`, which must not exist.
 
 use std::error::Error;
-use std::io::{self, IsTerminal};
-use std::ops::ControlFlow;
-use std::{env, fs};
+use std::{env, fs, io};
 
 use att_core::DeviceSpec;
 use att_data::{Corpus, Pair, split_by_hash};
 use att_eval::exact_match;
 use att_inspect::{AttentionMap, SvgHeatmap, TerminalHeatmap, TerminalStyle};
 use att_model::{Translation, Translator};
-use att_train::{Event, ExperimentConfig, Trainer};
+use att_train::{ExperimentConfig, PrintEvents, Trainer};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -79,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         RUN,
         false,
     )?
-    .run(&device, &mut report)?;
+    .run(&device, &mut PrintEvents)?;
 
     let translator = Translator::load(RUN, &device)?;
     let sources: Vec<&str> = test.sources().collect();
@@ -142,43 +140,17 @@ fn days_in(month: usize, year: usize) -> usize {
     }
 }
 
-/// Prints a line for each report of the training.
-fn report(event: &Event) -> ControlFlow<()> {
-    match event {
-        Event::Start {
-            parameters,
-            examples,
-            ..
-        } => {
-            println!("training {parameters} weights on {examples} examples");
-        }
-        Event::Step(step) => println!(
-            "step {:>4} of {}  perplexity {:>6.3}  {:>3.0} s left",
-            step.step, step.total_steps, step.ppl, step.left_s
-        ),
-        Event::Validation(valid) => println!("validation: {} = {:.2}", valid.metric, valid.score),
-        _ => {}
-    }
-    ControlFlow::Continue(())
-}
-
 fn best_text(translation: &Translation) -> &str {
     &translation.candidates[0].text
 }
 
 /// Draws the attention here, and as a picture in the run's folder.
 fn show(translation: &Translation) -> Result<(), Box<dyn Error>> {
-    let best = &translation.candidates[0];
-    let weights = best.weights.as_deref().unwrap_or_default().concat();
-    let map = AttentionMap::new(translation.src_tokens.clone(), best.tokens.clone(), weights)?;
+    let found = translation.attention(0).ok_or("no attention")?;
+    let map = AttentionMap::new(found.src_tokens, found.tgt_tokens, found.weights)?;
 
-    let style = if io::stdout().is_terminal() {
-        TerminalStyle::TrueColor
-    } else {
-        TerminalStyle::Unicode
-    };
     let drawing = TerminalHeatmap {
-        style,
+        style: TerminalStyle::of(&io::stdout()),
         ..Default::default()
     };
     println!("\n{}", drawing.render(&map));

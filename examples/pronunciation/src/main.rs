@@ -14,13 +14,12 @@
 
 use std::env;
 use std::error::Error;
-use std::ops::ControlFlow;
 
 use att_core::DeviceSpec;
 use att_data::{Corpus, split_by_hash};
 use att_eval::{Metric, error_rates};
 use att_model::Translator;
-use att_train::{Event, ExperimentConfig, Trainer, evaluate};
+use att_train::{ExperimentConfig, PrintEvents, Trainer, evaluate};
 
 const RUN: &str = "runs/pronunciation";
 
@@ -88,7 +87,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         RUN,
         false,
     )?
-    .run(&device, &mut report)?;
+    .run(&device, &mut PrintEvents)?;
 
     let translator = Translator::load(RUN, &device)?;
     let search = &translator.directory().search;
@@ -143,28 +142,4 @@ fn split(dictionary: Corpus) -> Parts {
         part.pairs.push(pair);
     }
     parts
-}
-
-/// Prints a line for each report of the training.
-fn report(event: &Event) -> ControlFlow<()> {
-    match event {
-        Event::Start {
-            parameters,
-            examples,
-            ..
-        } => {
-            println!("training {parameters} weights on {examples} examples");
-        }
-        Event::Step(step) => println!(
-            "step {:>4} of {}  perplexity {:>6.3}  {:>3.0} s left",
-            step.step, step.total_steps, step.ppl, step.left_s
-        ),
-        Event::Validation(valid) => {
-            let [word, output, reference] = &valid.sample;
-            println!("validation: {} = {:.2}", valid.metric, valid.score);
-            println!("  {word}: {output} (right: {reference})");
-        }
-        _ => {}
-    }
-    ControlFlow::Continue(())
 }

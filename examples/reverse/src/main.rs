@@ -12,16 +12,14 @@
 //! The run goes to `runs/reverse`, which must not exist.
 
 use std::error::Error;
-use std::io::{self, IsTerminal};
-use std::ops::ControlFlow;
-use std::{env, fs};
+use std::{env, fs, io};
 
 use att_core::DeviceSpec;
 use att_data::{Corpus, Pair};
 use att_eval::exact_match;
 use att_inspect::{AttentionMap, SvgHeatmap, TerminalHeatmap, TerminalStyle, hard_alignment};
 use att_model::{Translation, Translator};
-use att_train::{Event, ExperimentConfig, Trainer};
+use att_train::{ExperimentConfig, PrintEvents, Trainer};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -79,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         RUN,
         false,
     )?
-    .run(&device, &mut report)?;
+    .run(&device, &mut PrintEvents)?;
 
     let translator = Translator::load(RUN, &device)?;
     let sources: Vec<&str> = test.sources().collect();
@@ -113,35 +111,15 @@ fn random_corpus(size: usize, rng: &mut Xoshiro256PlusPlus) -> Corpus {
     }
 }
 
-/// Prints a line for each report of the training.
-fn report(event: &Event) -> ControlFlow<()> {
-    match event {
-        Event::Start {
-            parameters,
-            examples,
-            ..
-        } => {
-            println!("training {parameters} weights on {examples} examples");
-        }
-        Event::Step(step) => println!(
-            "step {:>4} of {}  perplexity {:>6.3}  {:>3.0} s left",
-            step.step, step.total_steps, step.ppl, step.left_s
-        ),
-        Event::Validation(valid) => println!("validation: {} = {:.2}", valid.metric, valid.score),
-        _ => {}
-    }
-    ControlFlow::Continue(())
-}
-
 fn best_text(translation: &Translation) -> &str {
     &translation.candidates[0].text
 }
 
 /// The weights of the best output over its source, EOS on both sides.
-fn attention(translation: &Translation) -> att_inspect::Result<AttentionMap> {
-    let best = &translation.candidates[0];
-    let weights = best.weights.as_deref().unwrap_or_default().concat();
-    AttentionMap::new(translation.src_tokens.clone(), best.tokens.clone(), weights)
+fn attention(translation: &Translation) -> Result<AttentionMap, Box<dyn Error>> {
+    let found = translation.attention(0).ok_or("no attention")?;
+    let map = AttentionMap::new(found.src_tokens, found.tgt_tokens, found.weights)?;
+    Ok(map)
 }
 
 /// Of all steps but EOS, how many look most at letter `n - 1 - t` of the `n` in the source.
@@ -163,13 +141,8 @@ fn percent_aligned(maps: &[AttentionMap]) -> f64 {
 
 /// Draws a map here, and as a picture in the run's folder.
 fn show(map: &AttentionMap) -> Result<(), Box<dyn Error>> {
-    let style = if io::stdout().is_terminal() {
-        TerminalStyle::TrueColor
-    } else {
-        TerminalStyle::Unicode
-    };
     let drawing = TerminalHeatmap {
-        style,
+        style: TerminalStyle::of(&io::stdout()),
         ..Default::default()
     };
     println!("\n{}", drawing.render(map));

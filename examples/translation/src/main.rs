@@ -12,7 +12,6 @@
 //! The run goes to `runs/translation`, which must not exist.
 
 use std::error::Error;
-use std::ops::ControlFlow;
 use std::{env, fs, process};
 
 use att_core::DeviceSpec;
@@ -20,7 +19,7 @@ use att_data::Corpus;
 use att_eval::Bleu;
 use att_inspect::{AttentionMap, SvgHeatmap};
 use att_model::{Translation, Translator};
-use att_train::{Event, ExperimentConfig, Trainer};
+use att_train::{ExperimentConfig, PrintEvents, Trainer};
 
 const RUN: &str = "runs/translation";
 
@@ -99,7 +98,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         RUN,
         false,
     )?
-    .run(&device, &mut report)?;
+    .run(&device, &mut PrintEvents)?;
 
     let translator = Translator::load(RUN, &device)?;
     let sources: Vec<&str> = valid.sources().collect();
@@ -121,52 +120,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prints a line for each report of the training.
-fn report(event: &Event) -> ControlFlow<()> {
-    match event {
-        Event::Start {
-            parameters,
-            examples,
-            left_out,
-            src_vocab,
-            ..
-        } => println!(
-            "training {parameters} weights on {examples} pairs ({left_out} left out), \
-             vocabulary of {src_vocab}"
-        ),
-        Event::Step(step) => println!(
-            "epoch {:>2}  step {:>5} of {}  perplexity {:>8.2}  {:>4.0} tokens/s  {:>3.0} min left",
-            step.epoch,
-            step.step,
-            step.total_steps,
-            step.ppl,
-            step.tgt_tokens_per_s,
-            step.left_s / 60.0
-        ),
-        Event::Validation(valid) => {
-            let [source, output, _] = &valid.sample;
-            println!(
-                "validation: perplexity {:.2}, {} = {:.2}",
-                valid.ppl, valid.metric, valid.score
-            );
-            println!("  {source}\n  {output}");
-        }
-        _ => {}
-    }
-    ControlFlow::Continue(())
-}
-
 fn best_text(translation: &Translation) -> &str {
     &translation.candidates[0].text
 }
 
 /// The attention of the best output, as SVG.
-fn picture(translation: &Translation) -> att_inspect::Result<String> {
-    let best = &translation.candidates[0];
-    let weights = best.weights.as_deref().unwrap_or_default().concat();
-    let map = AttentionMap::new(translation.src_tokens.clone(), best.tokens.clone(), weights)?;
+fn picture(translation: &Translation) -> Result<String, Box<dyn Error>> {
+    let found = translation.attention(0).ok_or("no attention")?;
+    let map = AttentionMap::new(found.src_tokens, found.tgt_tokens, found.weights)?;
     let heatmap = SvgHeatmap {
-        title: best.text.clone(),
+        title: best_text(translation).into(),
         ..Default::default()
     };
     Ok(heatmap.render(&map))

@@ -12,13 +12,14 @@ use crate::options::{DeviceOption, SearchOptions, read_corpus};
 
 #[derive(Args)]
 pub struct Options {
-    /// The model directory
+    /// The model directory, as `att train` leaves it
     model: PathBuf,
-    /// Pairs to score on: one file `source<TAB>target`, or two parallel files; plain or .gz. A
-    /// source that occurs several times is translated once, each of its targets is right
+    /// Pairs to score on: one file with lines of `source<TAB>target`, or two parallel files; plain
+    /// or .gz. A source that occurs several times is translated once, each of its targets is right
     #[arg(long, num_args = 1..=2, required = true, value_name = "FILE")]
     data: Vec<PathBuf>,
-    /// Metrics to print: wer (wrong outputs), per (token edits), exact_match, bleu, chrf [default: all]
+    /// A metric to print: wer (wrong outputs), per (token edits), exact_match, bleu or chrf; may be
+    /// given several times [default: all]
     #[arg(long, value_name = "METRIC")]
     metric: Vec<Metric>,
     /// Also print the error rates for each source length, in tokens
@@ -40,7 +41,9 @@ pub fn run(options: &Options) -> CommandResult {
         Translator::load(&options.model, &device)?.with_batch_size(options.search.batch_size);
     att_core::check::size("batch_size", options.search.batch_size)?;
     let corpus = read_corpus(&options.data)?;
-    let search = options.search.apply(&translator.directory().search, 1);
+    let search = options
+        .search
+        .apply(&translator.directory().search, Some(1));
     let found = att_train::evaluate(&translator, &corpus, &search, Metric::ExactMatch)?;
     let (outputs, references) = (&found.outputs, &found.references);
     if let Some(path) = &options.output {

@@ -12,7 +12,7 @@ use super::{CommandResult, Outcome};
 
 #[derive(Args)]
 pub struct Options {
-    /// The model directory
+    /// The model directory, as `att train` leaves it
     model: PathBuf,
     /// List each weight with its shape
     #[arg(long)]

@@ -1,4 +1,4 @@
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use att_data::{Corpus, split_by_hash, write_atomic};
@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::{CommandResult, Outcome};
 use crate::options::DeviceOption;
-use crate::progress::{Progress, duration};
+use crate::progress::Progress;
 
 #[derive(Args)]
 pub struct Options {
@@ -75,12 +75,7 @@ pub fn run(options: &Options) -> CommandResult {
     if summary.interrupted {
         return Ok(Outcome::Interrupted);
     }
-    writeln!(
-        out,
-        "Trained {} steps in {}.\n",
-        summary.steps,
-        duration(summary.elapsed_s)
-    )?;
+    writeln!(out, "Trained {summary}.\n")?;
 
     let translator = Translator::load(&options.out, &device)?;
     let search = translator.directory().search.clone();
@@ -101,23 +96,10 @@ pub fn run(options: &Options) -> CommandResult {
     }
 
     let drawn = &translations[0];
-    let best = &drawn.candidates[0];
-    let weights = best
-        .weights
-        .as_ref()
-        .ok_or("the quick start's model has attention")?;
-    let map = AttentionMap::new(
-        drawn.src_tokens.clone(),
-        best.tokens.clone(),
-        weights.concat(),
-    )?;
-    let style = if io::stdout().is_terminal() {
-        TerminalStyle::TrueColor
-    } else {
-        TerminalStyle::Unicode
-    };
+    let found = drawn.attention(0).ok_or("no attention")?;
+    let map = AttentionMap::new(found.src_tokens, found.tgt_tokens, found.weights)?;
     let heatmap = TerminalHeatmap {
-        style,
+        style: TerminalStyle::of(&io::stdout()),
         ..Default::default()
     };
     writeln!(
@@ -128,7 +110,7 @@ pub fn run(options: &Options) -> CommandResult {
     writeln!(out, "{}", heatmap.render(&map))?;
     let picture = options.out.join("attention.svg");
     let svg = SvgHeatmap {
-        title: format!("{} -> {}", NEW_WORDS[0], best.text),
+        title: format!("{} -> {}", NEW_WORDS[0], drawn.candidates[0].text),
         ..Default::default()
     };
     write_atomic(&picture, svg.render(&map).as_bytes())?;

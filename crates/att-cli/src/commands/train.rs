@@ -5,19 +5,20 @@ use clap::Args;
 
 use super::{CommandResult, Outcome};
 use crate::options::{DeviceOption, read_corpus};
-use crate::progress::{Progress, duration};
+use crate::progress::Progress;
 
 #[derive(Args)]
 pub struct Options {
-    /// The experiment: a TOML file such as those in configs/
+    /// The experiment: a TOML file such as those in the repository's configs/
     config: PathBuf,
-    /// Training pairs: one file `source<TAB>target`, or two parallel files; plain or .gz
+    /// Training pairs: one file with lines of `source<TAB>target`, or two parallel files; plain or
+    /// .gz
     #[arg(long, num_args = 1..=2, required = true, value_name = "FILE")]
     train: Vec<PathBuf>,
     /// Validation pairs, likewise
     #[arg(long, num_args = 1..=2, required = true, value_name = "FILE")]
     valid: Vec<PathBuf>,
-    /// The run's directory; becomes the model directory
+    /// The run's directory; becomes the model directory for the other commands
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
     /// Replace the run that is in the directory
@@ -26,10 +27,10 @@ pub struct Options {
     /// Take this seed instead of the experiment's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Stop after this many minutes
+    /// Stop after this many minutes, instead of the experiment's max_minutes; 0 is no limit
     #[arg(long, value_name = "MINUTES")]
     max_minutes: Option<f64>,
-    /// Stop after this many steps
+    /// Stop after this many steps, instead of the experiment's max_steps; 0 is no limit
     #[arg(long, value_name = "N")]
     max_steps: Option<usize>,
     #[command(flatten)]
@@ -52,8 +53,7 @@ pub fn run(options: &Options) -> CommandResult {
     let mut progress = Progress::new()?;
     let summary = trainer.run(&device, &mut progress)?;
     drop(progress);
-    let steps = summary.steps;
-    eprintln!("{steps} steps in {}", duration(summary.elapsed_s));
+    eprintln!("{summary}");
     if summary.interrupted {
         return Ok(Outcome::Interrupted);
     }

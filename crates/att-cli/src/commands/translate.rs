@@ -13,12 +13,13 @@ use crate::options::{DeviceOption, SearchOptions};
 
 #[derive(Args)]
 pub struct Options {
-    /// The model directory
+    /// The model directory, as `att train` leaves it
     model: PathBuf,
     /// Text to translate, a line each, plain or .gz [default: the standard input]
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// Print this many hypotheses a line, as `id ||| text ||| score`
+    /// Print this many hypotheses a line, as `id ||| text ||| score`; `id` is the line's number,
+    /// from 0 [default: the model's own]
     #[arg(long, value_name = "N")]
     n_best: Option<usize>,
     /// Write the attention of each hypothesis to this file, one JSON object a line
@@ -40,8 +41,15 @@ pub fn run(options: &Options) -> CommandResult {
         Translator::load(&options.model, &device)?.with_batch_size(options.search.batch_size);
     let search = options
         .search
-        .apply(&translator.directory().search, options.n_best.unwrap_or(1));
+        .apply(&translator.directory().search, options.n_best);
     search.validate()?;
+    if options.attention.is_some() && !translator.directory().model.decoder.has_attention() {
+        let model = options.model.display();
+        return Err(format!(
+            "{model} has no attention: leave out --attention, or take a model with attention"
+        )
+        .into());
+    }
     att_core::check::size("batch_size", options.search.batch_size)?;
     let lines = match &options.input {
         Some(path) => Lines::open(path)?,
@@ -49,6 +57,9 @@ pub fn run(options: &Options) -> CommandResult {
     };
     // Someone who types wants an answer to each line.
     let interactive = options.input.is_none() && io::stdin().is_terminal();
+    if interactive {
+        eprintln!("type a line to translate and press Enter; Ctrl-D ends");
+    }
     let chunk = if interactive {
         1
     } else {
@@ -58,9 +69,9 @@ pub fn run(options: &Options) -> CommandResult {
     let mut job = Job {
         translator: &translator,
         search: &search,
-        options,
+        n_best: options.n_best.is_some() || search.n_best > 1,
         done: 0,
-        attention: String::new(),
+        attention: options.attention.is_some().then(String::new),
     };
     let mut pending = Vec::new();
     for line in lines {
@@ -77,8 +88,8 @@ pub fn run(options: &Options) -> CommandResult {
         }
     }
     job.translate(&mut pending)?;
-    if let Some(path) = &options.attention {
-        write_atomic(path, job.attention.as_bytes())?;
+    if let (Some(path), Some(attention)) = (&options.attention, &job.attention) {
+        write_atomic(path, attention.as_bytes())?;
     }
     Ok(Outcome::Done)
 }
@@ -86,10 +97,12 @@ pub fn run(options: &Options) -> CommandResult {
 struct Job<'a> {
     translator: &'a Translator,
     search: &'a SearchConfig,
-    options: &'a Options,
+    /// Whether each hypothesis is printed, as `id ||| text ||| score`.
+    n_best: bool,
     /// Lines printed so far.
     done: usize,
-    attention: String,
+    /// The records so far, where they are asked for.
+    attention: Option<String>,
 }
 
 impl Job<'_> {
@@ -101,13 +114,14 @@ impl Job<'_> {
             self.done += 1;
             if line.trim().is_empty() {
                 // Nothing to translate; the output stays line by line with the input.
-                match self.options.n_best {
-                    Some(_) => writeln!(out, "{id} |||  ||| 0")?,
-                    None => writeln!(out)?,
+                if self.n_best {
+                    writeln!(out, "{id} |||  ||| 0")?;
+                } else {
+                    writeln!(out)?;
                 }
                 continue;
             }
-            if self.options.n_best.is_some() {
+            if self.n_best {
                 for candidate in &translation.candidates {
                     writeln!(
                         out,
@@ -119,9 +133,9 @@ impl Job<'_> {
                 let best = translation.candidates.first();
                 writeln!(out, "{}", best.map_or("", |candidate| &candidate.text))?;
             }
-            if self.options.attention.is_some() {
+            if let Some(attention) = &mut self.attention {
                 for record in records(id, translation)? {
-                    writeln!(self.attention, "{}", record.to_json())?;
+                    writeln!(attention, "{}", record.to_json())?;
                 }
             }
         }
@@ -131,25 +145,17 @@ impl Job<'_> {
 }
 
 /// The attention of each hypothesis of one line.
-fn records(id: usize, translation: &Translation) -> Result<Vec<AttentionRecord>, String> {
+fn records(id: usize, translation: &Translation) -> att_inspect::Result<Vec<AttentionRecord>> {
     let candidates = translation.candidates.iter().enumerate();
     candidates
-        .map(|(rank, candidate)| {
-            let weights = candidate.weights.as_ref().ok_or(
-                "this model has no attention: leave out --attention, or take a model with attention",
-            )?;
-            let map = AttentionMap::new(
-                translation.src_tokens.clone(),
-                candidate.tokens.clone(),
-                weights.concat(),
-            )
-            .map_err(|error| error.to_string())?;
+        .filter_map(|(rank, candidate)| Some((rank, candidate, translation.attention(rank)?)))
+        .map(|(rank, candidate, found)| {
             Ok(AttentionRecord {
                 id: Some(id.to_string()),
                 rank,
                 score: Some(candidate.score),
                 text: candidate.text.clone(),
-                map,
+                map: AttentionMap::new(found.src_tokens, found.tgt_tokens, found.weights)?,
             })
         })
         .collect()

@@ -52,7 +52,7 @@ impl SearchConfig {
         check::size("max_len", self.max_len)?;
         if self.n_best > self.beam_size {
             let reason = format!(
-                "{} hypotheses can't come from a beam of {}: raise beam_size",
+                "{} hypotheses can't come from a beam of {}: raise beam_size, or lower n_best",
                 self.n_best, self.beam_size
             );
             return Err(Error::config("n_best", reason));

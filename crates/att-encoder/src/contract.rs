@@ -1,0 +1,135 @@
+//! What every encoder must hold: a new arm of [`EncoderConfig`] joins by [`EncoderConfig::all`].
+
+use att_core::{DeviceSpec, random};
+use att_layers::CellKind;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+
+use crate::*;
+
+/// Small variants of every kind.
+fn configs() -> Vec<EncoderConfig> {
+    let all = EncoderConfig::all().into_iter();
+    all.flat_map(|config| match config {
+        EncoderConfig::Recurrent(config) => recurrent(&config),
+    })
+    .collect()
+}
+
+fn recurrent(config: &RecurrentEncoderConfig) -> Vec<EncoderConfig> {
+    let mut configs = Vec::new();
+    for cell in [CellKind::Lstm, CellKind::Gru] {
+        for bidirectional in [false, true] {
+            for (layers, residual, layer_norm) in [(1, false, false), (3, true, true)] {
+                configs.push(EncoderConfig::Recurrent(RecurrentEncoderConfig {
+                    cell,
+                    d_hidden: 4,
+                    layers,
+                    bidirectional,
+                    residual,
+                    layer_norm,
+                    ..config.clone()
+                }));
+            }
+        }
+    }
+    configs
+}
+
+fn tensor(shape: [usize; 3], device: &Device) -> Tensor<3> {
+    let data = random::normal(shape.iter().product(), 1.0);
+    Tensor::from_data(TensorData::new(data, shape), device)
+}
+
+fn close<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> bool {
+    a.all_close(b, Some(1e-5), Some(1e-6))
+}
+
+fn each(test: impl Fn(&EncoderConfig, &Device)) {
+    for spec in [DeviceSpec::Flex, DeviceSpec::NdArray] {
+        let device = spec.init().unwrap();
+        for config in configs() {
+            random::seed(5);
+            test(&config, &device);
+        }
+    }
+}
+
+#[test]
+fn real_states_do_not_depend_on_padding_or_on_other_rows() {
+    each(|config, device| {
+        let encoder = config.init(3, device);
+        let input = tensor([3, 6, 3], device);
+        let lengths = [6, 2, 1];
+        let batch = encoder.forward(input.clone(), &lengths);
+        for (row, len) in lengths.into_iter().enumerate() {
+            let alone = input.clone().narrow(0, row, 1).narrow(1, 0, len);
+            let alone = encoder.forward(alone, &[len]);
+            let memory = batch.memory.clone().narrow(0, row, 1);
+            assert!(
+                close(alone.memory, memory.clone().narrow(1, 0, len)),
+                "{config:?}"
+            );
+            if len < 6 {
+                let padding = memory.narrow(1, len, 6 - len).abs().max();
+                assert_eq!(padding.into_scalar::<f32>(), 0.0, "{config:?}");
+            }
+            for (alone, batch) in alone.final_states.iter().zip(&batch.final_states) {
+                let batch = batch.clone().select(Tensor::from_data([row], device));
+                assert!(close(alone.hidden.clone(), batch.hidden), "{config:?}");
+                if let (Some(alone), Some(batch)) = (&alone.cell, batch.cell) {
+                    assert!(close(alone.clone(), batch), "{config:?}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn the_sizes_are_those_promised() {
+    each(|config, device| {
+        let spec = config.memory_spec();
+        let output = config
+            .init(3, device)
+            .forward(tensor([2, 4, 3], device), &[4, 3]);
+        assert_eq!(output.memory.dims(), [2, 4, spec.d_memory]);
+        assert_eq!(output.final_states.len(), spec.n_final_states);
+        for state in output.final_states {
+            assert_eq!(state.hidden.dims(), [2, spec.d_final]);
+            assert_eq!(state.cell.is_some(), spec.final_cells);
+        }
+    });
+}
+
+#[test]
+fn gradients_reach_every_weight_and_no_padding() {
+    struct Check<'a>(&'a Gradients, &'a EncoderConfig);
+    impl ModuleVisitor for Check<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = param.val().grad(self.0);
+            let gradient = gradient.unwrap_or_else(|| panic!("{:?}", self.1));
+            let size = gradient.abs().max().into_scalar::<f32>();
+            assert!(size > 0.0 && size.is_finite(), "{:?}: {size}", self.1);
+        }
+    }
+    each(|config, device| {
+        let device = device.clone().autodiff();
+        let encoder = config.init(3, &device);
+        let input = tensor([2, 4, 3], &device).require_grad();
+        let output = encoder.forward(input.clone(), &[4, 2]);
+        let mix = tensor(output.memory.dims(), &device);
+        let grads = (output.memory * mix).sum().backward();
+        let d_input = input.grad(&grads).unwrap();
+        let padding = d_input.clone().narrow(0, 1, 1).narrow(1, 2, 2);
+        assert_eq!(padding.abs().max().into_scalar::<f32>(), 0.0, "{config:?}");
+        assert!(d_input.abs().max().into_scalar::<f32>() > 0.0);
+        encoder.visit(&mut Check(&grads, config));
+    });
+}
+
+#[test]
+fn defaults_are_valid() {
+    for config in EncoderConfig::all() {
+        assert!(config.validate().is_ok(), "{config:?}");
+    }
+}

@@ -1,0 +1,144 @@
+//! Events as people read them.
+
+use std::fmt;
+use std::ops::ControlFlow;
+
+use crate::{Event, Observer, StepEvent, Summary, ValidationEvent};
+
+/// An [`Observer`] that prints each event to the standard output.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PrintEvents;
+
+impl Observer for PrintEvents {
+    fn observe(&mut self, event: &Event) -> ControlFlow<()> {
+        println!("{event}");
+        ControlFlow::Continue(())
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start {
+                parameters,
+                examples,
+                left_out,
+                src_vocab,
+                tgt_vocab,
+                total_steps,
+            } => write!(
+                f,
+                "training {parameters} weights on {examples} examples ({left_out} too long) for \
+                 up to {total_steps} steps; {src_vocab} source and {tgt_vocab} target tokens"
+            ),
+            Self::Step(step) => write!(f, "step {}/{}  {step}", step.step, step.total_steps),
+            Self::Validation(found) => found.fmt(f),
+        }
+    }
+}
+
+/// The figures, without the number of the step.
+impl fmt::Display for StepEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "epoch {}  loss {:.3}  ppl {:.2}  lr {:.1e}  |g| {:.2}  {:.0} src + {:.0} tgt tokens/s  {} left",
+            self.epoch,
+            self.loss,
+            self.ppl,
+            self.lr,
+            self.grad_norm,
+            self.src_tokens_per_s,
+            self.tgt_tokens_per_s,
+            clock(self.left_s),
+        )
+    }
+}
+
+/// The scores, and an example of the output below them.
+impl fmt::Display for ValidationEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [source, output, reference] = &self.sample;
+        write!(
+            f,
+            "valid at step {}  loss {:.3}  ppl {:.2}  {} {:.2}{}  {}\n      {source} -> {output}  (gold: {reference})",
+            self.step,
+            self.loss,
+            self.ppl,
+            self.metric,
+            self.score,
+            if self.best {
+                " (best so far, saved)"
+            } else {
+                ""
+            },
+            clock(self.elapsed_s),
+        )
+    }
+}
+
+/// Such as `800 steps in 1:05`.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} steps in {}", self.steps, clock(self.elapsed_s))
+    }
+}
+
+/// Seconds as `1:02:03` or `2:03`.
+fn clock(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_clocks() {
+        assert_eq!(clock(59.6), "1:00");
+        assert_eq!(clock(3723.0), "1:02:03");
+    }
+
+    #[test]
+    fn events_read_as_lines() {
+        let step = Event::Step(StepEvent {
+            step: 50,
+            total_steps: 800,
+            epoch: 1,
+            loss: 2.5,
+            ppl: 12.182,
+            lr: 1e-3,
+            grad_norm: 0.75,
+            src_tokens_per_s: 1000.4,
+            tgt_tokens_per_s: 900.0,
+            elapsed_s: 5.0,
+            left_s: 75.0,
+        });
+        assert_eq!(
+            step.to_string(),
+            "step 50/800  epoch 1  loss 2.500  ppl 12.18  lr 1.0e-3  |g| 0.75  \
+             1000 src + 900 tgt tokens/s  1:15 left"
+        );
+        let validation = Event::Validation(ValidationEvent {
+            step: 100,
+            loss: 1.0,
+            ppl: 2.718,
+            metric: "bleu".into(),
+            score: 12.3456,
+            best: true,
+            sample: ["ab", "b", "b a"].map(String::from),
+            elapsed_s: 9.0,
+        });
+        assert_eq!(
+            validation.to_string(),
+            "valid at step 100  loss 1.000  ppl 2.72  bleu 12.35 (best so far, saved)  0:09\n      \
+             ab -> b  (gold: b a)"
+        );
+    }
+}
