@@ -10,6 +10,7 @@
 #![allow(deprecated)]
 
 pub mod additive_score;
+pub mod bahdanau;
 pub mod gru;
 pub mod lstm;
 mod masked_softmax;
@@ -22,6 +23,8 @@ mod generic;
 mod host;
 #[cfg(feature = "cpu")]
 mod simd;
+#[cfg(feature = "cpu")]
+mod steps;
 
 #[cfg(test)]
 mod test_support;
@@ -43,6 +46,7 @@ fn has_cpu_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
 }
 
 pub use additive_score::additive_score;
+pub use bahdanau::{BahdanauInputs, BahdanauStates, bahdanau};
 pub use gru::gru;
 pub use lstm::{LstmStates, lstm};
 pub use masked_softmax::masked_softmax;
