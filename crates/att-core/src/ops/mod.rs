@@ -9,7 +9,8 @@
 // burn deprecates ndarray in favour of flex; both are supported here.
 #![allow(deprecated)]
 
-mod additive_score;
+pub mod additive_score;
+pub mod bahdanau;
 pub mod gru;
 pub mod lstm;
 mod masked_softmax;
@@ -22,11 +23,30 @@ mod generic;
 mod host;
 #[cfg(feature = "cpu")]
 mod simd;
+#[cfg(feature = "cpu")]
+mod steps;
 
 #[cfg(test)]
 mod test_support;
 
+/// Whether the operation on this tensor is one of the kernels on slices.
+#[cfg(feature = "cpu")]
+fn has_cpu_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
+    use burn::backend::DispatchDevice;
+    let device = tensor.device().inner();
+    let on_cpu = match device.as_dispatch() {
+        #[cfg(feature = "flex")]
+        DispatchDevice::Flex(_) => true,
+        #[cfg(feature = "ndarray")]
+        DispatchDevice::NdArray(_) => true,
+        #[allow(unreachable_patterns)] // reachable where a GPU is compiled in
+        _ => false,
+    };
+    on_cpu && tensor.dtype() == burn::tensor::DType::F32
+}
+
 pub use additive_score::additive_score;
+pub use bahdanau::{BahdanauInputs, BahdanauStates, bahdanau};
 pub use gru::gru;
 pub use lstm::{LstmStates, lstm};
 pub use masked_softmax::masked_softmax;

@@ -71,7 +71,7 @@ fn forward(inputs: &[f32], recurrent: &[f32], bias: &[f32], hidden: &[f32], dims
 
 /// One row of one step.
 #[inline(always)]
-fn cell_forward(
+pub(in crate::ops) fn cell_forward(
     x: &[f32],
     y: &[f32],
     bias: &[f32],
@@ -178,7 +178,7 @@ fn backward(
 /// One row of one step: `d_hidden` is dL/dh[t] from later steps on entry, and on return the part
 /// of dL/dh[t-1] that passes by the products.
 #[inline(always)]
-fn cell_backward(
+pub(in crate::ops) fn cell_backward(
     grad: &[f32],
     gates: &[f32],
     h_before: &[f32],

@@ -9,6 +9,8 @@ mod reference;
 use burn::backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor};
 use burn::tensor::{Tensor, assert_shape};
 
+#[cfg(feature = "cpu")]
+pub(in crate::ops) use cpu::{cell_backward, cell_forward};
 pub use reference::gru_reference;
 
 /// The states of a GRU over a sequence (Cho et al. 2014; the reset gate after the product, as in

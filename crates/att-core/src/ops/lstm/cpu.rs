@@ -68,7 +68,12 @@ fn forward(inputs: &[f32], recurrent: &[f32], hidden: &[f32], cell: &[f32], dims
 
 /// One row of one step: `gates` holds z on entry and the gates on return.
 #[inline(always)]
-fn cell_forward(gates: &mut [f32], c_before: &[f32], h: &mut [f32], c: &mut [f32]) {
+pub(in crate::ops) fn cell_forward(
+    gates: &mut [f32],
+    c_before: &[f32],
+    h: &mut [f32],
+    c: &mut [f32],
+) {
     let d = c.len();
     let (i, rest) = gates.split_at_mut(d);
     let (f, rest) = rest.split_at_mut(d);
@@ -162,7 +167,7 @@ fn backward(
 
 /// One row of one step: `d_cell` is dL/dc[t] from later steps on entry, dL/dc[t-1] on return.
 #[inline(always)]
-fn cell_backward(
+pub(in crate::ops) fn cell_backward(
     grad: &[f32],
     gates: &[f32],
     c_before: &[f32],

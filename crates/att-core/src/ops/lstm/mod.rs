@@ -9,6 +9,8 @@ mod reference;
 use burn::backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor};
 use burn::tensor::{Tensor, assert_shape};
 
+#[cfg(feature = "cpu")]
+pub(in crate::ops) use cpu::{cell_backward, cell_forward};
 pub use reference::lstm_reference;
 
 /// What [`lstm()`] computes.
