@@ -19,6 +19,26 @@ pub fn src_pad_mask(lengths: &[usize], src_len: usize, device: &Device) -> Tenso
     Tensor::from_data(TensorData::new(mask, [lengths.len(), src_len]), device)
 }
 
+/// The number of real tokens of each row: what [`src_pad_mask`] made the mask of.
+///
+/// # Panics
+///
+/// If a real token stands behind padding.
+pub fn lengths(src_pad_mask: Tensor<2, Bool>) -> Vec<usize> {
+    let [_, src_len] = src_pad_mask.dims();
+    let mask: Vec<bool> = src_pad_mask.into_data().iter::<bool>().collect();
+    mask.chunks_exact(src_len.max(1))
+        .map(|row| {
+            let length = row.iter().take_while(|masked| !**masked).count();
+            assert!(
+                row[length..].iter().all(|masked| *masked),
+                "a real token stands behind padding"
+            );
+            length
+        })
+        .collect()
+}
+
 /// `causal_mask[t, s] = s > t`, of shape `[tgt_len, tgt_len]`: a position sees itself and its past.
 pub fn causal_mask(tgt_len: usize, device: &Device) -> Tensor<2, Bool> {
     let mask: Vec<bool> = (0..tgt_len)
@@ -39,7 +59,8 @@ mod tests {
     fn padding_is_what_lies_past_the_length() {
         let mask = src_pad_mask(&[2, 0, 3], 3, &Device::flex());
         let (o, x) = (false, true);
-        assert_eq!(bools(mask), [o, o, x, x, x, x, o, o, o]);
+        assert_eq!(bools(mask.clone()), [o, o, x, x, x, x, o, o, o]);
+        assert_eq!(lengths(mask), [2, 0, 3]);
     }
 
     #[test]

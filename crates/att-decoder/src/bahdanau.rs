@@ -1,6 +1,7 @@
-use att_attention::{Attention, AttentionConfig};
-use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check};
-use att_layers::{Dropout, Embedding, init};
+use att_attention::{Attention, AttentionConfig, Scorer};
+use att_core::ops::{BahdanauInputs, bahdanau};
+use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
+use att_layers::{Dropout, Embedding, Recurrent, init};
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Int, Tensor};
@@ -135,14 +136,80 @@ impl BahdanauDecoder {
         }
     }
 
-    fn features<const D: usize>(
-        &self,
-        hidden: Tensor<D>,
-        context: Tensor<D>,
-        embedded: Tensor<D>,
-    ) -> Tensor<D> {
-        let input = Tensor::cat(vec![hidden, context, embedded], D - 1);
+    /// The deep output over state, context and previous token.
+    fn deep_output<const D: usize>(&self, parts: Vec<Tensor<D>>) -> Tensor<D> {
+        let input = Tensor::cat(parts, D - 1);
         self.dropout.forward(self.deep.forward(input).tanh())
+    }
+
+    /// The recurrence in the form of [`bahdanau`], where it has that form: one layer, additive
+    /// attention, and a context that joins by concatenation.
+    fn whole_pass(
+        &self,
+        embedded: &Tensor<3>,
+        memory: &DecoderMemory,
+        states: &[RecurrentState],
+    ) -> Option<BahdanauInputs> {
+        let ([layer], [state], Scorer::Additive(scorer), None, Some(memory)) = (
+            &self.recurrent.layers[..],
+            states,
+            &self.attention.scorer,
+            &self.combine.projection,
+            &memory.attention,
+        ) else {
+            return None;
+        };
+        if self.recurrent.residual && layer.d_input() == layer.d_hidden() {
+            return None;
+        }
+        let (input, recurrent_weight, recurrent_bias) = match layer {
+            Recurrent::Lstm(lstm) => (&lstm.input, lstm.recurrent.val(), None),
+            Recurrent::Gru(gru) => (
+                &gru.input,
+                gru.recurrent.val(),
+                Some(gru.recurrent_bias.val()),
+            ),
+        };
+        Some(BahdanauInputs {
+            embedded: embedded.clone(),
+            hidden: state.hidden.clone(),
+            cell: state.cell.clone(),
+            keys: memory.keys.clone(),
+            memory: memory.values.clone(),
+            query_weight: scorer.query.weight.val(),
+            query_bias: scorer.query.bias.as_ref()?.val(),
+            v: scorer.v.val(),
+            input_weight: input.weight.val(),
+            input_bias: input.bias.as_ref()?.val(),
+            recurrent_weight,
+            recurrent_bias,
+        })
+    }
+
+    /// The whole target by the cached step.
+    fn step_by_step(
+        &self,
+        embedded: Tensor<3>,
+        memory: &DecoderMemory,
+        mut states: Vec<RecurrentState>,
+    ) -> DecoderOutput {
+        let [_, tgt_len, _] = embedded.dims();
+        let mut hidden = Vec::with_capacity(tgt_len);
+        let mut contexts = Vec::with_capacity(tgt_len);
+        let mut weights = Vec::with_capacity(tgt_len);
+        for t in 0..tgt_len {
+            let input = embedded.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
+            let advanced = self.advance(input, memory, states);
+            states = advanced.states;
+            hidden.push(advanced.hidden);
+            contexts.push(advanced.read.context);
+            weights.push(advanced.read.weights);
+        }
+        let (hidden, contexts) = (Tensor::stack(hidden, 1), Tensor::stack(contexts, 1));
+        DecoderOutput {
+            features: self.deep_output(vec![hidden, contexts, embedded]),
+            weights: Some(Tensor::stack(weights, 1)),
+        }
     }
 }
 
@@ -173,7 +240,7 @@ impl Decoder for BahdanauDecoder {
             .forward(tokens.unsqueeze_dim(1))
             .squeeze_dim::<2>(1);
         let advanced = self.advance(embedded.clone(), memory, state.layers);
-        let features = self.features(advanced.hidden, advanced.read.context, embedded);
+        let features = self.deep_output(vec![advanced.hidden, advanced.read.context, embedded]);
         DecoderStep {
             logits: self.logits(features),
             weights: Some(advanced.read.weights),
@@ -184,27 +251,24 @@ impl Decoder for BahdanauDecoder {
         }
     }
 
-    fn forward(&self, tgt: Tensor<2, Int>, source: &EncoderOutput) -> DecoderOutput {
-        let [_, tgt_len] = tgt.dims();
+    fn forward(
+        &self,
+        tgt: Tensor<2, Int>,
+        tgt_lengths: &[usize],
+        source: &EncoderOutput,
+    ) -> DecoderOutput {
         let embedded = self.embedding.forward(tgt);
         let memory = self.prepare(source);
-        let mut states = self.initial_state(source).layers;
-        let mut hidden = Vec::with_capacity(tgt_len);
-        let mut contexts = Vec::with_capacity(tgt_len);
-        let mut weights = Vec::with_capacity(tgt_len);
-        for t in 0..tgt_len {
-            let input = embedded.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
-            let advanced = self.advance(input, &memory, states);
-            states = advanced.states;
-            hidden.push(advanced.hidden);
-            contexts.push(advanced.read.context);
-            weights.push(advanced.read.weights);
+        let states = self.initial_state(source).layers;
+        if let Some(inputs) = self.whole_pass(&embedded, &memory, &states) {
+            let src_lengths = mask::lengths(source.src_pad_mask.clone());
+            let states = bahdanau(inputs, &src_lengths, tgt_lengths);
+            return DecoderOutput {
+                features: self.deep_output(vec![states.hidden_and_context, embedded]),
+                weights: Some(states.weights),
+            };
         }
-        let (hidden, contexts) = (Tensor::stack(hidden, 1), Tensor::stack(contexts, 1));
-        DecoderOutput {
-            features: self.features::<3>(hidden, contexts, embedded),
-            weights: Some(Tensor::stack(weights, 1)),
-        }
+        self.step_by_step(embedded, &memory, states)
     }
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {

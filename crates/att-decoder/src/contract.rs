@@ -19,16 +19,17 @@ const SPEC: MemorySpec = MemorySpec {
 fn configs() -> Vec<DecoderConfig> {
     let mut configs = Vec::new();
     for cell in [CellKind::Lstm, CellKind::Gru] {
-        for (bridge, combine, flag) in [
-            (BridgeConfig::Final, CombineKind::Concat, false),
-            (BridgeConfig::Mean, CombineKind::Add, true),
-            (BridgeConfig::Zeros, CombineKind::Concat, true),
+        for (bridge, combine, flag, layers) in [
+            (BridgeConfig::Final, CombineKind::Concat, false, 1),
+            (BridgeConfig::Final, CombineKind::Concat, false, 2),
+            (BridgeConfig::Mean, CombineKind::Add, true, 2),
+            (BridgeConfig::Zeros, CombineKind::Concat, true, 2),
         ] {
             for config in DecoderConfig::all() {
                 let stack = RecurrentStackConfig {
                     cell,
                     d_hidden: 6,
-                    layers: 2,
+                    layers,
                     dropout: 0.0,
                     residual: flag,
                 };
@@ -122,7 +123,7 @@ fn each(test: impl Fn(&DecoderConfig, bool, &Device)) {
 fn cached_steps_equal_the_whole_pass() {
     each(|config, tie, device| {
         let (decoder, source, tgt) = (decoder(config, tie, device), source(device), target(device));
-        let whole = decoder.forward(tgt.clone(), &source);
+        let whole = decoder.forward(tgt.clone(), &[4; 3], &source);
         let logits = all_logits(&decoder, &whole);
         let memory = decoder.prepare(&source);
         let mut state = decoder.initial_state(&source);
@@ -144,7 +145,7 @@ fn cached_steps_equal_the_whole_pass() {
 #[test]
 fn attention_is_exact() {
     each(|config, tie, device| {
-        let output = decoder(config, tie, device).forward(target(device), &source(device));
+        let output = decoder(config, tie, device).forward(target(device), &[4; 3], &source(device));
         assert_eq!(output.weights.is_some(), config.has_attention());
         let Some(weights) = output.weights else {
             return;
@@ -163,7 +164,7 @@ fn attention_is_exact() {
 fn a_row_is_what_it_is_alone() {
     each(|config, tie, device| {
         let (decoder, source) = (decoder(config, tie, device), source(device));
-        let batch = all_logits(&decoder, &decoder.forward(target(device), &source));
+        let batch = all_logits(&decoder, &decoder.forward(target(device), &[4; 3], &source));
         for (row, len) in LENGTHS.into_iter().enumerate() {
             let index = || Tensor::<1, Int>::from_data([row as i64], device);
             let alone = EncoderOutput {
@@ -176,11 +177,25 @@ fn a_row_is_what_it_is_alone() {
                     .collect(),
             };
             let tgt = target(device).narrow(0, row, 1);
-            let logits = all_logits(&decoder, &decoder.forward(tgt, &alone));
+            let logits = all_logits(&decoder, &decoder.forward(tgt, &[4], &alone));
             assert!(
                 close(logits, batch.clone().narrow(0, row, 1)),
                 "{config:?} row {row}"
             );
+        }
+    });
+}
+
+#[test]
+fn short_targets_change_nothing_but_their_padding() {
+    each(|config, tie, device| {
+        let (decoder, source) = (decoder(config, tie, device), source(device));
+        let whole = decoder.forward(target(device), &[4; 3], &source).features;
+        let lengths = [2, 4, 1];
+        let ragged = decoder.forward(target(device), &lengths, &source).features;
+        for (row, len) in lengths.into_iter().enumerate() {
+            let real = |features: &Tensor<3>| features.clone().narrow(0, row, 1).narrow(1, 0, len);
+            assert!(close(real(&whole), real(&ragged)), "{config:?} row {row}");
         }
     });
 }
@@ -207,9 +222,9 @@ fn the_rows_of_a_beam_share_their_source() {
 fn no_step_sees_a_later_target() {
     each(|config, tie, device| {
         let (decoder, source) = (decoder(config, tie, device), source(device));
-        let before = decoder.forward(target(device), &source).features;
+        let before = decoder.forward(target(device), &[4; 3], &source).features;
         let changed = Tensor::from_data([[2, 4, 5, 1], [2, 7, 4, 8], [2, 1, 6, 4]], device);
-        let after = decoder.forward(changed, &source).features;
+        let after = decoder.forward(changed, &[4; 3], &source).features;
         let past = |features: Tensor<3>| features.narrow(1, 0, 3);
         assert!(
             close(past(before.clone()), past(after.clone())),
@@ -241,7 +256,7 @@ fn every_weight_gets_a_gradient() {
     let device = Device::flex().autodiff();
     for config in configs() {
         let decoder = decoder(&config, false, &device);
-        let output = decoder.forward(target(&device), &source(&device));
+        let output = decoder.forward(target(&device), &[4; 3], &source(&device));
         let logits = all_logits(&decoder, &output);
         let mix = tensor(logits.dims(), &device);
         let grads = (logits * mix).sum().backward();

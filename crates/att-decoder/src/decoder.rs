@@ -39,11 +39,18 @@ pub trait Decoder {
     /// Step `t` sees `tgt[.., ..=t]` only.
     ///
     /// - `tgt`: the target as the decoder reads it, from BOS, `[batch, tgt_len]`
+    /// - `tgt_lengths`: how many tokens of each row are real, each at least 1; what comes out
+    ///   beyond them has no meaning
     ///
     /// # Panics
     ///
     /// If the shapes disagree.
-    fn forward(&self, tgt: Tensor<2, Int>, source: &EncoderOutput) -> DecoderOutput;
+    fn forward(
+        &self,
+        tgt: Tensor<2, Int>,
+        tgt_lengths: &[usize],
+        source: &EncoderOutput,
+    ) -> DecoderOutput;
 
     /// Raw scores of the next token: `features` of `[n, d_features]` to `[n, vocab]`.
     ///
@@ -277,8 +284,13 @@ impl Decoder for AnyDecoder {
         each!(self, decoder => decoder.step(tokens, memory, state))
     }
 
-    fn forward(&self, tgt: Tensor<2, Int>, source: &EncoderOutput) -> DecoderOutput {
-        each!(self, decoder => decoder.forward(tgt, source))
+    fn forward(
+        &self,
+        tgt: Tensor<2, Int>,
+        tgt_lengths: &[usize],
+        source: &EncoderOutput,
+    ) -> DecoderOutput {
+        each!(self, decoder => decoder.forward(tgt, tgt_lengths, source))
     }
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {

@@ -187,7 +187,12 @@ impl Decoder for LuongDecoder {
         }
     }
 
-    fn forward(&self, tgt: Tensor<2, Int>, source: &EncoderOutput) -> DecoderOutput {
+    fn forward(
+        &self,
+        tgt: Tensor<2, Int>,
+        _tgt_lengths: &[usize],
+        source: &EncoderOutput,
+    ) -> DecoderOutput {
         let [_, tgt_len] = tgt.dims();
         let embedded = self.embedding.forward(tgt);
         let mut state = self.initial_state(source);

@@ -166,7 +166,12 @@ impl Decoder for SummaryDecoder {
         }
     }
 
-    fn forward(&self, tgt: Tensor<2, Int>, source: &EncoderOutput) -> DecoderOutput {
+    fn forward(
+        &self,
+        tgt: Tensor<2, Int>,
+        _tgt_lengths: &[usize],
+        source: &EncoderOutput,
+    ) -> DecoderOutput {
         let input = self.input(self.embedding.forward(tgt), self.prepare(source).summary);
         let states = self.initial_state(source).layers;
         let hidden = self.recurrent.forward(input.clone(), states).hidden;

@@ -68,7 +68,11 @@ impl Seq2Seq {
         let source = self.encode(&batch.src);
         let tgt = &batch.tgt;
         let steps = tgt.cols - 1;
-        let output = self.decoder.forward(self.ids(tgt, 0..steps), &source);
+        // The decoder reads each target without its EOS.
+        let tgt_lengths: Vec<usize> = tgt.lengths.iter().map(|length| length - 1).collect();
+        let output = self
+            .decoder
+            .forward(self.ids(tgt, 0..steps), &tgt_lengths, &source);
 
         let (mut positions, mut gold) = (Vec::new(), Vec::new());
         for row in 0..tgt.rows {

@@ -96,7 +96,9 @@ impl Sources {
         let input = ids([&[BOS], tokens].concat());
         let gold = ids([tokens, &[EOS]].concat());
         let input = Tensor::<1, Int>::from_data(input.as_slice(), &source.memory.device());
-        let output = self.decoder.forward(input.unsqueeze(), &source);
+        let output = self
+            .decoder
+            .forward(input.unsqueeze(), &[tokens.len() + 1], &source);
         let log_probs = log_softmax(self.decoder.logits(output.features.squeeze_dim(0)), 1);
         let log_probs: Vec<f32> = log_probs.into_data().iter().collect();
         let vocab = self.decoder.vocab();
