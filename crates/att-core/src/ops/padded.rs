@@ -2,6 +2,8 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
+use crate::mask;
+
 /// Each row reversed within its own length; padding stays where it is.
 ///
 /// `out[b, t] = states[b, lengths[b] - 1 - t]` for `t < lengths[b]`, else `states[b, t]`.
@@ -51,7 +53,15 @@ pub fn last_states(states: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
     states.reshape([batch * len, d]).select(0, indices)
 }
 
-fn assert_lengths(lengths: &[usize], batch: usize, len: usize) {
+/// `states` (`[batch, len, d]`) with zeros from `lengths[b]` on in row `b`.
+pub(super) fn zero_padding(states: Tensor<3>, lengths: &[usize]) -> Tensor<3> {
+    let [batch, len, d] = states.dims();
+    let padding = mask::src_pad_mask(lengths, len, &states.device());
+    let padding = padding.unsqueeze_dim::<3>(2).expand([batch, len, d]);
+    states.mask_fill(padding, 0.0)
+}
+
+pub(super) fn assert_lengths(lengths: &[usize], batch: usize, len: usize) {
     assert_eq!(lengths.len(), batch, "one length a row");
     assert!(
         lengths.iter().all(|&length| length <= len),
