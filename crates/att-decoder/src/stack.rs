@@ -1,3 +1,4 @@
+use att_core::ops::Direction;
 use att_core::{RecurrentState, Result, check};
 use att_layers::{CellKind, Dropout, Recurrent};
 use burn::module::Module;
@@ -80,14 +81,15 @@ impl RecurrentStack {
     /// All steps of `input`, `[batch, len, d_input]`; a single step is `len == 1`.
     pub(crate) fn forward(&self, input: Tensor<3>, states: Vec<RecurrentState>) -> StackOutput {
         let [batch, len, _] = input.dims();
+        let lengths = vec![len; batch];
         let mut hidden = input;
         let mut last = Vec::with_capacity(states.len());
         for (index, (layer, state)) in self.layers.iter().zip(states).enumerate() {
             if index > 0 {
                 hidden = self.dropout.forward(hidden);
             }
-            let output = layer.forward(hidden.clone(), state);
-            last.push(output.last(&vec![len; batch]));
+            let output = layer.forward(hidden.clone(), &lengths, Direction::Forward, state);
+            last.push(output.last);
             hidden = if self.residual && layer.d_input() == layer.d_hidden() {
                 output.hidden + hidden
             } else {

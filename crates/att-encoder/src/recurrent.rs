@@ -1,4 +1,4 @@
-use att_core::ops::reverse_padded;
+use att_core::ops::Direction;
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
 use att_layers::{CellKind, Dropout, Recurrent};
 use burn::module::Module;
@@ -129,13 +129,16 @@ impl RecurrentEncoder {
             final_states.push(last);
         }
         let src_pad_mask = mask::src_pad_mask(lengths, src_len, &device);
-        let [_, _, d_memory] = states.dims();
-        let padding = src_pad_mask
-            .clone()
-            .unsqueeze_dim::<3>(2)
-            .expand([batch, src_len, d_memory]);
+        if self.layers.last().is_some_and(|top| top.fills_padding()) {
+            let [_, _, d_memory] = states.dims();
+            let padding = src_pad_mask
+                .clone()
+                .unsqueeze_dim::<3>(2)
+                .expand([batch, src_len, d_memory]);
+            states = states.mask_fill(padding, 0.0);
+        }
         EncoderOutput {
-            memory: states.mask_fill(padding, 0.0),
+            memory: states,
             src_pad_mask,
             final_states,
         }
@@ -145,34 +148,33 @@ impl RecurrentEncoder {
 impl RecurrentEncoderLayer {
     fn forward(&self, input: Tensor<3>, lengths: &[usize]) -> (Tensor<3>, RecurrentState) {
         let [batch, _, _] = input.dims();
-        let device = input.device();
-        let run = |layer: &Recurrent, input| {
-            let states = layer.forward(input, layer.zero_state(batch, &device));
-            let last = states.last(lengths);
-            (states.hidden, last)
+        let start = self.forward.zero_state(batch, &input.device());
+        let output = match &self.backward {
+            None => self
+                .forward
+                .forward(input.clone(), lengths, Direction::Forward, start),
+            Some(backward) => Recurrent::bidirectional(
+                &self.forward,
+                backward,
+                input.clone(),
+                lengths,
+                [start.clone(), start],
+            ),
         };
-        let (mut states, mut last) = run(&self.forward, input.clone());
-        if let Some(backward) = &self.backward {
-            // Reversed within its length, a row's padding stays behind its tokens.
-            let reversed = reverse_padded(input.clone(), lengths);
-            let (backward_states, backward_last) = run(backward, reversed);
-            let backward_states = reverse_padded(backward_states, lengths);
-            states = Tensor::cat(vec![states, backward_states], 2);
-            last = RecurrentState {
-                hidden: Tensor::cat(vec![last.hidden, backward_last.hidden], 1),
-                cell: last
-                    .cell
-                    .zip(backward_last.cell)
-                    .map(|(forward, backward)| Tensor::cat(vec![forward, backward], 1)),
-            };
-        }
+        let mut states = output.hidden;
         if let Some(norm) = &self.norm {
             states = norm.forward(states);
         }
         if self.residual {
             states = states + input;
         }
-        (states, last)
+        (states, output.last)
+    }
+
+    /// Whether the output can be other than zero at padding, as the recurrent states are not: a
+    /// norm has a bias, and the input that is added can be anything there.
+    fn fills_padding(&self) -> bool {
+        self.norm.is_some() || self.residual
     }
 }
 

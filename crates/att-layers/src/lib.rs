@@ -8,7 +8,7 @@
 //! | [`init`] | initial weights, the same on every backend |
 //!
 //! ```
-//! use att_core::DeviceSpec;
+//! use att_core::{DeviceSpec, ops::Direction};
 //! use att_layers::CellKind;
 //! use burn::tensor::Tensor;
 //!
@@ -16,8 +16,11 @@
 //! att_core::random::seed(42);
 //! let lstm = CellKind::Lstm.init(8, 16, &device);
 //! let input = Tensor::<3>::ones([2, 5, 8], &device); // [batch, len, d_input]
-//! let output = lstm.forward(input, lstm.zero_state(2, &device));
+//! let start = lstm.zero_state(2, &device);
+//! // Of the second row only three positions are real.
+//! let output = lstm.forward(input, &[5, 3], Direction::Forward, start);
 //! assert_eq!(output.hidden.dims(), [2, 5, 16]);
+//! assert_eq!(output.last.hidden.dims(), [2, 16]);
 //! # Ok::<(), att_core::Error>(())
 //! ```
 

@@ -12,23 +12,6 @@ pub(super) fn columns<B: Backend>(
     B::float_slice(tensor, &[Slice::full(), Slice::from(from..to)])
 }
 
-/// Step `t` of a `[batch, len, d]` tensor, `[batch, d]`.
-pub(super) fn step<B: Backend>(tensor: FloatTensor<B>, t: usize) -> FloatTensor<B> {
-    let shape = tensor.shape();
-    let row = B::float_slice(tensor, &[Slice::full(), Slice::from(t..t + 1)]);
-    B::float_reshape(row, Shape::from([shape[0], shape[2]]))
-}
-
-/// `[batch, d]` tensors, one a step, as one `[batch, len, d]` tensor.
-pub(super) fn stack_steps<B: Backend>(steps: Vec<FloatTensor<B>>) -> FloatTensor<B> {
-    let shape = steps[0].shape();
-    let steps = steps
-        .into_iter()
-        .map(|step| B::float_reshape(step, Shape::from([shape[0], 1, shape[1]])))
-        .collect();
-    B::float_cat(steps, 1)
-}
-
 /// `[batch, len, d]` as `[batch * len, d]`.
 pub(super) fn flatten<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
     let shape = tensor.shape();
@@ -48,16 +31,4 @@ pub(super) fn through_sigmoid<B: Backend>(s: FloatTensor<B>, up: FloatTensor<B>)
 /// `up * (1 - y^2)`: the gradient through a tanh whose value is `y`.
 pub(super) fn through_tanh<B: Backend>(y: FloatTensor<B>, up: FloatTensor<B>) -> FloatTensor<B> {
     B::float_mul(up, one_minus::<B>(B::float_mul(y.clone(), y)))
-}
-
-/// A sequence moved one step back in time: `first` (`[batch, d]`), then all but the last of
-/// `states` (`[batch, len, d]`).
-pub(super) fn shifted<B: Backend>(first: FloatTensor<B>, states: FloatTensor<B>) -> FloatTensor<B> {
-    let shape = states.shape();
-    let first = B::float_reshape(first, Shape::from([shape[0], 1, shape[2]]));
-    if shape[1] == 1 {
-        return first;
-    }
-    let rest = B::float_slice(states, &[Slice::full(), Slice::from(0..shape[1] - 1)]);
-    B::float_cat(vec![first, rest], 1)
 }

@@ -14,6 +14,14 @@ pub(super) trait HostTensor: Sized {
     /// If the numbers are not f32.
     fn contiguous(self) -> Self::Contiguous;
 
+    /// The same numbers, row-major, without a copy where nobody else holds them.
+    ///
+    /// # Panics
+    ///
+    /// If the numbers are not f32.
+    fn into_vec(self) -> Vec<f32>;
+
+    /// Without a copy.
     fn from_vec(data: Vec<f32>, shape: Shape) -> Self;
 }
 
@@ -53,6 +61,12 @@ mod flex {
             }
         }
 
+        fn into_vec(self) -> Vec<f32> {
+            self.into_data()
+                .try_into_vec()
+                .expect("the CPU kernels take f32 tensors")
+        }
+
         fn from_vec(data: Vec<f32>, shape: Shape) -> Self {
             FlexTensor::from_data(TensorData::new(data, shape))
         }
@@ -87,8 +101,18 @@ mod ndarray_tensor {
             if array.is_standard_layout() {
                 array
             } else {
-                array.as_standard_layout().to_shared()
+                array.as_standard_layout().into_owned().into_shared()
             }
+        }
+
+        fn into_vec(self) -> Vec<f32> {
+            let array = self.contiguous();
+            let len = array.len();
+            let (mut data, offset) = array.into_owned().into_raw_vec_and_offset();
+            // Of a part of a larger tensor.
+            data.drain(..offset.unwrap_or(0));
+            data.truncate(len);
+            data
         }
 
         fn from_vec(data: Vec<f32>, shape: Shape) -> Self {

@@ -4,7 +4,8 @@
 //! backend trait; `reference.rs` the same from plain tensor operations (the test oracle);
 //! `generic.rs` from a backend's own float operations (the fallback, used on GPUs);
 //! `cpu.rs` the kernel on slices, shared by flex and ndarray; `backward.rs` the hand-written
-//! gradient on the tape. Nothing outside this folder names a backend.
+//! gradient on the tape. What the LSTM and the GRU share stands in `recurrent/`. Nothing outside
+//! this folder names a backend.
 
 // burn deprecates ndarray in favour of flex; both are supported here.
 #![allow(deprecated)]
@@ -15,6 +16,7 @@ pub mod gru;
 pub mod lstm;
 mod masked_softmax;
 mod padded;
+mod recurrent;
 
 #[cfg(feature = "cpu")]
 mod gemm;
@@ -47,7 +49,8 @@ fn has_cpu_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
 
 pub use additive_score::additive_score;
 pub use bahdanau::{BahdanauInputs, BahdanauStates, bahdanau};
-pub use gru::gru;
-pub use lstm::{LstmStates, lstm};
+pub use gru::{GruArguments, bidirectional_gru, gru};
+pub use lstm::{LstmArguments, LstmStates, bidirectional_lstm, lstm};
 pub use masked_softmax::masked_softmax;
 pub use padded::{last_states, reverse_padded};
+pub use recurrent::Direction;

@@ -2,6 +2,8 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
+use crate::mask;
+
 /// Each row reversed within its own length; padding stays where it is.
 ///
 /// `out[b, t] = states[b, lengths[b] - 1 - t]` for `t < lengths[b]`, else `states[b, t]`.
@@ -42,6 +44,9 @@ pub fn reverse_padded(states: Tensor<3>, lengths: &[usize]) -> Tensor<3> {
 pub fn last_states(states: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
     let [batch, len, d] = states.dims();
     assert_lengths(lengths, batch, len);
+    if len > 0 && lengths.iter().all(|&length| length == len) {
+        return states.narrow(1, len - 1, 1).squeeze_dim(1);
+    }
     let indices: Vec<i64> = lengths
         .iter()
         .enumerate()
@@ -51,7 +56,15 @@ pub fn last_states(states: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
     states.reshape([batch * len, d]).select(0, indices)
 }
 
-fn assert_lengths(lengths: &[usize], batch: usize, len: usize) {
+/// `states` (`[batch, len, d]`) with zeros from `lengths[b]` on in row `b`.
+pub(super) fn zero_padding(states: Tensor<3>, lengths: &[usize]) -> Tensor<3> {
+    let [batch, len, d] = states.dims();
+    let padding = mask::src_pad_mask(lengths, len, &states.device());
+    let padding = padding.unsqueeze_dim::<3>(2).expand([batch, len, d]);
+    states.mask_fill(padding, 0.0)
+}
+
+pub(super) fn assert_lengths(lengths: &[usize], batch: usize, len: usize) {
     assert_eq!(lengths.len(), batch, "one length a row");
     assert!(
         lengths.iter().all(|&length| length <= len),
@@ -84,7 +97,9 @@ mod tests {
 
     #[test]
     fn the_last_state_is_the_rows_own() {
-        let last = last_states(states(), &[2, 3]);
-        assert_eq!(last.into_data().try_to_vec::<f32>().unwrap(), [2.0, 6.0]);
+        for (lengths, expected) in [([2, 3], [2.0, 6.0]), ([3, 3], [3.0, 6.0])] {
+            let last = last_states(states(), &lengths);
+            assert_eq!(last.into_data().try_to_vec::<f32>().unwrap(), expected);
+        }
     }
 }

@@ -70,6 +70,18 @@ impl Steps {
         out
     }
 
+    /// Copies what stood before step `t` to the step's own place in `states`; arguments as in
+    /// [`before`](Self::before).
+    pub(super) fn carry(&self, t: usize, first: &[f32], states: &mut [f32], d: usize) {
+        let now = self.at(t);
+        let (past, present) = states.split_at_mut(now.start * d);
+        let from = match t {
+            0 => first,
+            _ => &past[self.at(t - 1).start * d..],
+        };
+        present[..now.len() * d].copy_from_slice(&from[..now.len() * d]);
+    }
+
     /// What stood before each position: `first` (`[rows, d]`, in the order of `rows`) at the first
     /// step, then the numbers of the step before (`states`, `[positions, d]`).
     pub(super) fn before(&self, first: &[f32], states: &[f32], d: usize) -> Vec<f32> {

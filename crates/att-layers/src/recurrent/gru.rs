@@ -1,4 +1,4 @@
-use att_core::ops;
+use att_core::ops::GruArguments;
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
@@ -30,19 +30,16 @@ impl Gru {
         }
     }
 
+    /// What [`gru`](att_core::ops::gru()) takes, for these weights.
+    ///
     /// - `input`: `[batch, len, d_input]`
-    /// - `hidden`: `[batch, d_hidden]`
-    /// - returns `[batch, len, d_hidden]`
-    ///
-    /// # Panics
-    ///
-    /// If the shapes disagree.
-    pub fn forward(&self, input: Tensor<3>, hidden: Tensor<2>) -> Tensor<3> {
-        ops::gru(
-            self.input.forward(input),
-            self.recurrent.val(),
-            self.recurrent_bias.val(),
+    /// - `hidden`: where it starts, `[batch, d_hidden]`
+    pub fn arguments(&self, input: Tensor<3>, hidden: Tensor<2>) -> GruArguments {
+        GruArguments {
+            inputs: self.input.forward(input),
+            recurrent: self.recurrent.val(),
+            bias: self.recurrent_bias.val(),
             hidden,
-        )
+        }
     }
 }

@@ -1,4 +1,4 @@
-use att_core::ops::{self, LstmStates};
+use att_core::ops::LstmArguments;
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
@@ -30,18 +30,16 @@ impl Lstm {
         }
     }
 
+    /// What [`lstm`](att_core::ops::lstm()) takes, for these weights.
+    ///
     /// - `input`: `[batch, len, d_input]`
-    /// - `hidden`, `cell`: `[batch, d_hidden]`
-    ///
-    /// # Panics
-    ///
-    /// If the shapes disagree.
-    pub fn forward(&self, input: Tensor<3>, hidden: Tensor<2>, cell: Tensor<2>) -> LstmStates {
-        ops::lstm(
-            self.input.forward(input),
-            self.recurrent.val(),
+    /// - `hidden`, `cell`: where it starts, `[batch, d_hidden]`
+    pub fn arguments(&self, input: Tensor<3>, hidden: Tensor<2>, cell: Tensor<2>) -> LstmArguments {
+        LstmArguments {
+            inputs: self.input.forward(input),
+            recurrent: self.recurrent.val(),
             hidden,
             cell,
-        )
+        }
     }
 }

@@ -4,9 +4,9 @@ mod gru;
 mod lstm;
 
 use att_core::RecurrentState;
-use att_core::ops::last_states;
+use att_core::ops::{self, Direction, last_states};
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, assert_shape};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 pub use gru::Gru;
@@ -43,54 +43,119 @@ pub enum Recurrent {
     Gru(Gru),
 }
 
-/// The states of a [`Recurrent`] layer after each step.
+/// The states of a [`Recurrent`] layer over a padded batch, where `d` is `d_hidden`, or twice that
+/// with both directions: then the states of the forward direction come first.
 #[derive(Clone, Debug)]
 pub struct RecurrentOutput {
-    /// Hidden states, `[batch, len, d_hidden]`.
+    /// Hidden state after each step, `[batch, len, d]`; zero at padding.
     pub hidden: Tensor<3>,
-    /// Cell states of an LSTM, `[batch, len, d_hidden]`.
-    pub cell: Option<Tensor<3>>,
-}
-
-impl RecurrentOutput {
-    /// The state at the last real position of each row.
-    ///
-    /// # Panics
-    ///
-    /// If `lengths` does not name one length of at most `len` a row.
-    pub fn last(&self, lengths: &[usize]) -> RecurrentState {
-        RecurrentState {
-            hidden: last_states(self.hidden.clone(), lengths),
-            cell: self.cell.clone().map(|cell| last_states(cell, lengths)),
-        }
-    }
+    /// The state after each row's own last step, of `[batch, d]`: at its last real position, and
+    /// in the backward direction at its first.
+    pub last: RecurrentState,
 }
 
 impl Recurrent {
-    /// The states over a sequence that starts from `state`.
+    /// The states over a padded batch that starts from `state`.
     ///
-    /// - `input`: `[batch, len, d_input]`, `len >= 1`
+    /// - `input`: `[batch, len, d_input]`
+    /// - `lengths`: how many positions of each row are real, not all 0
     /// - `state`: of `[batch, d_hidden]`
     ///
-    /// Padding at the end of a row leaves the states before it as they are.
+    /// What stands at padding does not matter.
     ///
     /// # Panics
     ///
-    /// If the shapes disagree, or the cell state of an LSTM is missing.
-    pub fn forward(&self, input: Tensor<3>, state: RecurrentState) -> RecurrentOutput {
+    /// If the shapes disagree, `lengths` does not name one length of at most `len` a row or all
+    /// are zero, or the cell state of an LSTM is missing.
+    pub fn forward(
+        &self,
+        input: Tensor<3>,
+        lengths: &[usize],
+        direction: Direction,
+        state: RecurrentState,
+    ) -> RecurrentOutput {
+        let last = |states: Tensor<3>| match direction {
+            Direction::Forward => last_states(states, lengths),
+            Direction::Backward => first_states(states),
+        };
         match self {
             Self::Lstm(lstm) => {
-                let cell = state.cell.expect("the state of an LSTM has a cell");
-                let states = lstm.forward(input, state.hidden, cell);
+                let arguments = lstm.arguments(input, state.hidden, cell_of(state.cell));
+                let states = ops::lstm(arguments, direction, lengths);
                 RecurrentOutput {
+                    last: RecurrentState {
+                        hidden: last(states.hidden.clone()),
+                        cell: Some(last(states.cell)),
+                    },
                     hidden: states.hidden,
-                    cell: Some(states.cell),
                 }
             }
-            Self::Gru(gru) => RecurrentOutput {
-                hidden: gru.forward(input, state.hidden),
-                cell: None,
-            },
+            Self::Gru(gru) => {
+                let arguments = gru.arguments(input, state.hidden);
+                let hidden = ops::gru(arguments, direction, lengths);
+                RecurrentOutput {
+                    last: RecurrentState {
+                        hidden: last(hidden.clone()),
+                        cell: None,
+                    },
+                    hidden,
+                }
+            }
+        }
+    }
+
+    /// Two layers over the same input, `forward` reading it forwards and `backward` backwards, at
+    /// the same time. Arguments as in [`forward`](Self::forward), with the states from which the
+    /// two start.
+    ///
+    /// # Panics
+    ///
+    /// As [`forward`](Self::forward), and if the layers are of different kinds.
+    pub fn bidirectional(
+        forward: &Self,
+        backward: &Self,
+        input: Tensor<3>,
+        lengths: &[usize],
+        states: [RecurrentState; 2],
+    ) -> RecurrentOutput {
+        let [start, end] = states;
+        let d = forward.d_hidden();
+        let last = |states: Tensor<3>| {
+            let forward = states.clone().narrow(2, 0, d);
+            let backward = states.narrow(2, d, d);
+            let last = vec![last_states(forward, lengths), first_states(backward)];
+            Tensor::cat(last, 1)
+        };
+        match (forward, backward) {
+            (Self::Lstm(forward), Self::Lstm(backward)) => {
+                let states = ops::bidirectional_lstm(
+                    forward.arguments(input.clone(), start.hidden, cell_of(start.cell)),
+                    backward.arguments(input, end.hidden, cell_of(end.cell)),
+                    lengths,
+                );
+                RecurrentOutput {
+                    last: RecurrentState {
+                        hidden: last(states.hidden.clone()),
+                        cell: Some(last(states.cell)),
+                    },
+                    hidden: states.hidden,
+                }
+            }
+            (Self::Gru(forward), Self::Gru(backward)) => {
+                let hidden = ops::bidirectional_gru(
+                    forward.arguments(input.clone(), start.hidden),
+                    backward.arguments(input, end.hidden),
+                    lengths,
+                );
+                RecurrentOutput {
+                    last: RecurrentState {
+                        hidden: last(hidden.clone()),
+                        cell: None,
+                    },
+                    hidden,
+                }
+            }
+            _ => panic!("both directions have the same kind of cell"),
         }
     }
 
@@ -101,12 +166,9 @@ impl Recurrent {
     /// As [`forward`](Self::forward).
     pub fn step(&self, input: Tensor<2>, state: RecurrentState) -> RecurrentState {
         let [batch, _] = input.dims();
-        let output = self.forward(input.unsqueeze_dim(1), state);
-        assert_shape!(output.hidden, [batch, 1, _]);
-        RecurrentState {
-            hidden: output.hidden.squeeze_dim(1),
-            cell: output.cell.map(|cell| cell.squeeze_dim(1)),
-        }
+        let lengths = vec![1; batch];
+        self.forward(input.unsqueeze_dim(1), &lengths, Direction::Forward, state)
+            .last
     }
 
     /// Where a sequence starts when nothing is known: zeros of `[batch, d_hidden]`.
@@ -135,6 +197,15 @@ impl Recurrent {
     }
 }
 
+/// The state after the last step of the backward direction, `[batch, d]`.
+fn first_states(states: Tensor<3>) -> Tensor<2> {
+    states.narrow(1, 0, 1).squeeze_dim(1)
+}
+
+fn cell_of(cell: Option<Tensor<2>>) -> Tensor<2> {
+    cell.expect("the state of an LSTM has a cell")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,16 +231,19 @@ mod tests {
             let layer = kind.init(3, 4, &device);
             assert_eq!((layer.d_input(), layer.d_hidden()), (3, 4));
             let input = input([2, 5, 3], &device);
-            let whole = layer.forward(input.clone(), layer.zero_state(2, &device));
+            let start = layer.zero_state(2, &device);
+            let whole = layer.forward(input.clone(), &[5, 5], Direction::Forward, start);
             let mut state = layer.zero_state(2, &device);
             for t in 0..5 {
                 state = layer.step(input.clone().narrow(1, t, 1).squeeze_dim(1), state);
                 let expected = whole.hidden.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
                 close(state.hidden.clone(), expected);
             }
-            let last = whole.last(&[5, 5]);
-            close(state.hidden, last.hidden);
-            assert_eq!(state.cell.is_some(), last.cell.is_some());
+            close(state.hidden, whole.last.hidden);
+            match (state.cell, whole.last.cell) {
+                (Some(cell), Some(last)) => close(cell, last),
+                (cell, last) => assert!(cell.is_none() && last.is_none()),
+            }
         }
     }
 
@@ -177,19 +251,63 @@ mod tests {
     fn a_row_does_not_depend_on_its_padding_or_on_other_rows() {
         let device = Device::flex();
         for kind in KINDS {
-            random::seed(2);
-            let layer = kind.init(3, 4, &device);
+            for direction in [Direction::Forward, Direction::Backward] {
+                random::seed(2);
+                let layer = kind.init(3, 4, &device);
+                let input = input([3, 6, 3], &device);
+                let lengths = [2, 6, 1];
+                let start = layer.zero_state(3, &device);
+                let batch = layer.forward(input.clone(), &lengths, direction, start);
+                for (row, len) in lengths.into_iter().enumerate() {
+                    let alone = input.clone().narrow(0, row, 1).narrow(1, 0, len);
+                    let start = layer.zero_state(1, &device);
+                    let alone = layer.forward(alone, &[len], direction, start);
+                    close(
+                        alone.last.hidden,
+                        batch.last.hidden.clone().narrow(0, row, 1),
+                    );
+                    let states = batch.hidden.clone().narrow(0, row, 1);
+                    close(alone.hidden, states.clone().narrow(1, 0, len));
+                    if len < 6 {
+                        let padding = states.narrow(1, len, 6 - len).abs().max();
+                        assert_eq!(padding.into_scalar::<f32>(), 0.0);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_directions_at_once_equal_one_after_the_other() {
+        let device = Device::flex();
+        for kind in KINDS {
+            random::seed(3);
+            let (forward, backward) = (kind.init(3, 4, &device), kind.init(3, 4, &device));
             let input = input([3, 6, 3], &device);
-            let batch = layer.forward(input.clone(), layer.zero_state(3, &device));
             let lengths = [2, 6, 1];
-            let last = batch.last(&lengths);
-            for (row, len) in lengths.into_iter().enumerate() {
-                let alone = input.clone().narrow(0, row, 1).narrow(1, 0, len);
-                let alone = layer.forward(alone, layer.zero_state(1, &device));
-                close(
-                    alone.last(&[len]).hidden,
-                    last.hidden.clone().narrow(0, row, 1),
-                );
+            let start = || forward.zero_state(3, &device);
+            let both = Recurrent::bidirectional(
+                &forward,
+                &backward,
+                input.clone(),
+                &lengths,
+                [start(), start()],
+            );
+            let forward = forward.forward(input.clone(), &lengths, Direction::Forward, start());
+            let backward = backward.forward(input, &lengths, Direction::Backward, start());
+            close(
+                both.hidden,
+                Tensor::cat(vec![forward.hidden, backward.hidden], 2),
+            );
+            let last = |f: Tensor<2>, b: Tensor<2>| Tensor::cat(vec![f, b], 1);
+            close(
+                both.last.hidden,
+                last(forward.last.hidden, backward.last.hidden),
+            );
+            let cells = forward.last.cell.zip(backward.last.cell);
+            assert_eq!(both.last.cell.is_some(), cells.is_some());
+            if let (Some(both), Some((forward, backward))) = (both.last.cell, cells) {
+                close(both, last(forward, backward));
             }
         }
     }

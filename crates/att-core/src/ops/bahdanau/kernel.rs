@@ -9,9 +9,11 @@ use crate::ops::additive_score::kernel::{
     Factored, factors, factors_into, scores, scores_backward,
 };
 use crate::ops::gemm::{Mat, Packed, matmul, product};
+use crate::ops::gru::cpu::GruCell;
+use crate::ops::lstm::cpu::LstmCell;
+use crate::ops::recurrent::cpu::{Before, CpuCell, Up};
 use crate::ops::simd::{exp, vectorise};
 use crate::ops::steps::{Steps, gather_rows};
-use crate::ops::{gru, lstm};
 
 #[derive(Clone, Copy)]
 pub(super) struct Dims {
@@ -34,6 +36,11 @@ impl Dims {
     /// Size of the gates' inputs.
     fn d_gates(&self) -> usize {
         self.d_hidden * if self.lstm { 4 } else { 3 }
+    }
+
+    /// Size of what is carried besides the hidden state.
+    fn d_cell(&self) -> usize {
+        if self.lstm { self.d_hidden } else { 0 }
     }
 
     /// Multiplications of a step's products.
@@ -154,7 +161,10 @@ pub(super) fn forward(
     };
     let saved: Vec<Saved> = Steps::deal(&lengths.tgt, threads(dims))
         .into_par_iter()
-        .map(|steps| forward_part(steps, &packed, arguments, dims))
+        .map(|steps| match dims.lstm {
+            true => forward_part::<LstmCell>(steps, &packed, arguments, dims),
+            false => forward_part::<GruCell>(steps, &packed, arguments, dims),
+        })
         .collect();
 
     let d_states = dims.d_states();
@@ -182,6 +192,10 @@ fn at(matrix: &[f32], position: usize, d: usize) -> &[f32] {
     &matrix[position * d..][..d]
 }
 
+fn at_mut(matrix: &mut [f32], position: usize, d: usize) -> &mut [f32] {
+    &mut matrix[position * d..][..d]
+}
+
 struct PackedWeights {
     query: Packed,
     context: Packed,
@@ -197,17 +211,22 @@ fn repeated(bias: &[f32], rows: usize) -> Vec<f32> {
     out
 }
 
-fn forward_part(steps: Steps, packed: &PackedWeights, arguments: Arguments, dims: Dims) -> Saved {
+fn forward_part<C: CpuCell>(
+    steps: Steps,
+    packed: &PackedWeights,
+    arguments: Arguments,
+    dims: Dims,
+) -> Saved {
     let Dims {
         src_len,
         d_embed,
         d_hidden: d,
         d_attn,
         d_memory,
-        lstm,
         ..
     } = dims;
-    let d_gates = dims.d_gates();
+    let (d_gates, d_cell) = (dims.d_gates(), dims.d_cell());
+    let none = Parallelism::None;
     let n = steps.positions();
     let embedded = steps.gather(arguments.embedded, dims.tgt_len, d_embed);
     // [y; c] W + b: all steps' y at once, c as it comes.
@@ -218,32 +237,26 @@ fn forward_part(steps: Steps, packed: &PackedWeights, arguments: Arguments, dims
         true,
         Mat::rows(&embedded, n, d_embed, d_embed),
         arguments.input_parts(dims).0,
-        Parallelism::None,
+        none,
     );
     let mut queries = repeated(arguments.query_bias, n);
     let mut hidden = vec![0.0; n * d];
     let mut context = vec![0.0; n * d_memory];
     let mut weights = vec![0.0; n * src_len];
-    let mut gates = vec![0.0; if lstm { 0 } else { n * 4 * d }];
-    let mut cells = vec![0.0; if lstm { n * d } else { 0 }];
+    let mut gates = vec![0.0; n * 4 * d];
+    let mut cells = vec![0.0; n * d_cell];
     let first_hidden = gather_rows(&steps.rows, arguments.hidden, d);
-    let first_cell = match lstm {
-        true => gather_rows(&steps.rows, arguments.last, d),
-        false => Vec::new(),
-    };
-    let mut y = vec![0.0; steps.rows.len() * d_gates];
+    let first_cell = gather_rows(&steps.rows, arguments.last, d_cell);
+    let bias = if C::HAS_C { &[] } else { arguments.last };
     let key_factors = key_factors(&steps.rows, arguments, dims);
     let mut query_factors = vec![0.0; d_attn];
     for t in 0..steps.len() {
         let now = steps.at(t);
         let rows = now.len();
-        let (past, present) = hidden.split_at_mut(now.start * d);
-        let before = match t {
-            0 => &first_hidden[..],
-            _ => &past[steps.at(t - 1).start * d..],
-        };
-        let left = Mat::rows(before, rows, d, d);
-        let none = Parallelism::None;
+        // The states before the step, which the cell makes those after it.
+        steps.carry(t, &first_hidden, &mut hidden, d);
+        steps.carry(t, &first_cell, &mut cells, d_cell);
+        let left = Mat::rows(&hidden[now.start * d..], rows, d, d);
         let query = &mut queries[now.start * d_attn..];
         product(query, d_attn, true, left, &packed.query, none);
         for (slot, position) in now.clone().enumerate() {
@@ -273,37 +286,19 @@ fn forward_part(steps: Steps, packed: &PackedWeights, arguments: Arguments, dims
         let left_context = Mat::rows(&context[now.start * d_memory..], rows, d_memory, d_memory);
         let z = &mut x[now.start * d_gates..];
         product(z, d_gates, true, left_context, &packed.context, none);
-        if lstm {
-            product(z, d_gates, true, left, &packed.recurrent, none);
-        } else {
-            product(&mut y, d_gates, false, left, &packed.recurrent, none);
-        }
-        let (past_cells, present_cells) = cells.split_at_mut(if lstm { now.start * d } else { 0 });
-        let cells_before = match t {
-            0 => &first_cell[..],
-            _ if lstm => &past_cells[steps.at(t - 1).start * d..],
-            _ => &[],
-        };
+        let y = &mut gates[now.start * 4 * d..];
+        product(y, 4 * d, false, left, &packed.recurrent, none);
         vectorise(
             #[inline(always)]
             || {
-                for slot in 0..rows {
-                    let h = &mut present[slot * d..][..d];
-                    let z = &mut z[slot * d_gates..][..d_gates];
-                    if lstm {
-                        let c = &mut present_cells[slot * d..][..d];
-                        lstm::cell_forward(z, &cells_before[slot * d..][..d], h, c);
-                    } else {
-                        let position = now.start + slot;
-                        gru::cell_forward(
-                            z,
-                            at(&y, slot, d_gates),
-                            arguments.last,
-                            at(before, slot, d),
-                            &mut gates[position * 4 * d..][..4 * d],
-                            h,
-                        );
-                    }
+                for position in now.clone() {
+                    C::forward(
+                        at(&x, position, d_gates),
+                        bias,
+                        at_mut(&mut gates, position, 4 * d),
+                        at_mut(&mut hidden, position, d),
+                        at_mut(&mut cells, position, d_cell),
+                    );
                 }
             },
         );
@@ -314,7 +309,7 @@ fn forward_part(steps: Steps, packed: &PackedWeights, arguments: Arguments, dims
         context,
         weights,
         queries,
-        gates: if lstm { x } else { gates },
+        gates,
         cells,
     }
 }
@@ -389,7 +384,11 @@ pub(super) fn backward(
         .into_par_iter()
         .map(|saved| {
             let steps = Steps::new(saved.rows.clone(), &lengths.tgt);
-            backward_part(&steps, grad, saved, &transposed, arguments, dims)
+            let part = match dims.lstm {
+                true => backward_part::<LstmCell>,
+                false => backward_part::<GruCell>,
+            };
+            part(&steps, grad, saved, &transposed, arguments, dims)
         })
         .collect();
 
@@ -433,10 +432,10 @@ fn scattered(
     out
 }
 
-fn backward_part(
+fn backward_part<C: CpuCell>(
     steps: &Steps,
     grad: &[f32],
-    saved: Saved,
+    mut saved: Saved,
     transposed: &PackedWeights,
     arguments: Arguments,
     dims: Dims,
@@ -448,37 +447,30 @@ fn backward_part(
         d_hidden: d,
         d_attn,
         d_memory,
-        lstm,
         ..
     } = dims;
-    let (d_gates, d_states) = (dims.d_gates(), dims.d_states());
+    let (d_gates, d_states, d_cell) = (dims.d_gates(), dims.d_states(), dims.d_cell());
     let (n, n_rows) = (steps.positions(), steps.rows.len());
     let none = Parallelism::None;
     let first_hidden = gather_rows(&steps.rows, arguments.hidden, d);
     let hidden_before = steps.before(&first_hidden, &saved.hidden, d);
-    let cells_before = match lstm {
-        true => {
-            let first = gather_rows(&steps.rows, arguments.last, d);
-            steps.before(&first, &saved.cells, d)
-        }
-        false => Vec::new(),
-    };
+    let first_cell = gather_rows(&steps.rows, arguments.last, d_cell);
+    let cells_before = steps.before(&first_cell, &saved.cells, d_cell);
     let key_factors = key_factors(&steps.rows, arguments, dims);
     let mut query_factors = vec![0.0; d_attn];
 
-    // dz of the gates' inputs, by the input and by the recurrent product (in an LSTM the same).
+    // By way of the input; by way of the recurrent product it takes the place of the gates.
     let mut d_x = vec![0.0; n * d_gates];
-    let mut d_y = vec![0.0; if lstm { 0 } else { n * d_gates }];
     let mut d_queries = vec![0.0; n * d_attn];
     let mut d_keys = vec![0.0; n_rows * src_len * d_attn];
     let mut d_memory_out = vec![0.0; n_rows * src_len * d_memory];
     let mut d_v = vec![0.0; d_attn];
     let mut d_hidden = vec![0.0; n_rows * d];
-    let mut d_cell = vec![0.0; if lstm { n_rows * d } else { 0 }];
+    let mut d_cells = vec![0.0; n_rows * d_cell];
     let mut d_context = vec![0.0; n_rows * d_memory];
     let mut d_scores = vec![0.0; src_len];
-    // An LSTM's output has a gradient, its cell none but that from the next step.
-    let mut up = vec![0.0; if lstm { 2 * d } else { 0 }];
+    // The cells are not given out: their gradient comes from the next step alone.
+    let up_cell = vec![0.0; d_cell];
     for t in (0..steps.len()).rev() {
         let now = steps.at(t);
         let rows = now.len();
@@ -490,40 +482,27 @@ fn backward_part(
             #[inline(always)]
             || {
                 for (slot, position) in now.clone().enumerate() {
-                    let d_hidden = &mut d_hidden[slot * d..][..d];
-                    let d_x = &mut d_x[position * d_gates..][..d_gates];
-                    let gates = at(&saved.gates, position, 4 * d);
-                    if lstm {
-                        up[..d].copy_from_slice(&grad_of(slot)[..d]);
-                        lstm::cell_backward(
-                            &up,
-                            gates,
-                            at(&cells_before, position, d),
-                            at(&saved.cells, position, d),
-                            d_hidden,
-                            &mut d_cell[slot * d..][..d],
-                            d_x,
-                        );
-                    } else {
-                        gru::cell_backward(
-                            &grad_of(slot)[..d],
-                            gates,
-                            at(&hidden_before, position, d),
-                            d_hidden,
-                            d_x,
-                            &mut d_y[position * d_gates..][..d_gates],
-                        );
-                    }
+                    C::backward(
+                        Up {
+                            h: &grad_of(slot)[..d],
+                            c: &up_cell,
+                        },
+                        Before {
+                            h: at(&hidden_before, position, d),
+                            c: at(&cells_before, position, d_cell),
+                        },
+                        at_mut(&mut saved.gates, position, 4 * d),
+                        at_mut(&mut d_hidden, slot, d),
+                        at_mut(&mut d_cells, slot, d_cell),
+                        at_mut(&mut d_x, position, d_gates),
+                    );
                     d_context[slot * d_memory..][..d_memory]
                         .copy_from_slice(&grad_of(slot)[d..][..d_memory]);
                 }
             },
         );
         let through_input = Mat::rows(&d_x[now.start * d_gates..], rows, d_gates, d_gates);
-        let through_state = match lstm {
-            true => through_input,
-            false => Mat::rows(&d_y[now.start * d_gates..], rows, d_gates, d_gates),
-        };
+        let through_state = Mat::rows(&saved.gates[now.start * 4 * d..], rows, d_gates, 4 * d);
         product(
             &mut d_context,
             d_memory,
@@ -575,12 +554,13 @@ fn backward_part(
                 &mut d_v,
             );
         }
-        // Both cells leave in d_hidden what goes past the products: nothing in an LSTM.
+        // What goes past the products is in d_hidden already; in an LSTM that is nothing, and what
+        // is there is used up.
         let through_query = Mat::rows(&d_queries[now.start * d_attn..], rows, d_attn, d_attn);
         product(
             &mut d_hidden,
             d,
-            !lstm,
+            !C::HAS_C,
             through_state,
             &transposed.recurrent,
             none,
@@ -597,7 +577,7 @@ fn backward_part(
 
     let left = |matrix, d| Mat::rows(matrix, n, d, d).t();
     let right = |matrix, d| Mat::rows(matrix, n, d, d);
-    let d_state = if lstm { &d_x } else { &d_y };
+    let d_y = Mat::rows(&saved.gates, n, d_gates, 4 * d);
     let mut d_query_weight = vec![0.0; d * d_attn];
     let mut d_recurrent_weight = vec![0.0; d * d_gates];
     let before = left(&hidden_before, d);
@@ -609,14 +589,7 @@ fn backward_part(
         right(&d_queries, d_attn),
         none,
     );
-    matmul(
-        &mut d_recurrent_weight,
-        d_gates,
-        false,
-        before,
-        right(d_state, d_gates),
-        none,
-    );
+    matmul(&mut d_recurrent_weight, d_gates, false, before, d_y, none);
     let embedded = steps.gather(arguments.embedded, tgt_len, d_embed);
     let mut d_input_weight = vec![0.0; (d_embed + d_memory) * d_gates];
     let (by_embedded, by_context) = d_input_weight.split_at_mut(d_embed * d_gates);
@@ -656,10 +629,10 @@ fn backward_part(
                 .copy_from_slice(at(&d_steps, position, d_embed));
         }
     }
-    let d_last = match lstm {
-        true => d_cell,
+    let d_last = match C::HAS_C {
+        true => d_cells,
         // Inside the reset gate: the candidate's third of the recurrent part.
-        false => column_sums(&d_y, d_gates).split_off(2 * d),
+        false => column_sums(&saved.gates, 4 * d)[2 * d..3 * d].to_vec(),
     };
     [
         d_embedded,

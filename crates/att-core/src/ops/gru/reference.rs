@@ -1,17 +1,32 @@
 use burn::tensor::{Tensor, activation::sigmoid};
 
+use super::GruArguments;
+use crate::ops::Direction;
+use crate::ops::padded::{reverse_padded, zero_padding};
+
 /// [`gru`](super::gru()) from plain tensor operations: the oracle that the fused one is tested
-/// against, and what it is compared with in the benches.
+/// against, and what it is compared with in the benches. Unlike the fused one it reads padding,
+/// which must hold finite numbers.
 ///
 /// # Panics
 ///
 /// If the shapes disagree.
 pub fn gru_reference(
-    inputs: Tensor<3>,
-    recurrent: Tensor<2>,
-    bias: Tensor<1>,
-    mut hidden: Tensor<2>,
+    arguments: GruArguments,
+    direction: Direction,
+    lengths: &[usize],
 ) -> Tensor<3> {
+    let GruArguments {
+        inputs,
+        recurrent,
+        bias,
+        mut hidden,
+    } = arguments;
+    let turned = |states: Tensor<3>| match direction {
+        Direction::Forward => states,
+        Direction::Backward => reverse_padded(states, lengths),
+    };
+    let inputs = turned(inputs);
     let [_, len, _] = inputs.dims();
     let [_, d] = hidden.dims();
     let mut states = Vec::with_capacity(len);
@@ -26,5 +41,5 @@ pub fn gru_reference(
         hidden = n.clone() + z * (hidden - n);
         states.push(hidden.clone());
     }
-    Tensor::stack(states, 1)
+    turned(zero_padding(Tensor::stack(states, 1), lengths))
 }

@@ -1,19 +1,32 @@
 use burn::tensor::{Tensor, activation::sigmoid};
 
-use super::LstmStates;
+use super::{LstmArguments, LstmStates};
+use crate::ops::Direction;
+use crate::ops::padded::{reverse_padded, zero_padding};
 
 /// [`lstm`](super::lstm()) from plain tensor operations: the oracle that the fused one is tested
-/// against, and what it is compared with in the benches.
+/// against, and what it is compared with in the benches. Unlike the fused one it reads padding,
+/// which must hold finite numbers.
 ///
 /// # Panics
 ///
 /// If the shapes disagree.
 pub fn lstm_reference(
-    inputs: Tensor<3>,
-    recurrent: Tensor<2>,
-    mut hidden: Tensor<2>,
-    mut cell: Tensor<2>,
+    arguments: LstmArguments,
+    direction: Direction,
+    lengths: &[usize],
 ) -> LstmStates {
+    let LstmArguments {
+        inputs,
+        recurrent,
+        mut hidden,
+        mut cell,
+    } = arguments;
+    let turned = |states: Tensor<3>| match direction {
+        Direction::Forward => states,
+        Direction::Backward => reverse_padded(states, lengths),
+    };
+    let inputs = turned(inputs);
     let [_, len, _] = inputs.dims();
     let [_, d] = hidden.dims();
     let (mut hiddens, mut cells) = (Vec::with_capacity(len), Vec::with_capacity(len));
@@ -26,8 +39,9 @@ pub fn lstm_reference(
         hiddens.push(hidden.clone());
         cells.push(cell.clone());
     }
+    let finished = |states| turned(zero_padding(Tensor::stack(states, 1), lengths));
     LstmStates {
-        hidden: Tensor::stack(hiddens, 1),
-        cell: Tensor::stack(cells, 1),
+        hidden: finished(hiddens),
+        cell: finished(cells),
     }
 }
