@@ -96,6 +96,7 @@ impl RecurrentKernel for burn_cubecl::CubeBackend {}
 )]
 pub trait RecurrentOps: Backend {
     /// In the one direction that `sequences` names.
+    #[allow(unused_variables)] // where no backend is compiled in
     fn one_direction(
         cell: Cell,
         inputs: FloatTensor<Self>,
@@ -107,6 +108,7 @@ pub trait RecurrentOps: Backend {
 
     /// In the two directions that `sequences` names, side by side.
     #[allow(clippy::too_many_arguments)] // the extension takes no lists of tensors
+    #[allow(unused_variables)] // where no backend is compiled in
     fn two_directions(
         cell: Cell,
         inputs: FloatTensor<Self>,

@@ -126,18 +126,16 @@ pub(super) fn backward<C: CpuCell>(
     });
 
     let rows = sequences.batch();
-    let of_directions = d_inputs
-        .into_iter()
-        .zip(memories.chunks_exact(n_shares))
-        .zip(d_states.chunks_exact(n_shares));
-    let finish = |((inputs, memories), d_states): ((Vec<f32>, &[Memory<_>]), &[[Vec<f32>; 2]])| {
+    let finish = |(k, inputs): (usize, Vec<f32>)| {
+        let of_direction = k * n_shares..(k + 1) * n_shares;
+        let d_states = &d_states[of_direction.clone()];
         let mut hidden = vec![0.0; rows * d];
         let mut cell = vec![0.0; if C::HAS_C { rows * d } else { 0 }];
         for (share, [dh, dc]) in plan.shares.iter().zip(d_states) {
             scatter(&mut hidden, dh, &share.rows, d);
             scatter(&mut cell, dc, &share.rows, if C::HAS_C { d } else { 0 });
         }
-        let (recurrent, bias) = of_products::<C>(memories, d);
+        let (recurrent, bias) = of_products::<C>(&memories[of_direction], d);
         Pass {
             inputs,
             recurrent,
@@ -145,7 +143,7 @@ pub(super) fn backward<C: CpuCell>(
             extra: if C::HAS_C { cell } else { bias },
         }
     };
-    plan.each(of_directions.collect(), finish)
+    plan.each(d_inputs.into_iter().enumerate().collect(), finish)
 }
 
 fn scatter(out: &mut [f32], lines: &[f32], rows: &[usize], width: usize) {
