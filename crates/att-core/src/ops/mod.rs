@@ -11,6 +11,7 @@
 
 mod additive_score;
 pub mod gru;
+pub mod linear;
 pub mod lstm;
 mod masked_softmax;
 mod padded;
@@ -28,6 +29,7 @@ mod test_support;
 
 pub use additive_score::additive_score;
 pub use gru::gru;
+pub use linear::linear;
 pub use lstm::{LstmStates, lstm};
 pub use masked_softmax::masked_softmax;
 pub use padded::{last_states, reverse_padded};
