@@ -1,8 +1,7 @@
 use att_attention::{Attention, AttentionConfig};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check};
-use att_layers::{Dropout, Embedding, init};
+use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 

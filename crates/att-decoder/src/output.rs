@@ -1,7 +1,6 @@
 use att_core::{Error, Result};
-use att_layers::{Embedding, init};
+use att_layers::{Embedding, Linear, init};
 use burn::module::{Module, Param};
-use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 
 /// Raw scores of the target tokens: `x W + b`, where W is the layer's own or the embedding's table

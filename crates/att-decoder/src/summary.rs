@@ -1,7 +1,6 @@
 use att_core::{EncoderOutput, Error, MemorySpec, Result, check};
-use att_layers::{Dropout, Embedding, init};
+use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
