@@ -12,6 +12,7 @@
 mod additive_score;
 pub mod gru;
 pub mod linear;
+pub mod linear_cross_entropy;
 pub mod lstm;
 mod masked_softmax;
 mod padded;
@@ -22,6 +23,8 @@ mod generic;
 #[cfg(feature = "cpu")]
 mod host;
 #[cfg(feature = "cpu")]
+mod rows;
+#[cfg(feature = "cpu")]
 mod simd;
 
 #[cfg(test)]
@@ -30,6 +33,7 @@ mod test_support;
 pub use additive_score::additive_score;
 pub use gru::gru;
 pub use linear::linear;
+pub use linear_cross_entropy::{CrossEntropy, cross_entropy, linear_cross_entropy};
 pub use lstm::{LstmStates, lstm};
 pub use masked_softmax::masked_softmax;
 pub use padded::{last_states, reverse_padded};

@@ -3,12 +3,11 @@
 use burn::backend::{TensorMetadata, tensor::FloatTensor};
 use burn::tensor::DType;
 use gemm::Parallelism;
-use rayon::prelude::*;
 
 use super::{LinearOps, generic};
 use crate::ops::gemm::{Mat, matmul};
 use crate::ops::host::{AsF32, HostTensor};
-use crate::ops::simd::vectorise;
+use crate::ops::rows::add_rows;
 
 const THREADS: Parallelism = Parallelism::Rayon(0);
 
@@ -48,26 +47,6 @@ fn backward_weight(
         matmul(&mut out, d_out, false, x.t(), grad, THREADS);
     }
     out
-}
-
-/// The sum of the rows of a `[.., d]` matrix. Threads share the columns, so that the order of
-/// each sum does not depend on them.
-pub(in crate::ops) fn sum_rows(rows: &[f32], d: usize) -> Vec<f32> {
-    const COLS: usize = 256;
-    let mut sums = vec![0.0; d];
-    sums.par_chunks_mut(COLS).enumerate().for_each(|(i, sums)| {
-        vectorise(
-            #[inline(always)]
-            || {
-                for row in rows.chunks_exact(d) {
-                    for (sum, x) in sums.iter_mut().zip(&row[i * COLS..]) {
-                        *sum += x;
-                    }
-                }
-            },
-        )
-    });
-    sums
 }
 
 macro_rules! impl_on_slices {
@@ -134,7 +113,8 @@ macro_rules! impl_on_slices {
                 }
                 let shape = grad.shape();
                 let d_out = shape[shape.num_dims() - 1];
-                let sums = sum_rows(grad.contiguous().as_f32(), d_out);
+                let mut sums = vec![0.0; d_out];
+                add_rows(&mut sums, grad.contiguous().as_f32());
                 HostTensor::from_vec(sums, [d_out].into())
             }
         }
