@@ -230,4 +230,38 @@ mod tests {
             assert_close(linear(x, weight, bias), plain, 1e-5);
         }
     }
+
+    #[test]
+    fn the_generic_bodies_equal_the_kernel() {
+        use burn::backend::Flex;
+        let device = &cpu_devices()[0];
+        crate::random::seed(7);
+        let x = random_tensor([2, 4, 5], device);
+        let (weight, bias) = (random_tensor([5, 3], device), random_tensor([3], device));
+        let grad = random_tensor([2, 4, 3], device);
+
+        let [x, grad] = [x, grad].map(|t| t.try_into_primitive::<Flex>().expect("flex"));
+        let weight = weight.try_into_primitive::<Flex>().expect("flex");
+        let bias = bias.try_into_primitive::<Flex>().expect("flex");
+        fn same<const D: usize>(generic: FloatTensor<Flex>, kernel: FloatTensor<Flex>) {
+            let generic = Tensor::<D>::from_primitive::<Flex>(generic);
+            assert_close(generic, Tensor::from_primitive::<Flex>(kernel), 1e-5);
+        }
+        same::<3>(
+            generic::forward::<Flex>(x.clone(), weight.clone(), bias.clone()),
+            Flex::linear_forward(x.clone(), weight.clone(), bias),
+        );
+        same::<3>(
+            generic::backward_x::<Flex>(grad.clone(), weight.clone()),
+            Flex::linear_backward_x(grad.clone(), weight.clone()),
+        );
+        same::<2>(
+            generic::backward_weight::<Flex>(grad.clone(), x.clone()),
+            Flex::linear_backward_weight(grad.clone(), x, weight),
+        );
+        same::<1>(
+            generic::backward_bias::<Flex>(grad.clone()),
+            Flex::linear_backward_bias(grad),
+        );
+    }
 }

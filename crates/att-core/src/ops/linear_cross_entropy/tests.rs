@@ -189,6 +189,29 @@ fn without_a_tape_the_loss_is_the_same() {
     }
 }
 
+#[test]
+fn the_generic_body_equals_the_kernel() {
+    use burn::backend::Flex;
+    let sizes = [6, 5, 11];
+    let (x, w, b) = arguments(sizes, false, &cpu_devices()[0]);
+    let x = x.try_into_primitive::<Flex>().expect("flex");
+    let w = w.try_into_primitive::<Flex>().expect("flex");
+    let b = b.try_into_primitive::<Flex>().expect("flex");
+    let gold = gold(sizes);
+    let (loss, nll, dx, dw, db) =
+        generic::forward::<Flex>(x.clone(), w.clone(), b.clone(), &gold, 0.1);
+    let kernel = Flex::linear_cross_entropy_forward(x, w, b, &gold, 0.1);
+    fn same<const D: usize>(generic: FloatTensor<Flex>, kernel: FloatTensor<Flex>) {
+        let generic = Tensor::<D>::from_primitive::<Flex>(generic);
+        assert_close(generic, Tensor::from_primitive::<Flex>(kernel), 1e-5);
+    }
+    same::<1>(loss, kernel.0);
+    same::<1>(nll, kernel.1);
+    same::<2>(dx, kernel.2);
+    same::<2>(dw, kernel.3);
+    same::<1>(db, kernel.4);
+}
+
 fn small(gold: &[u32]) -> CrossEntropy {
     let device = &cpu_devices()[0];
     let features = Tensor::from_data(TensorData::new(vec![0.5f32; 2 * 3], [2, 3]), device);
