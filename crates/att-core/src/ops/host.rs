@@ -7,7 +7,7 @@ use super::gemm::Mat;
 /// A tensor in host memory.
 pub(super) trait HostTensor: Clone {
     /// The same numbers, contiguous and row-major.
-    type Contiguous: AsF32 + Send + Sync;
+    type Contiguous: AsF32 + Into<Self> + Send + Sync;
 
     fn dtype_of(&self) -> DType;
 
@@ -87,6 +87,9 @@ impl<C: AsF32> Matrix<C> {
 /// A row-major view of f32 numbers.
 pub(super) trait AsF32 {
     fn as_f32(&self) -> &[f32];
+
+    /// To write to; copied before if any other tensor shares the numbers.
+    fn as_f32_mut(&mut self) -> &mut [f32];
 }
 
 #[cfg(feature = "flex")]
@@ -102,6 +105,14 @@ mod flex {
                 .contiguous_offsets()
                 .expect("made contiguous before");
             &self.storage::<f32>()[start..end]
+        }
+
+        fn as_f32_mut(&mut self) -> &mut [f32] {
+            let (start, end) = self
+                .layout()
+                .contiguous_offsets()
+                .expect("made contiguous before");
+            &mut self.storage_mut::<f32>()[start..end]
         }
     }
 
@@ -150,6 +161,10 @@ mod ndarray_tensor {
     impl AsF32 for ArcArray<f32, IxDyn> {
         fn as_f32(&self) -> &[f32] {
             self.as_slice().expect("made contiguous before")
+        }
+
+        fn as_f32_mut(&mut self) -> &mut [f32] {
+            self.as_slice_mut().expect("made contiguous before")
         }
     }
 

@@ -9,6 +9,7 @@
 // burn deprecates ndarray in favour of flex; both are supported here.
 #![allow(deprecated)]
 
+pub mod adam;
 mod additive_score;
 pub mod gru;
 pub mod linear;
@@ -30,6 +31,7 @@ mod simd;
 #[cfg(test)]
 mod test_support;
 
+pub use adam::{AdamStep, adam_step, square_sum};
 pub use additive_score::additive_score;
 pub use gru::gru;
 pub use linear::linear;
