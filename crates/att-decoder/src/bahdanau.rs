@@ -1,9 +1,8 @@
 use att_attention::{Attention, AttentionConfig, Scorer};
-use att_core::ops::{BahdanauInputs, bahdanau};
+use att_core::ops::{BahdanauInputs, CrossEntropy, bahdanau};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
-use att_layers::{Dropout, Embedding, Recurrent, init};
+use att_layers::{Dropout, Embedding, Linear, Recurrent, init};
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -273,6 +272,12 @@ impl Decoder for BahdanauDecoder {
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {
         self.output.forward(features, &self.embedding)
+    }
+
+    fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {
+        let embedding = &self.embedding;
+        self.output
+            .cross_entropy(features, embedding, gold, smoothing)
     }
 
     fn vocab(&self) -> usize {

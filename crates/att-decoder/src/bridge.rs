@@ -1,7 +1,6 @@
 use att_core::{EncoderOutput, Error, MemorySpec, RecurrentState, Result};
-use att_layers::{CellKind, Recurrent, init};
+use att_layers::{CellKind, Linear, Recurrent, init};
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 

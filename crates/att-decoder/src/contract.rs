@@ -1,6 +1,6 @@
 //! What every decoder must hold: a new arm of [`DecoderConfig`] joins by [`DecoderConfig::all`].
 
-use att_core::{DeviceSpec, EncoderOutput, MemorySpec, RecurrentState, mask, random};
+use att_core::{DeviceSpec, EncoderOutput, MemorySpec, RecurrentState, mask, ops, random};
 use att_layers::{CellKind, EmbeddingConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -139,6 +139,20 @@ fn cached_steps_equal_the_whole_pass() {
             }
             state = step.state;
         }
+    });
+}
+
+#[test]
+fn the_cross_entropy_is_that_of_the_logits() {
+    each(|config, tie, device| {
+        let decoder = decoder(config, tie, device);
+        let features = decoder.forward(target(device), &source(device)).features;
+        let features = features.flatten::<2>(0, 1);
+        let gold = [4, 5, 8, 3, 7, 4, 4, 3, 1, 6, 5, 3];
+        let expected = ops::cross_entropy(decoder.logits(features.clone()), &gold, 0.1);
+        let found = decoder.cross_entropy(features, &gold, 0.1);
+        assert!(close(found.loss, expected.loss), "{config:?}");
+        assert!(close(found.nll, expected.nll), "{config:?}");
     });
 }
 

@@ -1,4 +1,5 @@
 use att_attention::{Attention, AttentionConfig, AttentionMemory};
+use att_core::ops::{self, CrossEntropy};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result};
 use att_layers::Embedding;
 use burn::module::Module;
@@ -57,6 +58,17 @@ pub trait Decoder {
     /// Apart from [`forward`](Self::forward), so that training computes them for real positions
     /// alone.
     fn logits(&self, features: Tensor<2>) -> Tensor<2>;
+
+    /// The cross-entropy of the [`logits`](Self::logits) of `features`, `[n, d_features]`, with the
+    /// `n` tokens that stand there; see [`ops::linear_cross_entropy()`]. The decoders of this crate
+    /// compute it without the logits ever being whole.
+    ///
+    /// # Panics
+    ///
+    /// If there is not one gold token a row or no row, or a gold token is not in the vocabulary.
+    fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {
+        ops::cross_entropy(self.logits(features), gold, smoothing)
+    }
 
     /// Number of target tokens.
     fn vocab(&self) -> usize;
@@ -295,6 +307,10 @@ impl Decoder for AnyDecoder {
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {
         each!(self, decoder => decoder.logits(features))
+    }
+
+    fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {
+        each!(self, decoder => decoder.cross_entropy(features, gold, smoothing))
     }
 
     fn vocab(&self) -> usize {

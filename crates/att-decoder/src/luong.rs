@@ -1,8 +1,8 @@
 use att_attention::{Attention, AttentionConfig};
+use att_core::ops::CrossEntropy;
 use att_core::{EncoderOutput, MemorySpec, Result, check};
-use att_layers::{Dropout, Embedding, init};
+use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -223,6 +223,12 @@ impl Decoder for LuongDecoder {
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {
         self.output.forward(features, &self.embedding)
+    }
+
+    fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {
+        let embedding = &self.embedding;
+        self.output
+            .cross_entropy(features, embedding, gold, smoothing)
     }
 
     fn vocab(&self) -> usize {

@@ -1,7 +1,7 @@
+use att_core::ops::{self, CrossEntropy};
 use att_core::{Error, Result};
-use att_layers::{Embedding, init};
+use att_layers::{Embedding, Linear, init};
 use burn::module::{Module, Param};
-use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 
 /// Raw scores of the target tokens: `x W + b`, where W is the layer's own or the embedding's table
@@ -39,11 +39,31 @@ impl OutputLayer {
 
     /// `[n, d_features]` to `[n, vocab]`.
     pub(crate) fn forward(&self, features: Tensor<2>, embedding: &Embedding) -> Tensor<2> {
+        let (weight, bias) = self.weights(embedding);
+        ops::linear(features, weight, bias)
+    }
+
+    /// How well the scores predict `gold`; see [`ops::linear_cross_entropy()`].
+    pub(crate) fn cross_entropy(
+        &self,
+        features: Tensor<2>,
+        embedding: &Embedding,
+        gold: &[u32],
+        smoothing: f64,
+    ) -> CrossEntropy {
+        let (weight, bias) = self.weights(embedding);
+        ops::linear_cross_entropy(features, weight, bias, gold, smoothing)
+    }
+
+    /// W, `[d_features, vocab]`, and b.
+    fn weights(&self, embedding: &Embedding) -> (Tensor<2>, Option<Tensor<1>>) {
         match (&self.linear, &self.tied_bias) {
-            (Some(linear), _) => linear.forward(features),
-            (None, Some(bias)) => {
-                features.matmul(embedding.weight.val().transpose()) + bias.val().unsqueeze()
+            (Some(linear), _) => {
+                let bias = linear.bias.as_ref().map(|bias| bias.val());
+                (linear.weight.val(), bias)
             }
+            // The transpose is a view: the products read the table where it lies.
+            (None, Some(bias)) => (embedding.weight.val().transpose(), Some(bias.val())),
             (None, None) => unreachable!("an output layer has weights of its own or is tied"),
         }
     }

@@ -3,8 +3,9 @@
 
 use att_core::random;
 use burn::module::Param;
-use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::Linear;
 
 /// Uniform in `[-bound, bound)`.
 pub fn uniform<const D: usize>(shape: [usize; D], bound: f64, device: &Device) -> Param<Tensor<D>> {

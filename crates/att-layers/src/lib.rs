@@ -5,6 +5,7 @@
 //! | [`Embedding`] | a vector for each token, with dropout |
 //! | [`Recurrent`] ([`Lstm`] or [`Gru`]) | states over a padded batch, as one fused operation |
 //! | [`Dropout`] | inverted dropout, the same masks on every backend |
+//! | [`Linear`] | `x W + b`, as one fused operation |
 //! | [`init`] | initial weights, the same on every backend |
 //!
 //! ```
@@ -27,8 +28,10 @@
 mod dropout;
 mod embedding;
 pub mod init;
+mod linear;
 mod recurrent;
 
 pub use dropout::Dropout;
 pub use embedding::{Embedding, EmbeddingConfig};
+pub use linear::Linear;
 pub use recurrent::{CellKind, Gru, Lstm, Recurrent, RecurrentOutput};

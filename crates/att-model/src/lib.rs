@@ -29,7 +29,7 @@
 //! let examples = [Example { src: vec![5, 6, 7], tgt: vec![9, 8] }];
 //! let output = model.forward(&Batch::new(&examples, &[0]));
 //! assert_eq!(output.gold, [9, 8, att_core::special::EOS]);
-//! assert_eq!(output.logits.dims(), [3, 40]);
+//! assert_eq!(model.logits(&output).dims(), [3, 40]);
 //! assert_eq!(output.weights.unwrap().dims(), [1, 3, 4]); // 3 steps over 3 tokens and EOS
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

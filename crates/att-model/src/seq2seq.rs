@@ -1,4 +1,5 @@
 use att_core::EncoderOutput;
+use att_core::ops::CrossEntropy;
 use att_core::special::PAD;
 use att_data::{Batch, Padded};
 use att_decoder::search::{Hypothesis, SearchConfig};
@@ -22,8 +23,9 @@ pub struct Seq2Seq {
 /// What [`Seq2Seq::forward`] computes.
 #[derive(Clone, Debug)]
 pub struct ForcedOutput {
-    /// Raw scores at each real target position, row after row: `[n, vocab]`.
-    pub logits: Tensor<2>,
+    /// What the output layer reads at each real target position, row after row:
+    /// `[n, d_features]`. [`Seq2Seq::logits`] and [`Seq2Seq::cross_entropy`] go on from there.
+    pub features: Tensor<2>,
     /// The token that stands there, `n` of them.
     pub gold: Vec<u32>,
     /// Attention weights, `[batch, tgt_len, src_len]`; none without attention.
@@ -63,7 +65,7 @@ impl Seq2Seq {
         self.encoder.forward(embedded, &src.lengths)
     }
 
-    /// Runs over known targets (teacher forcing). Scores are computed at real positions alone.
+    /// Runs over known targets (teacher forcing), up to the output layer.
     pub fn forward(&self, batch: &Batch) -> ForcedOutput {
         let source = self.encode(&batch.src);
         let tgt = &batch.tgt;
@@ -87,10 +89,27 @@ impl Seq2Seq {
         let [rows, _, d] = output.features.dims();
         let features = output.features.reshape([rows * steps, d]);
         ForcedOutput {
-            logits: self.decoder.logits(features.select(0, positions)),
+            features: features.select(0, positions),
             gold,
             weights: output.weights,
         }
+    }
+
+    /// Raw scores at each real target position, `[n, vocab]`.
+    pub fn logits(&self, output: &ForcedOutput) -> Tensor<2> {
+        self.decoder.logits(output.features.clone())
+    }
+
+    /// How well the gold tokens are predicted; `smoothing` as in
+    /// [`linear_cross_entropy`](att_core::ops::linear_cross_entropy()).
+    ///
+    /// # Panics
+    ///
+    /// If there is no gold token.
+    pub fn cross_entropy(&self, output: &ForcedOutput, smoothing: f64) -> CrossEntropy {
+        let features = output.features.clone();
+        self.decoder
+            .cross_entropy(features, &output.gold, smoothing)
     }
 
     /// The best hypotheses for each source.

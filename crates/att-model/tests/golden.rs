@@ -11,7 +11,7 @@ use att_core::DeviceSpec;
 use att_data::{Batch, Padded};
 use att_model::{ModelConfig, Seq2Seq, weights};
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Int, Tensor, activation::log_softmax};
+use burn::tensor::{Gradients, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors};
 
 const TOLERANCE: f32 = 1e-4;
@@ -87,12 +87,12 @@ fn equals_pytorch(case: &str) {
 
         let output = model.forward(&batch);
         assert_eq!(output.gold, golden.ids("gold"), "{case}");
-        golden.compare("logits", output.logits.clone());
-        if let Some(weights) = output.weights {
+        golden.compare("logits", model.logits(&output));
+        if let Some(weights) = output.weights.clone() {
             golden.compare("weights", at_real_steps(weights, &batch.tgt));
         }
 
-        let loss = cross_entropy(output.logits, &output.gold);
+        let loss = model.cross_entropy(&output, LABEL_SMOOTHING).loss;
         golden.compare("loss", loss.clone());
         compare_gradients(&model, loss.backward(), &mut golden);
         golden.finish(case, spec);
@@ -112,15 +112,6 @@ fn at_real_steps(tensor: Tensor<3>, tgt: &Padded) -> Tensor<2> {
         steps.squeeze_dim::<2>(0)
     });
     Tensor::cat(rows.collect(), 0)
-}
-
-/// The loss that training minimises, written anew: training stands above this crate.
-fn cross_entropy(logits: Tensor<2>, gold: &[u32]) -> Tensor<1> {
-    let gold: Vec<i64> = gold.iter().map(|&id| i64::from(id)).collect();
-    let gold = Tensor::<1, Int>::from_data(gold.as_slice(), &logits.device());
-    let log_probs = log_softmax(logits, 1);
-    let of_gold = log_probs.clone().gather(1, gold.unsqueeze_dim(1)).mean();
-    -(of_gold * (1.0 - LABEL_SMOOTHING) + log_probs.mean() * LABEL_SMOOTHING)
 }
 
 /// Compares the gradient of each weight with `grad.<name>`.

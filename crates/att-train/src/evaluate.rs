@@ -3,7 +3,7 @@ use att_decoder::search::SearchConfig;
 use att_eval::Metric;
 use att_model::{Seq2Seq, Translator};
 
-use crate::{Result, cross_entropy};
+use crate::Result;
 
 /// How well a model does on a corpus.
 #[derive(Clone, Debug)]
@@ -54,9 +54,7 @@ pub(crate) fn mean_nll(model: &Seq2Seq, batcher: &Batcher) -> f64 {
         let batch: Batch = batcher.batch(&indices);
         let output = model.forward(&batch);
         let n = output.gold.len();
-        let nll: f64 = cross_entropy(output.logits, &output.gold, 0.0)
-            .nll
-            .into_scalar();
+        let nll: f64 = model.cross_entropy(&output, 0.0).nll.into_scalar();
         sum += nll * n as f64;
         tokens += n;
     }

@@ -16,7 +16,7 @@ use burn::tensor::Device;
 use crate::evaluate::mean_nll;
 use crate::{
     Error, Event, ExperimentConfig, Observer, Result, Schedule, StepEvent, TokenizersConfig,
-    ValidationEvent, cross_entropy, evaluate, gradients,
+    ValidationEvent, evaluate, gradients,
 };
 
 /// One run of an experiment, into one directory:
@@ -331,7 +331,7 @@ impl<'a, O: Observer> Run<'a, O> {
         random::seed(random::mix(self.trainer.config.seed, self.step as u64));
         let batch = self.trainer.batcher.batch(indices);
         let output = self.model.forward(&batch);
-        let loss = cross_entropy(output.logits, &output.gold, training.label_smoothing);
+        let loss = self.model.cross_entropy(&output, training.label_smoothing);
         let value: f32 = loss.loss.clone().into_scalar();
         let nll: f32 = loss.nll.into_scalar();
         let mut gradients = GradientsParams::from_grads(loss.loss.backward(), &self.model);

@@ -1,8 +1,7 @@
 use att_core::ops::additive_score;
 use att_core::{Result, check};
-use att_layers::init;
+use att_layers::{Linear, init};
 use burn::module::{Module, Param};
-use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 

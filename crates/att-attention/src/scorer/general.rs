@@ -1,6 +1,5 @@
-use att_layers::init;
+use att_layers::{Linear, init};
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 

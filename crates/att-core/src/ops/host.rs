@@ -2,10 +2,12 @@
 
 use burn::tensor::{DType, Shape};
 
+use super::gemm::Mat;
+
 /// A tensor in host memory.
-pub(super) trait HostTensor: Sized {
+pub(super) trait HostTensor: Clone {
     /// The same numbers, contiguous and row-major.
-    type Contiguous: AsF32 + Send + Sync;
+    type Contiguous: AsF32 + Into<Self> + Send + Sync;
 
     fn dtype_of(&self) -> DType;
 
@@ -23,11 +25,79 @@ pub(super) trait HostTensor: Sized {
 
     /// Without a copy.
     fn from_vec(data: Vec<f32>, shape: Shape) -> Self;
+
+    /// A tensor of two dimensions with rows and columns exchanged; nothing is copied.
+    fn swapped(self) -> Self;
+
+    /// Whether [`contiguous`](Self::contiguous) would not copy.
+    fn is_row_major(&self) -> bool;
+
+    /// The sizes of a tensor of two dimensions.
+    fn sizes(&self) -> [usize; 2];
+
+    /// A tensor of two dimensions. The transpose of a row-major one is taken as it is.
+    ///
+    /// # Panics
+    ///
+    /// If the numbers are not f32.
+    fn matrix(self) -> Matrix<Self::Contiguous> {
+        let transposed = self.clone().swapped();
+        if !self.is_row_major() && transposed.is_row_major() {
+            let [cols, rows] = transposed.sizes();
+            let data = transposed.contiguous();
+            return Matrix {
+                data,
+                rows,
+                cols,
+                transposed: true,
+            };
+        }
+        let [rows, cols] = self.sizes();
+        Matrix {
+            data: self.contiguous(),
+            rows,
+            cols,
+            transposed: false,
+        }
+    }
+
+    /// A tensor of `[rows, cols]` whose numbers lie row by row, or column by column where
+    /// `transposed`.
+    fn from_matrix(data: Vec<f32>, rows: usize, cols: usize, transposed: bool) -> Self {
+        if transposed {
+            Self::from_vec(data, Shape::from([cols, rows])).swapped()
+        } else {
+            Self::from_vec(data, Shape::from([rows, cols]))
+        }
+    }
+}
+
+/// A tensor of two dimensions, `[rows, cols]`.
+pub(super) struct Matrix<C> {
+    data: C,
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    /// Whether the numbers lie column by column.
+    pub(super) transposed: bool,
+}
+
+impl<C: AsF32> Matrix<C> {
+    pub(super) fn as_mat(&self) -> Mat<'_> {
+        let data = self.data.as_f32();
+        if self.transposed {
+            Mat::rows(data, self.cols, self.rows, self.rows).t()
+        } else {
+            Mat::rows(data, self.rows, self.cols, self.cols)
+        }
+    }
 }
 
 /// A row-major view of f32 numbers.
 pub(super) trait AsF32 {
     fn as_f32(&self) -> &[f32];
+
+    /// To write to; copied before if any other tensor shares the numbers.
+    fn as_f32_mut(&mut self) -> &mut [f32];
 }
 
 #[cfg(feature = "flex")]
@@ -43,6 +113,14 @@ mod flex {
                 .contiguous_offsets()
                 .expect("made contiguous before");
             &self.storage::<f32>()[start..end]
+        }
+
+        fn as_f32_mut(&mut self) -> &mut [f32] {
+            let (start, end) = self
+                .layout()
+                .contiguous_offsets()
+                .expect("made contiguous before");
+            &mut self.storage_mut::<f32>()[start..end]
         }
     }
 
@@ -70,19 +148,37 @@ mod flex {
         fn from_vec(data: Vec<f32>, shape: Shape) -> Self {
             FlexTensor::from_data(TensorData::new(data, shape))
         }
+
+        fn swapped(self) -> Self {
+            self.transpose(0, 1)
+        }
+
+        fn is_row_major(&self) -> bool {
+            self.is_contiguous()
+        }
+
+        fn sizes(&self) -> [usize; 2] {
+            let shape = self.layout().shape();
+            [shape[0], shape[1]]
+        }
     }
 }
 
 #[cfg(feature = "ndarray")]
 mod ndarray_tensor {
     use super::*;
-    use burn::backend::TensorMetadata;
+    use burn::backend::ops::FloatTensorOps;
+    use burn::backend::{NdArray, TensorMetadata};
     use burn_ndarray::NdArrayTensor;
     use ndarray::{ArcArray, ArrayD, IxDyn};
 
     impl AsF32 for ArcArray<f32, IxDyn> {
         fn as_f32(&self) -> &[f32] {
             self.as_slice().expect("made contiguous before")
+        }
+
+        fn as_f32_mut(&mut self) -> &mut [f32] {
+            self.as_slice_mut().expect("made contiguous before")
         }
     }
 
@@ -121,6 +217,23 @@ mod ndarray_tensor {
                 .expect("as many numbers as the shape asks for")
                 .into_shared()
                 .into()
+        }
+
+        fn swapped(self) -> Self {
+            // Shares the numbers and exchanges the strides.
+            NdArray::float_transpose(self)
+        }
+
+        fn is_row_major(&self) -> bool {
+            match self {
+                NdArrayTensor::F32(storage) => storage.view().is_standard_layout(),
+                _ => panic!("the CPU kernels take f32 tensors"),
+            }
+        }
+
+        fn sizes(&self) -> [usize; 2] {
+            let shape = TensorMetadata::shape(self);
+            [shape[0], shape[1]]
         }
     }
 }

@@ -10,9 +10,12 @@
 // burn deprecates ndarray in favour of flex; both are supported here.
 #![allow(deprecated)]
 
+pub mod adam;
 pub mod additive_score;
 pub mod bahdanau;
 pub mod gru;
+pub mod linear;
+pub mod linear_cross_entropy;
 pub mod lstm;
 mod masked_softmax;
 mod padded;
@@ -23,6 +26,8 @@ mod gemm;
 mod generic;
 #[cfg(feature = "cpu")]
 mod host;
+#[cfg(feature = "cpu")]
+mod rows;
 #[cfg(feature = "cpu")]
 mod simd;
 #[cfg(feature = "cpu")]
@@ -47,9 +52,12 @@ fn has_cpu_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
     on_cpu && tensor.dtype() == burn::tensor::DType::F32
 }
 
+pub use adam::{AdamStep, adam_step, square_sum};
 pub use additive_score::additive_score;
 pub use bahdanau::{BahdanauInputs, BahdanauStates, bahdanau};
 pub use gru::{GruArguments, bidirectional_gru, gru};
+pub use linear::linear;
+pub use linear_cross_entropy::{CrossEntropy, cross_entropy, linear_cross_entropy};
 pub use lstm::{LstmArguments, LstmStates, bidirectional_lstm, lstm};
 pub use masked_softmax::masked_softmax;
 pub use padded::{last_states, reverse_padded};

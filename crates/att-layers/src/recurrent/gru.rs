@@ -1,9 +1,8 @@
 use att_core::ops::GruArguments;
 use burn::module::{Module, Param};
-use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 
-use crate::init;
+use crate::{Linear, init};
 
 /// Gated recurrent unit; see [`att_core::ops::gru()`] for the equations.
 #[derive(Module, Debug)]

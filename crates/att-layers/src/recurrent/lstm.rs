@@ -1,9 +1,8 @@
 use att_core::ops::LstmArguments;
 use burn::module::{Module, Param};
-use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 
-use crate::init;
+use crate::{Linear, init};
 
 /// Long short-term memory; see [`att_core::ops::lstm()`] for the equations.
 #[derive(Module, Debug)]

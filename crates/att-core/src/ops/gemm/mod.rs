@@ -55,6 +55,16 @@ impl<'a> Mat<'a> {
         }
     }
 
+    /// Numbers of rows and columns.
+    pub(in crate::ops) fn sizes(&self) -> [usize; 2] {
+        [self.rows, self.cols]
+    }
+
+    /// Whether the numbers of a row are neighbours.
+    pub(in crate::ops) fn is_row_major(&self) -> bool {
+        self.col_stride == 1
+    }
+
     /// Some rows and columns.
     fn part(self, rows: Range<usize>, cols: Range<usize>) -> Self {
         let start = rows.start * self.row_stride + cols.start * self.col_stride;
