@@ -1,5 +1,10 @@
+use std::collections::HashMap;
+
+use att_core::ops::{AdamStep, adam_step};
 use att_core::{Error, Result};
-use burn::optim::{AdamConfig as BurnAdam, AdamWConfig as BurnAdamW, ModuleOptimizer};
+use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// What makes steps of gradients; in TOML `optimizer = { kind = "adamw", weight_decay = 0.01 }`.
@@ -99,19 +104,140 @@ impl OptimizerConfig {
         Ok(())
     }
 
-    pub(crate) fn init(&self) -> ModuleOptimizer {
-        match self {
-            Self::Adam(config) => BurnAdam::new()
-                .with_beta_1(config.beta_1)
-                .with_beta_2(config.beta_2)
-                .with_epsilon(config.epsilon)
-                .init(),
-            Self::AdamW(config) => BurnAdamW::new()
-                .with_beta_1(config.beta_1)
-                .with_beta_2(config.beta_2)
-                .with_epsilon(config.epsilon)
-                .with_weight_decay(config.weight_decay)
-                .init(),
+    pub(crate) fn init(&self) -> Optimizer {
+        let (beta_1, beta_2, epsilon, weight_decay) = match self {
+            Self::Adam(config) => (config.beta_1, config.beta_2, config.epsilon, 0.0),
+            Self::AdamW(config) => (
+                config.beta_1,
+                config.beta_2,
+                config.epsilon,
+                config.weight_decay,
+            ),
+        };
+        Optimizer {
+            rates: AdamStep {
+                lr: 0.0,
+                beta_1,
+                beta_2,
+                epsilon,
+                weight_decay,
+                scale: 1.0,
+                time: 0,
+            },
+            states: HashMap::new(),
+        }
+    }
+}
+
+/// Adam or AdamW with its state of each weight; one pass over these a step
+/// ([`adam_step`](att_core::ops::adam_step())).
+#[derive(Debug)]
+pub(crate) struct Optimizer {
+    /// `lr`, `scale` and `time` are set in each step.
+    rates: AdamStep,
+    states: HashMap<ParamId, State>,
+}
+
+/// Of one weight.
+#[derive(Debug)]
+struct State {
+    /// Steps done.
+    time: usize,
+    /// Of the weight's elements in a row, so that weights of all dimensions have one type.
+    moments: [Tensor<1>; 2],
+}
+
+impl Optimizer {
+    /// One step, with the gradients times `scale`. Weights that have no gradient stay as they are.
+    ///
+    /// The weights are written where they lie if nothing else holds them: a clone of the model
+    /// costs a copy.
+    pub(crate) fn step<M: Module>(
+        &mut self,
+        lr: f64,
+        scale: f32,
+        model: M,
+        gradients: GradientsParams,
+    ) -> M {
+        (self.rates.lr, self.rates.scale) = (lr, scale);
+        model.map(&mut Step {
+            optimizer: self,
+            gradients,
+        })
+    }
+}
+
+struct Step<'a> {
+    optimizer: &'a mut Optimizer,
+    gradients: GradientsParams,
+}
+
+impl ModuleMapper for Step<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let id = param.id;
+        let Some(gradient) = self.gradients.remove::<D>(id) else {
+            return param;
+        };
+        let Optimizer { rates, states } = &mut *self.optimizer;
+        param.map(|weight| {
+            let weight = weight.inner();
+            let shape = weight.dims();
+            let elements = shape.iter().product::<usize>();
+            let zeros = || Tensor::zeros([elements], &weight.device());
+            let state = states.remove(&id).unwrap_or_else(|| State {
+                time: 0,
+                moments: [zeros(), zeros()],
+            });
+            let step = AdamStep {
+                time: state.time + 1,
+                ..rates.clone()
+            };
+            let moments = state.moments.map(|moment| moment.reshape(shape));
+            let (weight, moments) = adam_step(weight, gradient, moments, &step);
+            let state = State {
+                time: step.time,
+                moments: moments.map(|moment| moment.reshape([elements])),
+            };
+            states.insert(id, state);
+            Tensor::from_inner(weight).require_grad()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use att_core::random;
+    use att_layers::{Linear, init};
+    use burn::optim::AdamWConfig as BurnAdamW;
+    use burn::tensor::Device;
+
+    fn gradients(layer: &Linear, input: &Tensor<2>) -> GradientsParams {
+        let loss = (layer.forward(input.clone()) - 1.0).square().mean();
+        GradientsParams::from_grads(loss.backward(), layer)
+    }
+
+    #[test]
+    fn steps_equal_those_of_burn() {
+        let device = Device::flex().autodiff();
+        random::seed(12);
+        let layer = init::linear(3, 2, true, &device);
+        let input = Tensor::<2>::from_data([[1.0, -2.0, 0.5], [0.3, 0.1, 2.0]], &device);
+        let mut optimizer = OptimizerConfig::AdamW(AdamWConfig::default()).init();
+        let mut burn = BurnAdamW::new()
+            .with_beta_1(0.9)
+            .with_beta_2(0.98)
+            .with_epsilon(1e-8)
+            .with_weight_decay(0.01)
+            .init();
+        let (mut ours, mut theirs) = (layer.clone(), layer);
+        for _ in 0..3 {
+            let of_ours = gradients(&ours, &input);
+            ours = optimizer.step(0.05, 1.0, ours, of_ours);
+            let of_theirs = gradients(&theirs, &input);
+            theirs = burn.step(0.05, theirs, of_theirs);
+            let (a, b) = (ours.weight.val(), theirs.weight.val());
+            assert!(a.inner().all_close(b.inner(), Some(1e-6), Some(1e-6)));
         }
     }
 }

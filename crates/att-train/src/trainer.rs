@@ -10,10 +10,11 @@ use att_decoder::search::SearchConfig;
 use att_eval::Metric;
 use att_model::{ModelDirectory, Seq2Seq, Translator, weights};
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::GradientsParams;
 use burn::tensor::Device;
 
 use crate::evaluate::mean_nll;
+use crate::optimizer::Optimizer;
 use crate::{
     Error, Event, ExperimentConfig, Observer, Result, Schedule, StepEvent, TokenizersConfig,
     ValidationEvent, evaluate, gradients,
@@ -179,8 +180,9 @@ struct Run<'a, O> {
     trainer: &'a Trainer,
     observer: &'a mut O,
     log: File,
-    model: Seq2Seq,
-    optimizer: ModuleOptimizer,
+    /// None only while the optimiser has it, which writes to weights that nothing else holds.
+    model: Option<Seq2Seq>,
+    optimizer: Optimizer,
     schedule: Schedule,
     total_steps: usize,
     step: usize,
@@ -241,6 +243,8 @@ impl<'a, O: Observer> Run<'a, O> {
         let log = File::create(&path).map_err(|source| Error::Write { path, source })?;
         let seed = trainer.config.seed;
         let model = trainer.directory.init(seed, &device.clone().autodiff())?;
+        let parameters = model.num_params();
+        let (src_vocab, tgt_vocab) = (model.src_vocab(), model.tgt_vocab());
         let total_steps = trainer.total_steps();
         let mut run = Self {
             trainer,
@@ -256,17 +260,21 @@ impl<'a, O: Observer> Run<'a, O> {
             best: None,
             without_better: 0,
             interrupted: false,
-            model,
+            model: Some(model),
         };
         run.report(&Event::Start {
-            parameters: run.model.num_params(),
+            parameters,
             examples: trainer.batcher.examples().len() - trainer.batcher.left_out(),
             left_out: trainer.batcher.left_out(),
-            src_vocab: run.model.src_vocab(),
-            tgt_vocab: run.model.tgt_vocab(),
+            src_vocab,
+            tgt_vocab,
             total_steps,
         })?;
         Ok(run)
+    }
+
+    fn model(&self) -> &Seq2Seq {
+        self.model.as_ref().expect("the optimiser gave it back")
     }
 
     fn train(mut self) -> Result<Summary> {
@@ -314,7 +322,7 @@ impl<'a, O: Observer> Run<'a, O> {
         self.save_last()?;
         if self.best.is_none() {
             // Nothing was validated: the last model is the best there is.
-            self.trainer.directory.save_weights(&self.model)?;
+            self.trainer.directory.save_weights(self.model())?;
         }
         Ok(Summary {
             steps: self.step,
@@ -330,12 +338,15 @@ impl<'a, O: Observer> Run<'a, O> {
         // Each step draws its own dropout masks, whatever came before.
         random::seed(random::mix(self.trainer.config.seed, self.step as u64));
         let batch = self.trainer.batcher.batch(indices);
-        let output = self.model.forward(&batch);
-        let loss = self.model.cross_entropy(&output, training.label_smoothing);
+        let model = self.model();
+        let output = model.forward(&batch);
+        let loss = model.cross_entropy(&output, training.label_smoothing);
+        let tgt_tokens = output.gold.len();
+        drop(output);
         let value: f32 = loss.loss.clone().into_scalar();
         let nll: f32 = loss.nll.into_scalar();
-        let mut gradients = GradientsParams::from_grads(loss.loss.backward(), &self.model);
-        let norm = gradients::norm(&gradients, &self.model);
+        let gradients = GradientsParams::from_grads(loss.loss.backward(), model);
+        let norm = gradients::norm(&gradients, model);
         if !value.is_finite() || !norm.is_finite() {
             return Err(Error::Diverged {
                 step: self.step,
@@ -344,13 +355,15 @@ impl<'a, O: Observer> Run<'a, O> {
             });
         }
         let clip = training.clip_norm as f32;
-        if clip > 0.0 && norm > clip {
-            gradients::scale(&mut gradients, &self.model, clip / norm);
-        }
+        let scale = if clip > 0.0 && norm > clip {
+            clip / norm
+        } else {
+            1.0
+        };
         let lr = self.schedule.lr(self.step);
-        self.model = self.optimizer.step(lr, self.model.clone(), gradients);
+        let model = self.model.take().expect("the optimiser gave it back");
+        self.model = Some(self.optimizer.step(lr, scale, model, gradients));
 
-        let tgt_tokens = output.gold.len();
         self.since.steps += 1;
         self.since.src_tokens += batch.src.lengths.iter().sum::<usize>();
         self.since.tgt_tokens += tgt_tokens;
@@ -391,7 +404,7 @@ impl<'a, O: Observer> Run<'a, O> {
     fn validate(&mut self) -> Result<ControlFlow<()>> {
         let training = &self.trainer.config.training;
         let paused = Instant::now();
-        let model = self.model.valid();
+        let model = self.model().valid();
         let loss = mean_nll(&model, &self.trainer.valid_batcher);
         let search = SearchConfig {
             beam_size: training.valid_beam_size,
@@ -444,7 +457,7 @@ impl<'a, O: Observer> Run<'a, O> {
 
     fn save_last(&self) -> Result<()> {
         let path = self.trainer.path().join(LAST);
-        Ok(write_atomic(path, &weights::to_bytes(&self.model))?)
+        Ok(write_atomic(path, &weights::to_bytes(self.model()))?)
     }
 
     fn report(&mut self, event: &Event) -> Result<()> {
