@@ -106,7 +106,11 @@ impl Trainer {
     /// If a file can't be written or the loss leaves the numbers; the best model saved before
     /// stays as it is.
     pub fn run(self, device: &Device, observer: &mut impl Observer) -> Result<Summary> {
-        Run::begin(&self, device, observer)?.train()
+        let before = att_core::precision();
+        att_core::set_precision(self.config.training.precision);
+        let summary = Run::begin(&self, device, observer).and_then(Run::train);
+        att_core::set_precision(before);
+        summary
     }
 
     /// Steps that the run will have, unless it ends early.
