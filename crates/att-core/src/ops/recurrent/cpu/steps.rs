@@ -34,13 +34,16 @@ impl Steps<'_> {
         let mut h = gather(pass.hidden, &self.share.rows, d);
         let mut c = gather(pass.cell, &self.share.rows, d_c);
         let (gate_lines, kept) = if keep { (lines, lines) } else { (rows, 0) };
-        let mut gates = vec![0.0; gate_lines * 4 * d];
+        let mut gates = Vec::with_capacity(gate_lines * 4 * d);
         let mut hiddens = Vec::with_capacity(kept * d);
         let mut cells = Vec::with_capacity(kept * d_c);
         let mut line = 0;
         for &active in &self.share.active {
-            let gates = &mut gates[if keep { line * 4 * d } else { 0 }..];
-            // Many sequences start from zeros, and the gates are zeros before their first use.
+            // Step by step, so that the zeros are still in the cache when they are overwritten.
+            let from = if keep { line * 4 * d } else { 0 };
+            gates.resize(from + active * 4 * d, 0.0);
+            let gates = &mut gates[from..];
+            // Many sequences start from zeros: then the first product is what the gates are.
             if line > 0 || h.iter().any(|&h| h != 0.0) {
                 let h = Mat::rows(&h, active, d, d);
                 weights.times(gates, 4 * d, false, h, self.within_step);
