@@ -146,7 +146,9 @@ fn cached_steps_equal_the_whole_pass() {
 fn the_cross_entropy_is_that_of_the_logits() {
     each(|config, tie, device| {
         let decoder = decoder(config, tie, device);
-        let features = decoder.forward(target(device), &source(device)).features;
+        let features = decoder
+            .forward(target(device), &[4; 3], &source(device))
+            .features;
         let features = features.flatten::<2>(0, 1);
         let gold = [4, 5, 8, 3, 7, 4, 4, 3, 1, 6, 5, 3];
         let expected = ops::cross_entropy(decoder.logits(features.clone()), &gold, 0.1);
