@@ -20,6 +20,7 @@ pub mod lstm;
 mod masked_softmax;
 mod padded;
 mod recurrent;
+mod tanh;
 
 #[cfg(feature = "cpu")]
 mod gemm;
@@ -62,3 +63,4 @@ pub use lstm::{LstmArguments, LstmStates, bidirectional_lstm, lstm};
 pub use masked_softmax::masked_softmax;
 pub use padded::{last_states, reverse_padded};
 pub use recurrent::Direction;
+pub use tanh::tanh;

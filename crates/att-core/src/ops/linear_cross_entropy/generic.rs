@@ -37,6 +37,7 @@ pub(super) fn losses<B: Backend>(
     (B::float_sub(loss, uniform), nll)
 }
 
+#[allow(clippy::type_complexity)] // losses and gradients, as they are named above
 pub(super) fn forward<B: Backend>(
     features: FloatTensor<B>,
     weight: FloatTensor<B>,

@@ -114,6 +114,7 @@ pub trait LinearCrossEntropyOps: Backend {
 
     /// loss and nll, `[1]`, and the gradients of the loss by `features`, `weight` (laid out in
     /// memory as it is) and `bias`.
+    #[allow(clippy::type_complexity)] // losses and gradients, as they are named above
     fn linear_cross_entropy_forward(
         features: FloatTensor<Self>,
         weight: FloatTensor<Self>,
