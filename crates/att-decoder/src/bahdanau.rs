@@ -1,5 +1,5 @@
 use att_attention::{Attention, AttentionConfig, Scorer};
-use att_core::ops::{BahdanauInputs, CrossEntropy, bahdanau};
+use att_core::ops::{BahdanauInputs, CrossEntropy, bahdanau, tanh};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
 use att_layers::{Dropout, Embedding, Linear, Recurrent, init};
 use burn::module::Module;
@@ -138,7 +138,7 @@ impl BahdanauDecoder {
     /// The deep output over state, context and previous token.
     fn deep_output<const D: usize>(&self, parts: Vec<Tensor<D>>) -> Tensor<D> {
         let input = Tensor::cat(parts, D - 1);
-        self.dropout.forward(self.deep.forward(input).tanh())
+        self.dropout.forward(tanh(self.deep.forward(input)))
     }
 
     /// The recurrence in the form of [`bahdanau`], where it has that form: one layer, additive

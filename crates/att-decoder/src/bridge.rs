@@ -1,3 +1,4 @@
+use att_core::ops::tanh;
 use att_core::{EncoderOutput, Error, MemorySpec, RecurrentState, Result};
 use att_layers::{CellKind, Linear, Recurrent, init};
 use burn::module::Module;
@@ -139,11 +140,11 @@ impl BridgeProjection {
     fn forward(&self, from: &RecurrentState) -> RecurrentState {
         let cell = from.cell.as_ref().unwrap_or(&from.hidden);
         RecurrentState {
-            hidden: self.hidden.forward(from.hidden.clone()).tanh(),
+            hidden: tanh(self.hidden.forward(from.hidden.clone())),
             cell: self
                 .cell
                 .as_ref()
-                .map(|projection| projection.forward(cell.clone()).tanh()),
+                .map(|projection| tanh(projection.forward(cell.clone()))),
         }
     }
 }

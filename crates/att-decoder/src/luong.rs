@@ -1,5 +1,5 @@
 use att_attention::{Attention, AttentionConfig};
-use att_core::ops::CrossEntropy;
+use att_core::ops::{CrossEntropy, tanh};
 use att_core::{EncoderOutput, MemorySpec, Result, check};
 use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
@@ -121,9 +121,8 @@ pub struct LuongDecoder {
 impl LuongDecoder {
     /// The attentional vector, before dropout.
     fn attentional<const D: usize>(&self, hidden: Tensor<D>, context: Tensor<D>) -> Tensor<D> {
-        self.attentional
-            .forward(self.combine.forward(hidden, context))
-            .tanh()
+        let combined = self.combine.forward(hidden, context);
+        tanh(self.attentional.forward(combined))
     }
 
     /// The cached step, up to the output; `embedded` is `[rows, d_embed]`. The features are the

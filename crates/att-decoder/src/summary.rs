@@ -1,4 +1,4 @@
-use att_core::ops::CrossEntropy;
+use att_core::ops::{self, CrossEntropy};
 use att_core::{EncoderOutput, Error, MemorySpec, Result, check};
 use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
@@ -123,7 +123,7 @@ impl SummaryDecoder {
 
     fn features(&self, hidden: Tensor<3>, input: Tensor<3>) -> Tensor<3> {
         let features = self.deep.forward(Tensor::cat(vec![hidden, input], 2));
-        self.dropout.forward(features.tanh())
+        self.dropout.forward(ops::tanh(features))
     }
 }
 

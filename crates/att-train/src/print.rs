@@ -128,7 +128,7 @@ mod tests {
         let validation = Event::Validation(ValidationEvent {
             step: 100,
             loss: 1.0,
-            ppl: 2.718,
+            ppl: 2.5,
             metric: "bleu".into(),
             score: 12.3456,
             best: true,
@@ -137,7 +137,7 @@ mod tests {
         });
         assert_eq!(
             validation.to_string(),
-            "valid at step 100  loss 1.000  ppl 2.72  bleu 12.35 (best so far, saved)  0:09\n      \
+            "valid at step 100  loss 1.000  ppl 2.50  bleu 12.35 (best so far, saved)  0:09\n      \
              ab -> b  (gold: b a)"
         );
     }
