@@ -1,7 +1,7 @@
 //! One read of the memory with each scorer: `attention/<pass>/<scorer>/<device>/<shape>`.
 
 use att_attention::{AttentionConfig, ScorerConfig};
-use att_bench::{devices, finish, tensor};
+use att_bench::{devices, finish, lengths, tensor};
 use att_core::{EncoderOutput, mask::src_pad_mask};
 use burn::tensor::Tensor;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -27,10 +27,7 @@ fn attention(c: &mut Criterion) {
                 let name = |pass: &str| {
                     format!("attention/{pass}/{kind}/{spec}/{batch}x{tgt_len}x{src_len}x{d}")
                 };
-                // Ragged: from half the length to the whole.
-                let lengths: Vec<usize> = (0..batch)
-                    .map(|row| src_len - row % (src_len / 2))
-                    .collect();
+                let lengths = lengths(batch, src_len);
                 let source = |memory: Tensor<3>| EncoderOutput {
                     src_pad_mask: src_pad_mask(&lengths, src_len, &memory.device()),
                     memory,

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{evaluate, inspect, quickstart, train, translate};
+use commands::{bench, evaluate, inspect, quickstart, train, translate};
 
 /// Train, decode and explain encoder-decoder models with attention.
 #[derive(Parser)]
@@ -43,6 +43,9 @@ enum Command {
     Evaluate(evaluate::Options),
     /// Describe a trained model: configuration, weights by part, vocabularies
     Inspect(inspect::Options),
+    /// Measure the speed of training or decoding on this machine; one line of JSON
+    #[command(subcommand)]
+    Bench(bench::Options),
 }
 
 /// The exit status after an interrupt: 128 + SIGINT.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Translate(options) => translate::run(&options),
         Command::Evaluate(options) => evaluate::run(&options),
         Command::Inspect(options) => inspect::run(&options),
+        Command::Bench(options) => bench::run(&options),
     };
     match result {
         Ok(commands::Outcome::Done) => ExitCode::SUCCESS,

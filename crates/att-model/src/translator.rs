@@ -94,6 +94,11 @@ impl Translator {
         self
     }
 
+    /// How many lines are translated at a time, at most.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
     /// The directory that the model came from.
     pub fn directory(&self) -> &ModelDirectory {
         &self.directory

@@ -6,6 +6,8 @@
 //! | run it into a model directory | [`Trainer`] |
 //! | watch it | [`Observer`], [`Event`], [`PrintEvents`]; the same events go to `log.jsonl` |
 //! | score a model on a corpus | [`evaluate`] |
+//! | train step by step in a loop of your own | [`TrainStep`] |
+//! | measure the speed of training and decoding | [`TrainBench`], [`DecodeBench`] |
 //!
 //! ```
 //! use att_core::DeviceSpec;
@@ -36,6 +38,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bench;
 mod config;
 mod error;
 mod evaluate;
@@ -43,9 +46,12 @@ mod event;
 mod gradients;
 mod optimizer;
 mod print;
+mod process;
 mod schedule;
+mod step;
 mod trainer;
 
+pub use bench::{DecodeBench, DecodeSpeed, StepShares, TrainBench, TrainSpeed};
 pub use config::{ExperimentConfig, TokenizersConfig, TrainingConfig};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};
@@ -53,4 +59,5 @@ pub use event::{Event, Observer, StepEvent, ValidationEvent};
 pub use optimizer::OptimizerConfig;
 pub use print::PrintEvents;
 pub use schedule::{Schedule, ScheduleConfig};
+pub use step::{StepOutput, StepTimes, TrainStep};
 pub use trainer::{Summary, Trainer};

@@ -4,20 +4,18 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use att_core::random;
 use att_data::{Batcher, Corpus, Tokenizer, write_atomic};
 use att_decoder::search::SearchConfig;
 use att_eval::Metric;
 use att_model::{ModelDirectory, Seq2Seq, Translator, weights};
 use burn::module::Module;
-use burn::optim::GradientsParams;
 use burn::tensor::Device;
 
 use crate::evaluate::mean_nll;
-use crate::optimizer::Optimizer;
+use crate::step::{TrainStep, in_precision};
 use crate::{
     Error, Event, ExperimentConfig, Observer, Result, Schedule, StepEvent, TokenizersConfig,
-    ValidationEvent, evaluate, gradients,
+    ValidationEvent, evaluate,
 };
 
 /// One run of an experiment, into one directory:
@@ -106,11 +104,9 @@ impl Trainer {
     /// If a file can't be written or the loss leaves the numbers; the best model saved before
     /// stays as it is.
     pub fn run(self, device: &Device, observer: &mut impl Observer) -> Result<Summary> {
-        let before = att_core::precision();
-        att_core::set_precision(self.config.training.precision);
-        let summary = Run::begin(&self, device, observer).and_then(Run::train);
-        att_core::set_precision(before);
-        summary
+        in_precision(self.config.training.precision, || {
+            Run::begin(&self, device, observer).and_then(Run::train)
+        })
     }
 
     /// Steps that the run will have, unless it ends early.
@@ -162,7 +158,11 @@ fn old_run(run: &Path, overwrite: bool) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn train_tokenizers(config: &ExperimentConfig, train: &Corpus) -> Result<(Tokenizer, Tokenizer)> {
+/// The tokenisers of an experiment, trained: that of the source and that of the target.
+pub(crate) fn train_tokenizers(
+    config: &ExperimentConfig,
+    train: &Corpus,
+) -> Result<(Tokenizer, Tokenizer)> {
     let TokenizersConfig { shared, src, tgt } = &config.tokenizer;
     let (in_src, in_tgt) = (
         Error::within("tokenizer.src"),
@@ -184,9 +184,7 @@ struct Run<'a, O> {
     trainer: &'a Trainer,
     observer: &'a mut O,
     log: File,
-    /// None only while the optimiser has it, which writes to weights that nothing else holds.
-    model: Option<Seq2Seq>,
-    optimizer: Optimizer,
+    stepper: TrainStep,
     schedule: Schedule,
     total_steps: usize,
     step: usize,
@@ -254,7 +252,7 @@ impl<'a, O: Observer> Run<'a, O> {
             trainer,
             observer,
             log,
-            optimizer: trainer.config.training.optimizer.init(),
+            stepper: TrainStep::new(model, &trainer.config.training, seed),
             schedule: trainer.config.training.schedule.init(total_steps),
             total_steps,
             step: 0,
@@ -264,7 +262,6 @@ impl<'a, O: Observer> Run<'a, O> {
             best: None,
             without_better: 0,
             interrupted: false,
-            model: Some(model),
         };
         run.report(&Event::Start {
             parameters,
@@ -278,7 +275,7 @@ impl<'a, O: Observer> Run<'a, O> {
     }
 
     fn model(&self) -> &Seq2Seq {
-        self.model.as_ref().expect("the optimiser gave it back")
+        self.stepper.model()
     }
 
     fn train(mut self) -> Result<Summary> {
@@ -337,43 +334,17 @@ impl<'a, O: Observer> Run<'a, O> {
     }
 
     fn train_step(&mut self, indices: &[usize]) -> Result<()> {
-        let training = &self.trainer.config.training;
         self.step += 1;
-        // Each step draws its own dropout masks, whatever came before.
-        random::seed(random::mix(self.trainer.config.seed, self.step as u64));
         let batch = self.trainer.batcher.batch(indices);
-        let model = self.model();
-        let output = model.forward(&batch);
-        let loss = model.cross_entropy(&output, training.label_smoothing);
-        let tgt_tokens = output.gold.len();
-        drop(output);
-        let value: f32 = loss.loss.clone().into_scalar();
-        let nll: f32 = loss.nll.into_scalar();
-        let gradients = GradientsParams::from_grads(loss.loss.backward(), model);
-        let norm = gradients::norm(&gradients, model);
-        if !value.is_finite() || !norm.is_finite() {
-            return Err(Error::Diverged {
-                step: self.step,
-                loss: value,
-                grad_norm: norm,
-            });
-        }
-        let clip = training.clip_norm as f32;
-        let scale = if clip > 0.0 && norm > clip {
-            clip / norm
-        } else {
-            1.0
-        };
         let lr = self.schedule.lr(self.step);
-        let model = self.model.take().expect("the optimiser gave it back");
-        self.model = Some(self.optimizer.step(lr, scale, model, gradients));
-
+        let done = self.stepper.step(self.step, lr, &batch)?;
+        let tgt_tokens = done.tgt_tokens as f64;
         self.since.steps += 1;
-        self.since.src_tokens += batch.src.lengths.iter().sum::<usize>();
-        self.since.tgt_tokens += tgt_tokens;
-        self.since.loss += f64::from(value) * tgt_tokens as f64;
-        self.since.nll += f64::from(nll) * tgt_tokens as f64;
-        self.since.grad_norm += f64::from(norm);
+        self.since.src_tokens += done.src_tokens;
+        self.since.tgt_tokens += done.tgt_tokens;
+        self.since.loss += f64::from(done.loss) * tgt_tokens;
+        self.since.nll += f64::from(done.nll) * tgt_tokens;
+        self.since.grad_norm += f64::from(done.grad_norm);
         Ok(())
     }
 
