@@ -579,6 +579,24 @@ fn misspelt_and_absurd_settings_are_named() {
 }
 
 #[test]
+fn bf16_products_train_a_model_of_their_own_and_the_same_each_time() {
+    let folder = Folder::new();
+    let weights = |precision: &str| {
+        let text = EXPERIMENT.replace(
+            "max_epochs = 100",
+            &format!("max_steps = 10\n    precision = '{precision}'"),
+        );
+        folder.write("experiment.toml", text);
+        let trained = folder.train(&["pairs.tsv"], &["--overwrite"]);
+        assert!(trained.status.success(), "{trained:?}");
+        fs::read(folder.path("run/last.safetensors")).unwrap()
+    };
+    let bf16 = weights("bf16");
+    assert!(bf16 == weights("bf16"), "the same seed, other bytes");
+    assert!(bf16 != weights("f32"), "precision is not read");
+}
+
+#[test]
 fn a_run_is_only_replaced_on_demand_and_nothing_else_ever() {
     let folder = Folder::new();
     assert!(
