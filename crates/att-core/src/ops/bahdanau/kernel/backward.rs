@@ -10,6 +10,7 @@ use crate::ops::gemm::{Mat, Packed, matmul, product};
 use crate::ops::gru::cpu::GruCell;
 use crate::ops::lstm::cpu::LstmCell;
 use crate::ops::recurrent::cpu::{Before, CpuCell, Up};
+use crate::ops::rows::add_rows;
 use crate::ops::simd::vectorise;
 use crate::ops::steps::{Steps, gather_rows};
 
@@ -158,23 +159,13 @@ fn weight_gradients(parts: &[Part], dims: Dims) -> WeightGradients {
         add(&mut out.recurrent, d_gates, before, d_y);
         add(by_embedded, d_gates, rows(&part.embedded, d_embed), d_x);
         add(by_context, d_gates, rows(&part.context, d_memory), d_x);
-        vectorise(
-            #[inline(always)]
-            || {
-                for position in 0..n {
-                    add_scaled(
-                        &mut out.query_bias,
-                        1.0,
-                        at(&part.d_queries, position, d_attn),
-                    );
-                    add_scaled(&mut out.input_bias, 1.0, at(&part.d_x, position, d_gates));
-                    // Inside a GRU's reset gate: the candidate's third of the recurrent part.
-                    let d_y = at(&part.d_y, position, 4 * d);
-                    add_scaled(&mut out.recurrent_bias, 1.0, &d_y[2 * d..3 * d]);
-                }
-                add_scaled(&mut out.v, 1.0, &part.d_v);
-            },
-        );
+        add_rows(&mut out.query_bias, &part.d_queries);
+        add_rows(&mut out.input_bias, &part.d_x);
+        add_rows(&mut out.v, &part.d_v);
+        // Inside a GRU's reset gate: the candidate's third of the recurrent part.
+        for d_y in part.d_y.chunks_exact(4 * d) {
+            add_scaled(&mut out.recurrent_bias, 1.0, &d_y[2 * d..3 * d]);
+        }
     }
     out
 }

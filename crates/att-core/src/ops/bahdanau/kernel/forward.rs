@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::{Arguments, Dims, PackedWeights, Saved, add_scaled, at, at_mut, key_factors};
 use crate::ops::additive_score::kernel::{Factored, factors_into, scores};
 use crate::ops::bahdanau::cpu::{ARGUMENTS, Lengths};
-use crate::ops::gemm::{Mat, Packed, matmul, product};
+use crate::ops::gemm::{Mat, Packed, matmul, product, rows_per_thread};
 use crate::ops::gru::cpu::GruCell;
 use crate::ops::lstm::cpu::LstmCell;
 use crate::ops::recurrent::cpu::CpuCell;
@@ -61,16 +61,8 @@ pub(in crate::ops::bahdanau) fn forward(
 }
 
 fn threads(dims: Dims) -> usize {
-    dims.batch / crate::ops::gemm::rows_per_thread(dims.batch, dims.tgt_len * dims.work()).max(1)
-}
-
-/// `rows` copies of a bias.
-fn repeated(bias: &[f32], rows: usize) -> Vec<f32> {
-    let mut out = Vec::with_capacity(rows * bias.len());
-    for _ in 0..rows {
-        out.extend_from_slice(bias);
-    }
-    out
+    let rows = rows_per_thread(dims.batch, dims.tgt_len * dims.work());
+    dims.batch.div_ceil(rows)
 }
 
 fn forward_part<C: CpuCell>(
@@ -92,7 +84,7 @@ fn forward_part<C: CpuCell>(
     let n = steps.positions();
     let embedded = steps.gather(arguments.embedded, dims.tgt_len, d_embed);
     // [y; c] W + b: all steps' y at once, c as it comes.
-    let mut x = repeated(arguments.input_bias, n);
+    let mut x = arguments.input_bias.repeat(n);
     matmul(
         &mut x,
         d_gates,
@@ -101,7 +93,7 @@ fn forward_part<C: CpuCell>(
         arguments.input_parts(dims).0,
         none,
     );
-    let mut queries = repeated(arguments.query_bias, n);
+    let mut queries = arguments.query_bias.repeat(n);
     let mut hidden = vec![0.0; n * d];
     let mut context = vec![0.0; n * d_memory];
     let mut weights = vec![0.0; n * src_len];

@@ -9,6 +9,7 @@ use crate::ops::gemm::Mat;
 use crate::ops::recurrent::Memory;
 use crate::ops::recurrent::order::Share;
 use crate::ops::simd::vectorise;
+use crate::ops::steps::gather_rows;
 
 /// All steps of one share in one direction.
 pub(super) struct Steps<'a> {
@@ -31,8 +32,8 @@ impl Steps<'_> {
         let (d, width) = (self.d, C::PARTS * self.d);
         let d_c = if C::HAS_C { d } else { 0 };
         let (rows, lines) = (self.share.rows.len(), self.positions.len());
-        let mut h = gather(pass.hidden, &self.share.rows, d);
-        let mut c = gather(pass.cell, &self.share.rows, d_c);
+        let mut h = gather_rows(&self.share.rows, pass.hidden, d);
+        let mut c = gather_rows(&self.share.rows, pass.cell, d_c);
         let (gate_lines, kept) = if keep { (lines, lines) } else { (rows, 0) };
         let mut gates = Vec::with_capacity(gate_lines * 4 * d);
         let mut hiddens = Vec::with_capacity(kept * d);
@@ -130,12 +131,4 @@ pub(super) fn row(data: &[f32], i: usize, width: usize) -> &[f32] {
 #[inline(always)]
 pub(super) fn row_mut(data: &mut [f32], i: usize, width: usize) -> &mut [f32] {
     &mut data[i * width..][..width]
-}
-
-fn gather(data: &[f32], rows: &[usize], width: usize) -> Vec<f32> {
-    let mut out = Vec::with_capacity(rows.len() * width);
-    for &i in rows {
-        out.extend_from_slice(row(data, i, width));
-    }
-    out
 }
