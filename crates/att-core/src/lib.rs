@@ -31,6 +31,8 @@
 pub mod check;
 mod device;
 mod error;
+#[cfg(feature = "cube")]
+mod launches;
 pub mod mask;
 mod memory;
 pub mod ops;
@@ -40,5 +42,7 @@ pub mod special;
 
 pub use device::DeviceSpec;
 pub use error::{Error, Result};
+#[cfg(feature = "cube")]
+pub use launches::Launches;
 pub use memory::{EncoderOutput, MemorySpec, RecurrentState};
 pub use precision::{Precision, precision, set_precision};
