@@ -34,7 +34,11 @@ fn device() -> Device {
 }
 
 fn model(decoder: &str, device: &Device) -> Seq2Seq {
-    let cell = if decoder.contains("gru") { "gru" } else { "lstm" };
+    let cell = if decoder.contains("gru") {
+        "gru"
+    } else {
+        "lstm"
+    };
     let config = ModelConfig::from_toml(&format!(
         "src_embedding = {{ d_embed = 32, dropout = 0.0 }}
         tgt_embedding = {{ d_embed = 32, dropout = 0.0 }}
@@ -48,7 +52,11 @@ fn model(decoder: &str, device: &Device) -> Seq2Seq {
 /// Rows of `len` tokens and shorter ones, which end with EOS.
 fn rows(len: usize) -> Padded {
     let rows: Vec<Vec<u32>> = (0..4)
-        .map(|row| (0..len - row % 2).map(|i| 4 + ((i + row) % 16) as u32).collect())
+        .map(|row| {
+            (0..len - row % 2)
+                .map(|i| 4 + ((i + row) % 16) as u32)
+                .collect()
+        })
         .collect();
     Padded::from_rows(&rows)
 }
@@ -91,7 +99,10 @@ fn launches_of_a_step() {
             step.total()
         );
         if std::env::var_os("BY_KERNEL").is_some() {
-            println!("training: {:#?}\nstep: {:#?}", short.by_kernel, step.by_kernel);
+            println!(
+                "training: {:#?}\nstep: {:#?}",
+                short.by_kernel, step.by_kernel
+            );
         }
     }
 }

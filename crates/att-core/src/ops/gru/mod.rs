@@ -2,6 +2,8 @@
 
 #[cfg(feature = "cpu")]
 pub(super) mod cpu;
+#[cfg(feature = "cube")]
+pub(super) mod cube;
 pub(super) mod generic;
 mod reference;
 

@@ -3,6 +3,8 @@
 mod backward;
 #[cfg(feature = "cpu")]
 mod cpu;
+#[cfg(feature = "cube")]
+mod cube;
 mod generic;
 #[cfg(feature = "cpu")]
 mod kernel;
@@ -139,6 +141,3 @@ pub trait LinearCrossEntropyOps: Backend {
         generic::scaled::<Self>(grad, gradient)
     }
 }
-
-#[cfg(feature = "cube")]
-impl LinearCrossEntropyOps for burn_cubecl::CubeBackend {}

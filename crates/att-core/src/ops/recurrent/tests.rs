@@ -6,7 +6,7 @@ use burn::tensor::{Device, Shape, Tensor};
 use super::*;
 use crate::ops::gru::{GruArguments, bidirectional_gru, gru, gru_reference};
 use crate::ops::lstm::{LstmArguments, LstmStates, bidirectional_lstm, lstm, lstm_reference};
-use crate::ops::test_support::{assert_close, cpu_devices, gradients, random_tensor};
+use crate::ops::test_support::{assert_close, cpu_devices, devices, gradients, random_tensor};
 
 const CELLS: [Cell; 2] = [Cell::Lstm, Cell::Gru];
 const DIRECTIONS: [Direction; 2] = [Direction::Forward, Direction::Backward];
@@ -124,8 +124,8 @@ fn two_directions(cell: Cell, d: usize, lengths: &[usize], device: &Device) -> [
 }
 
 #[test]
-fn fused_equals_reference_on_every_cpu_backend() {
-    for device in cpu_devices() {
+fn fused_equals_reference_on_every_backend() {
+    for device in devices() {
         for cell in CELLS {
             for (d, lengths) in cases() {
                 crate::random::seed(3);
@@ -144,7 +144,7 @@ fn fused_equals_reference_on_every_cpu_backend() {
 
 #[test]
 fn gradients_equal_those_of_the_reference() {
-    for device in cpu_devices() {
+    for device in devices() {
         for cell in CELLS {
             for (d, lengths) in cases() {
                 crate::random::seed(4);
@@ -260,7 +260,7 @@ fn assert_zero_at_padding(tensor: Tensor<3>, lengths: &[usize]) {
 
 #[test]
 fn padding_is_zero_and_whatever_stands_there_changes_nothing() {
-    for device in cpu_devices() {
+    for device in devices() {
         for cell in CELLS {
             for (d, lengths) in cases() {
                 crate::random::seed(6);
