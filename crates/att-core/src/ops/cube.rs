@@ -16,17 +16,13 @@ pub(super) fn elem_type(tensor: &CubeTensor) -> ElemType {
 }
 
 /// A tensor where `near` lives, to be written whole.
-pub(super) fn empty<const D: usize>(
-    near: &CubeTensor,
-    shape: [usize; D],
-    dtype: DType,
-) -> CubeTensor {
+pub(super) fn empty(near: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
     let (client, device) = (near.client.clone(), near.device.clone());
-    empty_device_dtype(client, device, Shape::from(shape), dtype)
+    empty_device_dtype(client, device, shape.into(), dtype)
 }
 
 /// A tensor where `like` lives and of its type, to be written whole.
-pub(super) fn empty_like<const D: usize>(like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
+pub(super) fn empty_like(like: &CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
     empty(like, shape, like.dtype)
 }
 
