@@ -52,6 +52,8 @@ pub struct CrossEntropy {
 /// dx = ds W^T        dW = x^T ds        db = sum of ds's rows
 /// ```
 ///
+/// On a GPU the scores are whole, and one kernel turns each row into its loss and ds.
+///
 /// `nll` carries no gradient.
 ///
 /// # Panics

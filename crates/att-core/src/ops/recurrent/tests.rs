@@ -168,6 +168,23 @@ fn gradients_equal_those_of_the_reference() {
     }
 }
 
+#[test]
+fn huge_inputs_saturate_the_gates() {
+    for device in devices() {
+        for cell in CELLS {
+            crate::random::seed(8);
+            let [inputs, recurrent, hidden, extra] = arguments(cell, 3, &[2, 4], &device);
+            let arguments = [inputs * 1e5, recurrent, hidden, extra];
+            let run = |a| fused(cell, a, Direction::Forward, &[2, 4]);
+            let expected = reference(cell, arguments.clone(), Direction::Forward, &[2, 4]);
+            assert_close(run(arguments.clone()), expected, 1e-5);
+            for gradient in gradients(arguments, run) {
+                assert!(gradient.into_data().iter::<f32>().all(f32::is_finite));
+            }
+        }
+    }
+}
+
 /// The kernel and the generic body, over the same arguments: states, and the gradients.
 fn on_flex(
     cell: Cell,
