@@ -31,6 +31,7 @@
 pub mod check;
 mod device;
 mod error;
+mod host_vec;
 pub mod mask;
 mod memory;
 pub mod ops;
@@ -40,5 +41,6 @@ pub mod special;
 
 pub use device::DeviceSpec;
 pub use error::{Error, Result};
+pub use host_vec::host_vec;
 pub use memory::{EncoderOutput, MemorySpec, RecurrentState};
 pub use precision::{Precision, precision, set_precision};

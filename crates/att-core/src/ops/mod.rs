@@ -21,6 +21,7 @@ mod masked_softmax;
 mod padded;
 mod recurrent;
 mod tanh;
+mod top_log_probs;
 
 #[cfg(feature = "cpu")]
 mod gemm;
@@ -29,7 +30,6 @@ mod generic;
 mod host;
 #[cfg(feature = "cpu")]
 mod rows;
-#[cfg(feature = "cpu")]
 mod simd;
 #[cfg(feature = "cpu")]
 mod steps;
@@ -64,3 +64,4 @@ pub use masked_softmax::masked_softmax;
 pub use padded::{last_states, reverse_padded};
 pub use recurrent::Direction;
 pub use tanh::tanh;
+pub use top_log_probs::{Choice, TokenLogProb, top_log_probs};

@@ -2,12 +2,14 @@
 //!
 //! A right factor that is used more than once is packed once ([`Packed`]). With AVX-512 the
 //! products are our own ([`avx512`]), and bf16 ones use AMX tiles where the processor has them
-//! ([`amx`]); elsewhere they are those of the `gemm` crate.
+//! ([`amx`]); elsewhere they are those of the `gemm` crate. Products with a few rows, as in decoding,
+//! read the right factor where it lies ([`few_rows`]).
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod few_rows;
 
 use std::ops::Range;
 
@@ -279,7 +281,8 @@ fn share(
     }
 }
 
-/// [`product`] with a right factor that is used once.
+/// [`product`] with a right factor that is used once. Where the left one has a few rows only, bf16
+/// would not be faster: it is f32 then, whatever is set.
 pub(in crate::ops) fn matmul(
     out: &mut [f32],
     row_stride: usize,
@@ -288,6 +291,23 @@ pub(in crate::ops) fn matmul(
     rhs: Mat,
     parallelism: Parallelism,
 ) {
+    if few_rows::takes(lhs, rhs) {
+        assert_fits(out, row_stride, lhs, rhs.rows, rhs.cols);
+        let (m, n, k) = (lhs.rows, rhs.cols, lhs.cols);
+        let target = Out {
+            data: out.as_mut_ptr(),
+            row_stride,
+            accumulate,
+        };
+        return share(m, n, k, few_rows::UNIT, parallelism, |rows, cols| {
+            // SAFETY: the assertion above keeps each element inside `out`, of which `share` gives
+            // every part to one call.
+            unsafe {
+                let target = target.from(rows.start, cols.start);
+                few_rows::product(target, lhs.part(rows, 0..k), rhs.part(0..k, cols));
+            }
+        });
+    }
     match crate::precision() {
         // The crate packs as it goes.
         Precision::F32 => by_crate(out, row_stride, accumulate, lhs, rhs, parallelism),
@@ -412,6 +432,32 @@ mod tests {
                             );
                         }
                         assert_eq!(out[i * (n + 1) + n], 1.0, "written beside the result");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_with_few_rows_need_no_packing() {
+        for m in 1..=few_rows::MOST {
+            for (k, n) in [(1, 1), (7, 15), (8, 17), (64, 512), (83, 515), (200, 1100)] {
+                let (a, b) = (numbers(m * k, 1), numbers(k * (n + 2), 2));
+                let lhs = Mat::rows(&a, m, k, k);
+                for rhs in [Mat::rows(&b, k, n, n + 2), Mat::rows(&b, n, k, k).t()] {
+                    assert!(few_rows::takes(lhs, rhs));
+                    let expected = by_definition(lhs, rhs, |x| x);
+                    for accumulate in [false, true] {
+                        let mut out = vec![1.0; m * (n + 1)];
+                        let threads = Parallelism::Rayon(0);
+                        matmul(&mut out, n + 1, accumulate, lhs, rhs, threads);
+                        for (i, row) in out.chunks(n + 1).enumerate() {
+                            for (got, want) in row.iter().zip(&expected[i * n..][..n]) {
+                                let want = want + if accumulate { 1.0 } else { 0.0 };
+                                assert!((f64::from(*got) - want).abs() < 2e-5, "{m} {k} {n}");
+                            }
+                            assert_eq!(row[n], 1.0, "written beside the result");
+                        }
                     }
                 }
             }
