@@ -37,51 +37,57 @@ pub fn beam_search(
         .collect();
     let mut active: Vec<usize> = (0..batch).collect();
     let mut memory = decoder.prepare(source);
-    // Row `i * beam + slot` belongs to the i-th active source; slots beyond its live hypotheses
-    // idle on a copy of the first.
-    let first: Vec<usize> = (0..batch * beam).map(|row| row / beam).collect();
-    let mut state = decoder.initial_state(source).select(&first, &device);
-    while !active.is_empty() {
+    let mut state = decoder.initial_state(source);
+    // Each source has as many rows as the widest beam has live hypotheses, one at first: row
+    // `i * width + slot` belongs to the i-th active source. Slots beyond its live hypotheses idle
+    // on a copy of the first.
+    let mut width = 1;
+    loop {
         let previous: Vec<i64> = active
             .iter()
-            .flat_map(|&index| (0..beam).map(move |slot| (index, slot)))
+            .flat_map(|&index| (0..width).map(move |slot| (index, slot)))
             .map(|(index, slot)| i64::from(searches[index].previous(slot)))
             .collect();
         let tokens = Tensor::<1, Int>::from_data(previous.as_slice(), &device);
         let step = decoder.step(tokens, &memory, state);
         let choices: Vec<_> = active
             .iter()
-            .flat_map(|&index| std::iter::repeat_n(searches[index].choice(), beam))
+            .flat_map(|&index| std::iter::repeat_n(searches[index].choice(), width))
             .collect();
         let best = top_log_probs(step.logits, beam, &choices);
         let weights = WeightRows::new(step.weights);
 
         let mut kept = Vec::with_capacity(active.len());
-        let mut parents = Vec::with_capacity(active.len() * beam);
+        let mut parents = Vec::with_capacity(active.len());
         for (position, &index) in active.iter().enumerate() {
-            let rows = position * beam;
-            let search = &mut searches[index];
-            let slots = search.advance(&best[rows..rows + beam], |slot| {
+            let rows = position * width;
+            let slots = searches[index].advance(&best[rows..rows + width], |slot| {
                 weights.row(rows + slot, lengths[index])
             });
             if let Some(slots) = slots {
                 kept.push(position);
-                let idle = slots[0];
-                parents.extend((0..beam).map(|slot| rows + slots.get(slot).unwrap_or(&idle)));
+                parents.push(
+                    slots
+                        .into_iter()
+                        .map(|slot| rows + slot)
+                        .collect::<Vec<_>>(),
+                );
             }
         }
-        state = step.state;
+        let Some(widest) = parents.iter().map(Vec::len).max() else {
+            return searches.into_iter().map(Search::finish).collect();
+        };
+        width = widest;
+        let rows: Vec<usize> = parents
+            .iter()
+            .flat_map(|of| (0..width).map(|slot| *of.get(slot).unwrap_or(&of[0])))
+            .collect();
+        state = step.state.select(&rows, &device);
         if kept.len() < active.len() {
             active = kept.iter().map(|&position| active[position]).collect();
-            if !active.is_empty() {
-                memory = memory.select(&kept, &device);
-            }
-        }
-        if !active.is_empty() {
-            state = state.select(&parents, &device);
+            memory = memory.select(&kept, &device);
         }
     }
-    searches.into_iter().map(Search::finish).collect()
 }
 
 /// One token of a hypothesis, and where it came from.

@@ -155,11 +155,14 @@ fn add<S: Simd, const R: usize, const D: usize>(
     at: At,
     sums: &mut [[f32; COLS]; MOST],
 ) {
-    let x: [[f32; D]; R] = array::from_fn(|i| {
-        let row = &lhs.row(at.row + i)[at.l..];
-        array::from_fn(|l| row[l])
-    });
-    let factors: [[S::f32s; D]; R] = x.map(|x| x.map(|x| simd.splat_f32s(x)));
+    // Loops, where closures might not be compiled for the vectors' instructions.
+    let x: [&[f32]; R] = array::from_fn(|i| &lhs.row(at.row + i)[at.l..][..D]);
+    let mut factors = [[simd.splat_f32s(0.0); D]; R];
+    for i in 0..R {
+        for l in 0..D {
+            factors[i][l] = simd.splat_f32s(x[i][l]);
+        }
+    }
     let rows: [(&[S::f32s], &[f32]); D] =
         array::from_fn(|l| S::as_simd_f32s(&rhs.row(at.l + l)[at.from..][..at.width]));
     let mut sums = sums[at.row..].iter_mut();
@@ -168,7 +171,10 @@ fn add<S: Simd, const R: usize, const D: usize>(
         S::as_mut_simd_f32s(&mut sums[..at.width])
     });
     for j in 0..rows[0].0.len() {
-        let mut s: [S::f32s; R] = array::from_fn(|i| sums[i].0[j]);
+        let mut s = [simd.splat_f32s(0.0); R];
+        for i in 0..R {
+            s[i] = sums[i].0[j];
+        }
         for l in 0..D {
             let w = &rows[l].0[j];
             if at.row == 0 {
