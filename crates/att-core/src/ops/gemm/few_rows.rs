@@ -10,9 +10,6 @@ use super::{Mat, Out};
 /// Rows of the left factor up to which this is faster than packing.
 pub(super) const MOST: usize = 16;
 
-/// Columns that a thread takes at least: a cache line.
-pub(super) const UNIT: usize = 16;
-
 /// Whether the factors lie as this module needs them: the right one either way, the left one by
 /// rows.
 pub(super) fn takes(lhs: Mat, rhs: Mat) -> bool {
