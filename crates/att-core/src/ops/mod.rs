@@ -21,6 +21,7 @@ mod masked_softmax;
 mod padded;
 mod recurrent;
 mod tanh;
+mod top_log_probs;
 
 #[cfg(feature = "cube")]
 mod cube;
@@ -31,7 +32,6 @@ mod generic;
 mod host;
 #[cfg(feature = "cpu")]
 mod rows;
-#[cfg(feature = "cpu")]
 mod simd;
 #[cfg(feature = "cpu")]
 mod steps;
@@ -88,3 +88,4 @@ pub use masked_softmax::masked_softmax;
 pub use padded::{last_states, reverse_padded};
 pub use recurrent::Direction;
 pub use tanh::tanh;
+pub use top_log_probs::{Choice, TokenLogProb, top_log_probs};
