@@ -33,6 +33,8 @@ mod device;
 mod error;
 mod host_vec;
 mod kernel_threads;
+#[cfg(feature = "cube")]
+mod launches;
 pub mod mask;
 mod memory;
 pub mod ops;
@@ -44,5 +46,7 @@ pub use device::DeviceSpec;
 pub use error::{Error, Result};
 pub use host_vec::host_vec;
 pub use kernel_threads::on_kernel_threads;
+#[cfg(feature = "cube")]
+pub use launches::Launches;
 pub use memory::{EncoderOutput, MemorySpec, RecurrentState};
 pub use precision::{Precision, precision, set_precision};

@@ -2,8 +2,8 @@
 //!
 //! One folder an operation: `mod.rs` holds the tensor-level function, its mathematics and the
 //! backend trait; `reference.rs` the same from plain tensor operations (the test oracle);
-//! `generic.rs` from a backend's own float operations (the fallback, used on GPUs);
-//! `cpu.rs` the kernel on slices, shared by flex and ndarray; `backward.rs` the hand-written
+//! `generic.rs` from a backend's own float operations (the fallback); `cpu.rs` the kernel on slices,
+//! shared by flex and ndarray; `cube.rs` the CubeCL kernel for GPUs; `backward.rs` the hand-written
 //! gradient on the tape. What the LSTM and the GRU share stands in `recurrent/`. Nothing outside
 //! this folder names a backend.
 
@@ -23,6 +23,8 @@ mod recurrent;
 mod tanh;
 mod top_log_probs;
 
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "cpu")]
 mod gemm;
 mod generic;
@@ -51,6 +53,28 @@ fn has_cpu_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
         _ => false,
     };
     on_cpu && tensor.dtype() == burn::tensor::DType::F32
+}
+
+/// Whether the operation on this tensor is one of the CubeCL kernels.
+#[cfg(feature = "cube")]
+fn has_cube_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
+    use burn::backend::DispatchDevice;
+    let device = tensor.device().inner();
+    matches!(device.as_dispatch(), DispatchDevice::Cube(_)) && cube::is_supported(tensor.dtype())
+}
+
+/// Whether the operation on this tensor is one of the kernels, on slices or of CubeCL.
+fn has_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
+    #[cfg(feature = "cpu")]
+    if has_cpu_kernels(tensor) {
+        return true;
+    }
+    #[cfg(feature = "cube")]
+    if has_cube_kernels(tensor) {
+        return true;
+    }
+    let _ = tensor; // where neither is compiled in
+    false
 }
 
 pub use adam::{AdamStep, adam_step, square_sum};

@@ -1,34 +1,12 @@
 //! The operation on slices, for flex and ndarray.
 
-use burn::backend::{Backend, backend_extension, tensor::FloatTensor};
+use burn::backend::{TensorMetadata, tensor::FloatTensor};
 use burn::tensor::Shape;
 use rayon::prelude::*;
 
+use super::AdditiveScoreOps;
 use super::kernel::{Factored, factors, scores, scores_backward};
 use crate::ops::host::{AsF32, HostTensor};
-
-/// The scores of a CPU backend; names as in [`additive_score`](super::additive_score()).
-#[backend_extension(
-    Flex: cfg(feature = "flex"),
-    NdArray: cfg(feature = "ndarray"),
-    Autodiff
-)]
-pub trait AdditiveScoreOps: Backend {
-    /// The scores, `[batch, tgt_len, src_len]`.
-    fn additive_score(
-        query: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
-
-    /// Gradients of `query`, `keys` and `v`, given that of the scores.
-    fn additive_score_backward(
-        grad: FloatTensor<Self>,
-        query: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-}
 
 #[derive(Clone, Copy)]
 struct Dims {
@@ -181,7 +159,6 @@ macro_rules! impl_on_slices {
     };
 }
 
-use burn::backend::TensorMetadata;
 #[cfg(feature = "flex")]
 impl_on_slices!(burn::backend::Flex);
 #[cfg(feature = "ndarray")]

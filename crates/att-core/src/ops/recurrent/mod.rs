@@ -5,6 +5,8 @@
 mod backward;
 #[cfg(feature = "cpu")]
 pub(super) mod cpu;
+#[cfg(feature = "cube")]
+pub(super) mod cube;
 mod generic;
 mod order;
 #[cfg(test)]
@@ -82,9 +84,6 @@ pub trait RecurrentKernel: Backend {
         generic::backward::<Self>(cell, grad, recurrent, memories, sequences)
     }
 }
-
-#[cfg(feature = "cube")]
-impl RecurrentKernel for burn_cubecl::CubeBackend {}
 
 /// The entries for tensors on any backend, on the tape or not. Arguments as in [`Pass`], the
 /// result as in [`RecurrentKernel::recurrent_forward`].
