@@ -12,7 +12,9 @@
 
 pub mod adam;
 pub mod additive_score;
+pub mod attention_read;
 pub mod bahdanau;
+pub mod dot_score;
 pub mod gru;
 pub mod linear;
 pub mod linear_cross_entropy;
@@ -55,7 +57,9 @@ fn has_cpu_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
 
 pub use adam::{AdamStep, adam_step, square_sum};
 pub use additive_score::additive_score;
+pub use attention_read::{AttentionRead, attention_read};
 pub use bahdanau::{BahdanauInputs, BahdanauStates, bahdanau};
+pub use dot_score::dot_score;
 pub use gru::{GruArguments, bidirectional_gru, gru};
 pub use linear::linear;
 pub use linear_cross_entropy::{CrossEntropy, cross_entropy, linear_cross_entropy};

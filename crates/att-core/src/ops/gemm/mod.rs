@@ -298,6 +298,18 @@ pub(in crate::ops) fn matmul(
     }
 }
 
+/// [`matmul`] in f32 whatever the precision, for factors too small to be worth rounding.
+pub(in crate::ops) fn matmul_f32(
+    out: &mut [f32],
+    row_stride: usize,
+    accumulate: bool,
+    lhs: Mat,
+    rhs: Mat,
+    parallelism: Parallelism,
+) {
+    by_crate(out, row_stride, accumulate, lhs, rhs, parallelism);
+}
+
 fn by_crate(
     out: &mut [f32],
     row_stride: usize,
