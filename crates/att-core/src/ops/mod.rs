@@ -19,6 +19,7 @@ pub mod gru;
 pub mod linear;
 pub mod linear_cross_entropy;
 pub mod lstm;
+pub mod luong;
 mod masked_softmax;
 mod padded;
 mod recurrent;
@@ -35,6 +36,8 @@ mod rows;
 mod simd;
 #[cfg(feature = "cpu")]
 mod steps;
+#[cfg(feature = "cpu")]
+mod tensor_list;
 
 #[cfg(test)]
 mod test_support;
@@ -64,6 +67,7 @@ pub use gru::{GruArguments, bidirectional_gru, gru};
 pub use linear::linear;
 pub use linear_cross_entropy::{CrossEntropy, cross_entropy, linear_cross_entropy};
 pub use lstm::{LstmArguments, LstmStates, bidirectional_lstm, lstm};
+pub use luong::{LuongInputs, LuongScore, LuongStates, luong};
 pub use masked_softmax::masked_softmax;
 pub use padded::{last_states, reverse_padded};
 pub use recurrent::Direction;
