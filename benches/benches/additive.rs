@@ -4,7 +4,7 @@
 use att_bench::{compare, devices, lengths, tensor};
 use att_core::mask::src_pad_mask;
 use att_core::ops::additive_score::{additive_score, additive_score_reference};
-use att_core::ops::masked_softmax;
+use att_core::ops::attention_read::{attention_read, attention_read_reference};
 use burn::tensor::Tensor;
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -28,10 +28,7 @@ fn additive(c: &mut Criterion) {
         for shape in SHAPES {
             let [batch, tgt_len, src_len, d] = shape;
             let lengths = lengths(batch, src_len);
-            let context = |scores: Tensor<3>, memory: Tensor<3>| {
-                let mask = src_pad_mask(&lengths, src_len, &memory.device());
-                masked_softmax(scores, mask.unsqueeze_dim(1)).matmul(memory)
-            };
+            let mask = |like: &Tensor<3>| src_pad_mask(&lengths, src_len, &like.device());
             let arguments: Read = (
                 tensor([batch, tgt_len, d], device),
                 tensor([batch, src_len, d], device),
@@ -44,9 +41,14 @@ fn additive(c: &mut Criterion) {
                 &on,
                 &shape,
                 &arguments,
-                |(query, keys, v, memory): Read| context(additive_score(query, keys, v), memory),
                 |(query, keys, v, memory): Read| {
-                    context(additive_score_reference(query, keys, v), memory)
+                    let mask = mask(&memory);
+                    attention_read(additive_score(query, keys, v), memory, mask).context
+                },
+                |(query, keys, v, memory): Read| {
+                    let scores = additive_score_reference(query, keys, v);
+                    let mask = mask(&memory);
+                    attention_read_reference(scores, memory, mask).context
                 },
             );
         }

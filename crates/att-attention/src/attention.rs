@@ -1,4 +1,4 @@
-use att_core::ops::masked_softmax;
+use att_core::ops::attention_read;
 use att_core::{EncoderOutput, Result};
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Int, Tensor, assert_shape};
@@ -91,13 +91,14 @@ impl Attention {
         }
     }
 
-    /// `weights = masked_softmax(score(query, keys))`, `context = weights values`.
+    /// `weights = masked_softmax(score(query, keys))`, `context = weights values`
+    /// ([`attention_read`]).
     ///
     /// - `query`: `[batch, tgt_len, d_query]`; one row a step, all steps at once if they are known
     ///
     /// # Panics
     ///
-    /// If the shapes disagree.
+    /// If the shapes disagree, or a size is 0.
     pub fn forward(&self, query: Tensor<3>, memory: &AttentionMemory) -> AttentionOutput {
         let [batch, tgt_len, _] = query.dims();
         let [_, src_len, _] = memory.values.dims();
@@ -105,10 +106,10 @@ impl Attention {
         assert_shape!(memory.src_pad_mask, [batch, src_len]);
         let scores = self.scorer.score(query, memory.keys.clone());
         assert_shape!(scores, [batch, tgt_len, src_len]);
-        let weights = masked_softmax(scores, memory.src_pad_mask.clone().unsqueeze_dim(1));
+        let read = attention_read(scores, memory.values.clone(), memory.src_pad_mask.clone());
         AttentionOutput {
-            context: weights.clone().matmul(memory.values.clone()),
-            weights,
+            context: read.context,
+            weights: read.weights,
         }
     }
 }

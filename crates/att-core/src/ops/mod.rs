@@ -12,11 +12,14 @@
 
 pub mod adam;
 pub mod additive_score;
+pub mod attention_read;
 pub mod bahdanau;
+pub mod dot_score;
 pub mod gru;
 pub mod linear;
 pub mod linear_cross_entropy;
 pub mod lstm;
+pub mod luong;
 mod masked_softmax;
 mod padded;
 mod recurrent;
@@ -35,6 +38,8 @@ mod rows;
 mod simd;
 #[cfg(feature = "cpu")]
 mod steps;
+#[cfg(feature = "cpu")]
+mod tensor_list;
 
 #[cfg(test)]
 mod test_support;
@@ -79,11 +84,14 @@ fn has_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
 
 pub use adam::{AdamStep, adam_step, square_sum};
 pub use additive_score::additive_score;
+pub use attention_read::{AttentionRead, attention_read};
 pub use bahdanau::{BahdanauInputs, BahdanauStates, bahdanau};
+pub use dot_score::dot_score;
 pub use gru::{GruArguments, bidirectional_gru, gru};
 pub use linear::linear;
 pub use linear_cross_entropy::{CrossEntropy, cross_entropy, linear_cross_entropy};
 pub use lstm::{LstmArguments, LstmStates, bidirectional_lstm, lstm};
+pub use luong::{LuongInputs, LuongScore, LuongStates, luong};
 pub use masked_softmax::masked_softmax;
 pub use padded::{last_states, reverse_padded};
 pub use recurrent::Direction;

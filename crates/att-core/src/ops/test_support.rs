@@ -62,3 +62,40 @@ pub(super) fn gradients<const N: usize>(
         .map(|tensor| tensor.grad(&grads).expect("every argument has a gradient"))
         .collect()
 }
+
+/// Asserts that the gradients of `f` are its slopes: central differences of the same scalar as in
+/// [`gradients`], at up to 24 elements an argument.
+pub(super) fn assert_slopes<const N: usize>(
+    arguments: [Tensor<3>; N],
+    f: impl Fn([Tensor<3>; N]) -> Tensor<3>,
+) {
+    let found = gradients(arguments.clone(), &f);
+    let value = |arguments: &[Tensor<3>; N]| {
+        let out = f(arguments.clone());
+        random::seed(99);
+        let weights = random_tensor(out.dims(), &out.device());
+        let products = (out * weights).into_data();
+        products.iter::<f32>().map(f64::from).sum::<f64>()
+    };
+    const H: f64 = 1e-2;
+    for (n, gradient) in found.into_iter().enumerate() {
+        let gradient: Vec<f32> = gradient.into_data().iter().collect();
+        for i in (0..gradient.len()).step_by(gradient.len().div_ceil(24)) {
+            let moved = |by: f64| {
+                let (shape, device) = (arguments[n].dims(), arguments[n].device());
+                let mut numbers: Vec<f32> = arguments[n].to_data().iter().collect();
+                numbers[i] += by as f32;
+                let mut arguments = arguments.clone();
+                arguments[n] = Tensor::from_data(TensorData::new(numbers, shape), &device);
+                value(&arguments)
+            };
+            let slope = (moved(H) - moved(-H)) / (2.0 * H);
+            let error = (slope - f64::from(gradient[i])).abs();
+            assert!(
+                error < 1e-3 * slope.abs().max(1.0),
+                "argument {n}, element {i}: {slope} against {}",
+                gradient[i]
+            );
+        }
+    }
+}

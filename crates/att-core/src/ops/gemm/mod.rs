@@ -289,11 +289,24 @@ pub(in crate::ops) fn matmul(
     rhs: Mat,
     parallelism: Parallelism,
 ) {
-    let few = few_rows::takes(lhs, rhs);
-    if !few && crate::precision() == Precision::Bf16 {
+    if crate::precision() == Precision::Bf16 && !few_rows::takes(lhs, rhs) {
         let rhs = Packed::new(rhs);
-        return product(out, row_stride, accumulate, lhs, &rhs, parallelism);
+        product(out, row_stride, accumulate, lhs, &rhs, parallelism);
+    } else {
+        matmul_f32(out, row_stride, accumulate, lhs, rhs, parallelism);
     }
+}
+
+/// [`matmul`] in f32 whatever the precision, for factors too small to be worth rounding.
+pub(in crate::ops) fn matmul_f32(
+    out: &mut [f32],
+    row_stride: usize,
+    accumulate: bool,
+    lhs: Mat,
+    rhs: Mat,
+    parallelism: Parallelism,
+) {
+    let few = few_rows::takes(lhs, rhs);
     assert_fits(out, row_stride, lhs, rhs.rows, rhs.cols);
     let (m, n, k) = (lhs.rows, rhs.cols, lhs.cols);
     let target = Out {

@@ -203,5 +203,9 @@ pub(super) fn run<const DIRECTIONS: usize, const STATES: usize>(
         ),
         (None, _) => panic!("no direction"),
     });
-    std::array::from_fn(|state| states.clone().narrow(0, state, 1).squeeze_dim(0))
+    std::array::from_fn(|state| match STATES {
+        // The gradient of a part has the size of the whole.
+        1 => states.clone().squeeze_dim(0),
+        _ => states.clone().narrow(0, state, 1).squeeze_dim(0),
+    })
 }

@@ -1,0 +1,195 @@
+//! The operation on flex and ndarray.
+
+use std::sync::Arc;
+
+use burn::backend::{
+    Backend, Dispatch, DispatchTensor, TensorMetadata, backend_extension, tensor::FloatTensor,
+};
+use burn::tensor::{Shape, Tensor};
+
+use super::kernel::{self, Dims, Saved};
+use super::{LuongInputs, LuongScore, LuongStates};
+use crate::ops::host::{AsF32, HostTensor};
+use crate::ops::tensor_list::TensorList;
+
+/// Number of arguments that have gradients: those of [`LuongInputs`] in their order, with the cell
+/// of an LSTM or the recurrent bias of a GRU for both, and the three of the additive score last.
+pub(super) const ARGUMENTS: usize = 13;
+
+/// Runs the operation as one node.
+pub(super) fn luong(
+    inputs: LuongInputs,
+    src_lengths: &[usize],
+    tgt_lengths: &[usize],
+) -> LuongStates {
+    let [_, src_len, _] = inputs.memory.dims();
+    let [_, d_out] = inputs.attentional_weight.dims();
+    let device = inputs.embedded.device();
+    // An LSTM's cell or a GRU's bias: one of the two is there.
+    let (lstm, last) = match (inputs.cell, inputs.recurrent_bias) {
+        (Some(cell), _) => (true, cell.into_dispatch()),
+        (None, bias) => {
+            let bias = bias.expect("checked before: a GRU has a recurrent bias");
+            (false, bias.into_dispatch())
+        }
+    };
+    let unused = || Tensor::<1>::zeros([1], &device).into_dispatch();
+    let (scale, score): (_, [DispatchTensor; 3]) = match inputs.score {
+        LuongScore::Dot { scale } => (Some(scale as f32), [(); 3].map(|()| unused())),
+        LuongScore::Additive {
+            query_weight,
+            query_bias,
+            v,
+        } => {
+            let query_weight = query_weight.into_dispatch();
+            (
+                None,
+                [query_weight, query_bias.into_dispatch(), v.into_dispatch()],
+            )
+        }
+    };
+    let dropout = inputs.dropout.map(|dropout| {
+        let data = dropout.into_data().try_into_vec();
+        Arc::new(data.expect("the dropout is of the type of what it multiplies"))
+    });
+    let plan = Plan {
+        src_lengths: src_lengths.to_vec(),
+        tgt_lengths: tgt_lengths.to_vec(),
+        lstm,
+        scale,
+        dropout,
+    };
+    let mut arguments = vec![
+        inputs.embedded.into_dispatch(),
+        inputs.hidden.into_dispatch(),
+        inputs.keys.into_dispatch(),
+        inputs.memory.into_dispatch(),
+        inputs.input_weight.into_dispatch(),
+        inputs.input_bias.into_dispatch(),
+        inputs.recurrent_weight.into_dispatch(),
+        last,
+        inputs.attentional_weight.into_dispatch(),
+        inputs.attentional_bias.into_dispatch(),
+    ];
+    arguments.extend(score);
+    let states = Tensor::<3>::from_dispatch(Dispatch::luong(TensorList(arguments), plan));
+    LuongStates {
+        attentional: states.clone().narrow(2, 0, d_out),
+        weights: states.narrow(2, d_out, src_len),
+    }
+}
+
+/// What the operation knows besides its arguments.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Of each source.
+    pub(super) src_lengths: Vec<usize>,
+    /// Of each target.
+    pub(super) tgt_lengths: Vec<usize>,
+    /// Whether the cell is an LSTM's.
+    pub(super) lstm: bool,
+    /// Of dot products; none for additive scores.
+    pub(super) scale: Option<f32>,
+    /// `[batch, tgt_len, d_attentional]`
+    pub(super) dropout: Option<Arc<Vec<f32>>>,
+}
+
+/// The operation of a CPU backend.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Autodiff
+)]
+pub trait LuongOps: Backend {
+    /// `[f; a]` of each step, `[batch, tgt_len, d_attentional + src_len]`, of the arguments (see
+    /// [`ARGUMENTS`]).
+    fn luong(#[extension_type] arguments: TensorList<Self>, plan: Plan) -> FloatTensor<Self>;
+}
+
+/// The operation and its gradient where tensors are slices.
+pub(super) trait OnSlices: LuongOps {
+    /// The states, and what the gradient needs.
+    fn forward(
+        arguments: &[FloatTensor<Self>; ARGUMENTS],
+        plan: &Plan,
+    ) -> (FloatTensor<Self>, Vec<Saved>);
+
+    /// The gradients of the arguments, in their order.
+    fn backward(
+        grad: FloatTensor<Self>,
+        arguments: [FloatTensor<Self>; ARGUMENTS],
+        saved: Vec<Saved>,
+        plan: &Plan,
+    ) -> [FloatTensor<Self>; ARGUMENTS];
+}
+
+fn dims<T: TensorMetadata>(arguments: &[T; ARGUMENTS], plan: &Plan) -> Dims {
+    let [embedded, hidden, keys, memory, attentional_weight] =
+        [0, 1, 2, 3, 8].map(|at| arguments[at].shape());
+    Dims {
+        batch: embedded[0],
+        tgt_len: embedded[1],
+        src_len: memory[1],
+        d_embed: embedded[2],
+        d_hidden: hidden[1],
+        d_key: keys[2],
+        d_memory: memory[2],
+        d_out: attentional_weight[1],
+        lstm: plan.lstm,
+        additive: plan.scale.is_none(),
+    }
+}
+
+macro_rules! impl_on_slices {
+    ($backend:ty) => {
+        impl LuongOps for $backend {
+            fn luong(arguments: TensorList<Self>, plan: Plan) -> FloatTensor<Self> {
+                Self::forward(&arguments.into_array(), &plan).0
+            }
+        }
+
+        impl OnSlices for $backend {
+            fn forward(
+                arguments: &[FloatTensor<Self>; ARGUMENTS],
+                plan: &Plan,
+            ) -> (FloatTensor<Self>, Vec<Saved>) {
+                let dims = dims(arguments, plan);
+                let arguments = arguments.clone().map(HostTensor::contiguous);
+                let (states, saved) =
+                    kernel::forward(arguments.each_ref().map(AsF32::as_f32), plan, dims);
+                let shape = Shape::from([dims.batch, dims.tgt_len, dims.d_states()]);
+                (HostTensor::from_vec(states, shape), saved)
+            }
+
+            fn backward(
+                grad: FloatTensor<Self>,
+                arguments: [FloatTensor<Self>; ARGUMENTS],
+                saved: Vec<Saved>,
+                plan: &Plan,
+            ) -> [FloatTensor<Self>; ARGUMENTS] {
+                let dims = dims(&arguments, plan);
+                let mut shapes = arguments
+                    .each_ref()
+                    .map(|tensor| tensor.shape())
+                    .into_iter();
+                let arguments = arguments.map(HostTensor::contiguous);
+                let gradients = kernel::backward(
+                    grad.contiguous().as_f32(),
+                    arguments.each_ref().map(AsF32::as_f32),
+                    saved,
+                    plan,
+                    dims,
+                );
+                gradients.map(|gradient| {
+                    let shape = shapes.next().expect("one shape an argument");
+                    HostTensor::from_vec(gradient, shape)
+                })
+            }
+        }
+    };
+}
+
+#[cfg(feature = "flex")]
+impl_on_slices!(burn::backend::Flex);
+#[cfg(feature = "ndarray")]
+impl_on_slices!(burn::backend::NdArray);
