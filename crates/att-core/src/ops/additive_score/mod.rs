@@ -1,5 +1,7 @@
 //! Additive attention scores as one operation.
 
+#[cfg(all(feature = "cpu", target_arch = "x86_64"))]
+mod avx512;
 #[cfg(feature = "cpu")]
 mod backward;
 #[cfg(feature = "cpu")]
