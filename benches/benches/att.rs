@@ -4,7 +4,8 @@
 //! - `-- lstm`: those whose name matches, and all else that criterion takes
 //! - `--features wgpu` (or `cuda`), before the `--`: with a GPU
 //!
-//! A run ends with a table and a picture, in `att-bench/` of the target folder.
+//! A run ends with a table and pictures, in `att-bench/` of the target folder; they also hold what
+//! earlier runs measured and this one did not.
 
 use std::env;
 use std::error::Error;
@@ -72,7 +73,7 @@ fn run_all() -> Result<ExitCode, Box<dyn Error>> {
     criterion.final_summary();
     if !records.is_empty() {
         let folder = summary_folder()?;
-        Summary::new(records).write(&folder)?;
+        Summary::new(records, &folder)?.write(&folder)?;
         println!("table and pictures: {}", folder.display());
     }
     Ok(ExitCode::SUCCESS)

@@ -4,6 +4,7 @@ use std::fmt;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::Arguments;
 
@@ -40,7 +41,7 @@ impl Case {
 }
 
 /// What of an operation is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pass {
     /// The result, off the tape.
     Forward,

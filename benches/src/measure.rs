@@ -11,8 +11,9 @@ use serde_json::json;
 
 use crate::{Case, CountingAllocator, Pass, Record, Variant};
 
-/// A call that takes longer than this is made [`FEW`] times.
-const SLOW: Duration = Duration::from_millis(500);
+/// Seconds after which a benchmark of slow calls has seen enough.
+const ENOUGH: f64 = 3.0;
+/// The least number of calls for a script.
 const FEW: usize = 3;
 
 /// `<operation>/<pass>/<variant>/<device>/<shape>`.
@@ -23,7 +24,10 @@ fn name(case: &Case, pass: Pass, variant: &Variant, spec: DeviceSpec) -> String 
 /// What was seen of one benchmark, call by call.
 #[derive(Default)]
 struct Seen {
+    /// Of a call, on average over each of criterion's samples.
     seconds: Vec<f64>,
+    /// How many samples criterion was given.
+    samples: usize,
     peak_bytes: usize,
 }
 
@@ -43,14 +47,16 @@ impl Seen {
         took
     }
 
-    /// The same, but where one call is slow, the times of the first few stand for all that follow:
-    /// criterion does not make do with fewer than ten.
+    /// The same; but once calls have taken long [`ENOUGH`], their times stand for all that follow:
+    /// criterion does not make do with fewer than ten samples.
     fn time_or_recall(&mut self, iterations: u64, device: &Device, f: &dyn Fn()) -> Duration {
-        let calls = self.seconds.len();
-        if calls < FEW || self.median() < SLOW.as_secs_f64() {
+        self.samples += 1;
+        let is_slow = self.seconds.iter().sum::<f64>() > ENOUGH;
+        if !is_slow {
             return self.time(iterations, device, f);
         }
-        Duration::from_secs_f64(self.seconds[calls % FEW] * iterations as f64)
+        let one = self.seconds[self.samples % self.seconds.len()];
+        Duration::from_secs_f64(one * iterations as f64)
     }
 
     fn median(&self) -> f64 {
@@ -75,8 +81,8 @@ pub fn run(
                     criterion.bench_function(&name(case, pass, &variant, *spec), |b| {
                         b.iter_custom(|iterations| seen.time_or_recall(iterations, device, f));
                     });
-                    // Fewer are no measurement: the filter, `--list` or `--test`.
-                    if seen.seconds.len() >= FEW {
+                    // One is a test (`--test`), and none what was not asked for.
+                    if seen.samples > 1 {
                         records.push(Record {
                             op: case.op.clone(),
                             shape: case.shape.clone(),
@@ -211,20 +217,19 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_call_is_made_three_times() {
+    fn slow_calls_are_not_repeated_without_end() {
         let device = Device::flex();
         let calls = std::cell::Cell::new(0);
-        let f = || {
-            calls.set(calls.get() + 1);
-        };
+        let f = || calls.set(calls.get() + 1);
         let mut seen = Seen {
-            seconds: vec![1.0, 2.0, 3.0],
-            peak_bytes: 0,
+            seconds: vec![1.0, 2.5],
+            ..Seen::default()
         };
-        assert_eq!(seen.time_or_recall(2, &device, &f), Duration::from_secs(2));
+        let recalled = [(); 4].map(|()| seen.time_or_recall(2, &device, &f).as_secs_f64());
+        assert_eq!(recalled, [5.0, 2.0, 5.0, 2.0]);
         assert_eq!(calls.get(), 0);
         seen.seconds = vec![1e-3; 3];
         seen.time_or_recall(2, &device, &f);
-        assert_eq!(calls.get(), 2);
+        assert_eq!((calls.get(), seen.seconds.len()), (2, 4));
     }
 }

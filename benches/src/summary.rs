@@ -6,11 +6,12 @@ use std::io;
 use std::path::Path;
 
 use att_inspect::{BarChart, BarGroup};
+use serde::{Deserialize, Serialize};
 
 use crate::Pass;
 
 /// One benchmark, measured.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The operation.
     pub op: String,
@@ -28,17 +29,48 @@ pub struct Record {
     pub peak_bytes: usize,
 }
 
-/// All that a run measured.
+impl Record {
+    /// Whether both are of the same benchmark.
+    fn is_like(&self, other: &Self) -> bool {
+        self.pass == other.pass && self.variant == other.variant && self.is_of_case(other)
+    }
+
+    /// Whether both are of the same operation, shape and device.
+    fn is_of_case(&self, other: &Self) -> bool {
+        (&self.op, &self.shape, &self.device) == (&other.op, &other.shape, &other.device)
+    }
+}
+
+/// All that was measured.
 pub struct Summary(Vec<Record>);
+
+/// Holds the records between runs.
+const RECORDS: &str = "records.json";
 
 /// The variants that ours are compared with.
 const OTHERS: [&str; 2] = ["reference", "burn-nn"];
 const PASSES: [Pass; 2] = [Pass::Forward, Pass::ForwardBackward];
 
 impl Summary {
-    /// Of the records of a run, in the order of the table.
-    pub fn new(records: Vec<Record>) -> Self {
-        Self(records)
+    /// The records of a run, and of earlier runs that left theirs in `folder` what this one did not
+    /// measure.
+    ///
+    /// # Errors
+    ///
+    /// If the earlier records cannot be read.
+    pub fn new(records: Vec<Record>, folder: &Path) -> io::Result<Self> {
+        let mut all: Vec<Record> = match fs::read(folder.join(RECORDS)) {
+            Ok(json) => serde_json::from_slice(&json)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        for record in records {
+            match all.iter_mut().find(|earlier| earlier.is_like(&record)) {
+                Some(earlier) => *earlier = record,
+                None => all.push(record),
+            }
+        }
+        Ok(Self(all))
     }
 
     /// Writes `benchmarks-operations.md`, and `benchmarks-operations-<device>.svg` for each device.
@@ -48,6 +80,7 @@ impl Summary {
     /// If a file cannot be written.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
+        fs::write(folder.join(RECORDS), serde_json::to_vec(&self.0)?)?;
         fs::write(folder.join("benchmarks-operations.md"), self.markdown())?;
         for device in self.devices() {
             let name = format!("benchmarks-operations-{}.svg", device.replace(':', "-"));
@@ -69,9 +102,7 @@ impl Summary {
     /// The same operation, shape and pass computed in another way.
     fn other(&self, record: &Record, variant: &str) -> Option<&Record> {
         self.0.iter().find(|other| {
-            other.variant == variant
-                && (&other.op, &other.shape, &other.device, other.pass)
-                    == (&record.op, &record.shape, &record.device, record.pass)
+            other.variant == variant && other.pass == record.pass && other.is_of_case(record)
         })
     }
 
@@ -121,8 +152,8 @@ impl Summary {
         };
         let both = self.0.iter().find(|other| {
             other.pass == Pass::ForwardBackward
-                && (&other.op, &other.shape, &other.device, &other.variant)
-                    == (op, shape, &forward.device, variant)
+                && other.variant == *variant
+                && other.is_of_case(forward)
         });
         let megabytes = |record: &Record| digits(record.peak_bytes as f64 / 1e6);
         format!(
@@ -190,7 +221,7 @@ mod tests {
     }
 
     fn summary() -> Summary {
-        Summary::new(vec![
+        Summary(vec![
             record("fused", Pass::Forward, 0.002),
             record("fused", Pass::ForwardBackward, 0.004),
             record("reference", Pass::Forward, 0.020),
@@ -228,19 +259,28 @@ mod tests {
     }
 
     #[test]
-    fn writes_a_table_and_a_picture_a_device() {
+    fn writes_a_table_and_pictures_and_joins_what_other_runs_measured() {
         let folder = std::env::temp_dir().join(format!("att-bench-{}", std::process::id()));
-        summary().write(&folder).unwrap();
+        let first = Summary::new(summary().0, &folder).unwrap();
+        first.write(&folder).unwrap();
+        let mut again = vec![record("fused", Pass::Forward, 0.001); 2];
+        again[1].device = "ndarray".into();
+        let second = Summary::new(again.clone(), &folder).unwrap();
+        second.write(&folder).unwrap();
         let mut names: Vec<_> = fs::read_dir(&folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
         fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(
-            names,
-            ["benchmarks-operations-flex.svg", "benchmarks-operations.md"]
-        );
+
+        let mut expected = summary().0;
+        expected[0] = again[0].clone();
+        expected.push(again[1].clone());
+        assert_eq!(second.0, expected);
+        let files = ["flex.svg", "ndarray.svg"].map(|end| format!("benchmarks-operations-{end}"));
+        assert_eq!(names[..2], files);
+        assert_eq!(names[2..], ["benchmarks-operations.md", RECORDS]);
     }
 
     #[test]

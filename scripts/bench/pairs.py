@@ -105,8 +105,9 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=0.7, help="of each turn, at least")
     options = parser.parse_args()
+    program = our_program()
     workers = {
-        "ours": Worker([our_program(), "--serve", "--backend", "flex"], options.threads),
+        "ours": Worker([program, "--serve", "--backend", "flex"], options.threads),
         "torch": Worker(
             [sys.executable, str(Path(__file__).with_name("torch_worker.py"))], options.threads
         ),

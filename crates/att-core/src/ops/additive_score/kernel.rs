@@ -6,9 +6,9 @@ use crate::ops::simd::{exp, reciprocal, vectorise};
 
 /// Numbers that are worked on side by side: two of the widest vectors.
 const LANES: usize = 32;
-/// Arguments whose exponentials can be multiplied without leaving the numbers: `exp(2 * 40)`
-/// squared overflows to infinity at worst, and that has a reciprocal.
-const FACTORED: f32 = 40.0;
+/// Arguments whose exponentials can be multiplied without leaving the numbers: `exp(2 * 20)`
+/// squared is 5.5e34.
+const FACTORED: f32 = 20.0;
 
 /// `exp(2 x)`, or none where some x is too large for [`scores`] by factors.
 pub(in crate::ops) fn factors(x: &[f32]) -> Option<Vec<f32>> {
