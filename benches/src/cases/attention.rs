@@ -4,7 +4,7 @@ use att_attention::{Attention, AttentionConfig, ScorerConfig};
 use att_core::EncoderOutput;
 use att_core::mask::src_pad_mask;
 use att_core::ops::additive_score::{additive_score, additive_score_reference};
-use att_core::ops::masked_softmax;
+use att_core::ops::{batched_dot, batched_matmul, masked_softmax};
 use burn::tensor::{Bool, Device, Tensor};
 
 use super::READS;
@@ -17,6 +17,10 @@ pub(super) fn cases() -> Vec<Case> {
                 scores(shape, device)
             }),
             Case::new("additive_read", &shape, move |device| read(shape, device)),
+            Case::new("batched_dot", &shape, move |device| dots(shape, device)),
+            Case::new("batched_matmul", &shape, move |device| {
+                contexts(shape, device)
+            }),
             Case::new("masked_softmax", &shape[..3], move |device| {
                 softmax(shape, device)
             }),
@@ -62,17 +66,17 @@ fn read(shape: [usize; 4], device: &Device) -> Vec<Variant> {
     let memory = tensor([batch, src_len, 2 * d], device);
     let arguments = (score_arguments(shape, device), memory);
     let mask = mask(shape, device).unsqueeze_dim::<3>(1);
-    let with = |score: fn(Tensor<3>, Tensor<3>, Tensor<1>) -> Tensor<3>| {
-        let mask = mask.clone();
-        move |((query, keys, v), memory): (Scores, Tensor<3>)| {
-            let mask = mask.clone().to_device(&memory.device());
-            masked_softmax(score(query, keys, v), mask).matmul(memory)
-        }
-    };
+    let also_mask = mask.clone();
     Variant::pair(
         &arguments,
-        with(additive_score),
-        with(additive_score_reference),
+        move |((query, keys, v), memory): (Scores, Tensor<3>)| {
+            let mask = mask.clone().to_device(&memory.device());
+            batched_matmul(masked_softmax(additive_score(query, keys, v), mask), memory)
+        },
+        move |((query, keys, v), memory): (Scores, Tensor<3>)| {
+            let mask = also_mask.clone().to_device(&memory.device());
+            masked_softmax(additive_score_reference(query, keys, v), mask).matmul(memory)
+        },
     )
 }
 
@@ -88,6 +92,34 @@ fn softmax(shape: [usize; 4], device: &Device) -> Vec<Variant> {
             masked_softmax(scores, mask)
         },
     )]
+}
+
+/// Scores of queries and keys.
+fn dots([batch, tgt_len, src_len, d]: [usize; 4], device: &Device) -> Vec<Variant> {
+    type Factors = (Tensor<3>, Tensor<3>);
+    let arguments: Factors = (
+        tensor([batch, tgt_len, d], device),
+        tensor([batch, src_len, d], device),
+    );
+    Variant::pair(
+        &arguments,
+        |(query, keys): Factors| batched_dot(query, keys),
+        |(query, keys): Factors| query.matmul(keys.swap_dims(1, 2)),
+    )
+}
+
+/// Contexts of weights and values.
+fn contexts([batch, tgt_len, src_len, d]: [usize; 4], device: &Device) -> Vec<Variant> {
+    type Factors = (Tensor<3>, Tensor<3>);
+    let arguments: Factors = (
+        tensor([batch, tgt_len, src_len], device),
+        tensor([batch, src_len, d], device),
+    );
+    Variant::pair(
+        &arguments,
+        |(weights, values): Factors| batched_matmul(weights, values),
+        |(weights, values): Factors| weights.matmul(values),
+    )
 }
 
 /// `additive` of [`ScorerConfig::Additive`], as configurations name it.

@@ -1,4 +1,4 @@
-use att_core::ops::masked_softmax;
+use att_core::ops::{batched_matmul, masked_softmax};
 use att_core::{EncoderOutput, Result};
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Int, Tensor, assert_shape};
@@ -107,7 +107,7 @@ impl Attention {
         assert_shape!(scores, [batch, tgt_len, src_len]);
         let weights = masked_softmax(scores, memory.src_pad_mask.clone().unsqueeze_dim(1));
         AttentionOutput {
-            context: weights.clone().matmul(memory.values.clone()),
+            context: batched_matmul(weights.clone(), memory.values.clone()),
             weights,
         }
     }

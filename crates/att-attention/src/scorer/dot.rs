@@ -1,3 +1,4 @@
+use att_core::ops::batched_dot;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,6 @@ impl Dot {
     ///
     /// If the shapes disagree.
     pub fn score(&self, query: Tensor<3>, keys: Tensor<3>) -> Tensor<3> {
-        query.matmul(keys.swap_dims(1, 2))
+        batched_dot(query, keys)
     }
 }

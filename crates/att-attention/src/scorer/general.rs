@@ -1,3 +1,4 @@
+use att_core::ops::batched_dot;
 use att_layers::{Linear, init};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -35,6 +36,6 @@ impl General {
     ///
     /// If the shapes disagree.
     pub fn score(&self, query: Tensor<3>, keys: Tensor<3>) -> Tensor<3> {
-        query.matmul(keys.swap_dims(1, 2))
+        batched_dot(query, keys)
     }
 }

@@ -1,3 +1,4 @@
+use att_core::ops::batched_dot;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,6 @@ impl ScaledDot {
     /// If the shapes disagree.
     pub fn score(&self, query: Tensor<3>, keys: Tensor<3>) -> Tensor<3> {
         let [_, _, d] = query.dims();
-        (query / (d as f64).sqrt()).matmul(keys.swap_dims(1, 2))
+        batched_dot(query / (d as f64).sqrt(), keys)
     }
 }

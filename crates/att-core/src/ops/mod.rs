@@ -13,6 +13,7 @@
 pub mod adam;
 pub mod additive_score;
 pub mod bahdanau;
+pub mod batched_matmul;
 pub mod gru;
 pub mod linear;
 pub mod linear_cross_entropy;
@@ -56,6 +57,7 @@ fn has_cpu_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
 pub use adam::{AdamStep, adam_step, square_sum};
 pub use additive_score::additive_score;
 pub use bahdanau::{BahdanauInputs, BahdanauStates, bahdanau};
+pub use batched_matmul::{batched_dot, batched_matmul};
 pub use gru::{GruArguments, bidirectional_gru, gru};
 pub use linear::linear;
 pub use linear_cross_entropy::{CrossEntropy, cross_entropy, linear_cross_entropy};
