@@ -37,6 +37,8 @@ mod steps;
 
 #[cfg(test)]
 mod test_support;
+#[cfg(test)]
+mod tests;
 
 /// Whether the operation on this tensor is one of the kernels on slices.
 #[cfg(feature = "cpu")]
