@@ -15,8 +15,11 @@ pub struct Case {
     /// The sizes, such as `64x25x256x512`; with `-ragged` where rows have different lengths.
     pub shape: String,
     /// Makes the arguments on a device, and the ways to compute the operation with them.
-    pub variants: Box<dyn Fn(&Device) -> Vec<Variant>>,
+    pub variants: MakeVariants,
 }
+
+/// The ways to compute an operation, with arguments on a device.
+pub type MakeVariants = Box<dyn Fn(&Device) -> Vec<Variant>>;
 
 impl Case {
     /// A case on a shape of these sizes.

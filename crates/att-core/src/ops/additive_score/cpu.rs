@@ -42,12 +42,18 @@ struct Dims {
 
 impl Dims {
     fn of(query: Shape, keys: Shape) -> Self {
-        Self {
+        let dims = Self {
             batch: query[0],
             tgt_len: query[1],
             src_len: keys[1],
             d: query[2],
-        }
+        };
+        let sizes = [dims.batch, dims.tgt_len, dims.src_len, dims.d];
+        assert!(
+            !sizes.contains(&0),
+            "additive scores of nothing: batch, tgt_len, src_len and d_attn are {sizes:?}"
+        );
+        dims
     }
 }
 
