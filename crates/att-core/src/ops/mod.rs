@@ -43,6 +43,8 @@ mod tensor_list;
 
 #[cfg(test)]
 mod test_support;
+#[cfg(test)]
+mod tests;
 
 /// Whether the operation on this tensor is one of the kernels on slices.
 #[cfg(feature = "cpu")]

@@ -1,5 +1,7 @@
 //! Additive attention scores as one operation.
 
+#[cfg(all(feature = "cpu", target_arch = "x86_64"))]
+mod avx512;
 mod backward;
 #[cfg(feature = "cpu")]
 mod cpu;
@@ -36,7 +38,7 @@ pub use reference::additive_score_reference;
 ///
 /// # Panics
 ///
-/// If the shapes disagree.
+/// If the shapes disagree, or a size is 0.
 pub fn additive_score(query: Tensor<3>, keys: Tensor<3>, v: Tensor<1>) -> Tensor<3> {
     let [batch, _, d_attn] = query.dims();
     let [_, src_len, _] = keys.dims();
@@ -133,6 +135,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "additive scores of nothing")]
+    fn an_empty_batch_is_refused() {
+        let device = Device::flex();
+        let nothing = Tensor::zeros([0, 3, 4], &device);
+        additive_score(nothing.clone(), nothing, Tensor::zeros([4], &device));
     }
 
     /// Where exponentials would overflow, and where a huge query and a huge key cancel.
