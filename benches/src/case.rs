@@ -92,17 +92,17 @@ impl Variant {
         ]
     }
 
-    /// A function of a module, whose weights also get gradients, and of tensors.
+    /// A function of a module, whose weights also get gradients, and of tensors. `init` makes the
+    /// module on a device: once off the tape and once on it.
     pub fn of_module<M: Module + 'static, A: Arguments + 'static, const D: usize>(
         name: &'static str,
-        module: &M,
+        init: impl Fn(&Device) -> M,
         device: &Device,
         arguments: &A,
         run: impl Fn(&M, A) -> Tensor<D> + Clone + 'static,
     ) -> Self {
-        let on_tape = module.clone().fork(&device.clone().autodiff());
+        let (module, on_tape) = (init(device), init(&device.clone().autodiff()));
         let (run_on_tape, tensors) = (run.clone(), arguments.clone());
-        let module = module.clone();
         let variant = Self::forward_only(name, arguments, move |a| run(&module, a));
         variant.with_backward(move || run_on_tape(&on_tape, tensors.clone().tracked()))
     }

@@ -131,7 +131,8 @@ fn module(
     if let ScorerConfig::Additive(additive) = &mut scorer {
         additive.d_attn = d;
     }
-    let attention = AttentionConfig { scorer }.init(d, d, device);
+    let config = AttentionConfig { scorer };
+    let init = |device: &Device| config.init(d, d, device);
     let arguments = (
         tensor([batch, tgt_len, d], device),
         tensor([batch, src_len, d], device),
@@ -147,7 +148,5 @@ fn module(
             .forward(query, &attention.prepare(&source))
             .context
     };
-    vec![Variant::of_module(
-        "module", &attention, device, &arguments, run,
-    )]
+    vec![Variant::of_module("module", init, device, &arguments, run)]
 }

@@ -48,9 +48,9 @@ fn plain((x, w, b): Map) -> Tensor<2> {
 fn linears(shape: [usize; 3], device: &Device) -> Vec<Variant> {
     let [_, d_input, d_output] = shape;
     let arguments = map(shape, device);
-    let burns = LinearConfig::new(d_input, d_output).init(device);
+    let init = |device: &Device| LinearConfig::new(d_input, d_output).init(device);
     let run = |burns: &burn::nn::Linear, x: Tensor<2>| burns.forward(x);
-    let burns = Variant::of_module("burn-nn", &burns, device, &arguments.0, run);
+    let burns = Variant::of_module("burn-nn", init, device, &arguments.0, run);
     let mut variants = Variant::pair(&arguments, |(x, w, b): Map| linear(x, w, Some(b)), plain);
     variants.push(burns);
     variants

@@ -184,10 +184,10 @@ fn lstm_layers(shape: [usize; 4], lengths: Vec<usize>, device: &Device) -> Vec<V
         tensor([batch, d], device),
         tensor([batch, d], device),
     );
-    let burns = LstmConfig::new(d_input, d, true).init(device);
+    let init = |device: &Device| LstmConfig::new(d_input, d, true).init(device);
     // It takes no lengths.
     let run = |burns: &burn::nn::Lstm, x| burns.forward(x, None).0;
-    let burns = Variant::of_module("burn-nn", &burns, device, &layer.0.0, run);
+    let burns = Variant::of_module("burn-nn", init, device, &layer.0.0, run);
     let mut variants = of_lengths(
         &layer,
         lengths,
@@ -212,9 +212,9 @@ fn gru_layers(shape: [usize; 4], lengths: Vec<usize>, device: &Device) -> Vec<Va
         tensor([batch, d], device),
         tensor([d], device),
     );
-    let burns = GruConfig::new(d_input, d, true).init(device);
+    let init = |device: &Device| GruConfig::new(d_input, d, true).init(device);
     let run = |burns: &burn::nn::Gru, x| burns.forward(x, None);
-    let burns = Variant::of_module("burn-nn", &burns, device, &layer.0.0, run);
+    let burns = Variant::of_module("burn-nn", init, device, &layer.0.0, run);
     let mut variants = of_lengths(
         &layer,
         lengths,

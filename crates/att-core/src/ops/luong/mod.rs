@@ -49,6 +49,7 @@ pub struct LuongInputs {
 
 /// How [`luong`] scores a key with a state.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // a pass has one
 pub enum LuongScore {
     /// `scale s . k`, with `d_key = d_hidden`: dot, scaled dot, and general (Luong et al. 2015,
     /// eq. 8).
