@@ -18,7 +18,7 @@ const ALLOWED: [(&str, &str); 12] = [
     ("train",     "core layers attention encoder decoder data eval model"),
     ("inspect",   "core layers attention encoder decoder data eval model"),
     ("cli",       "core layers attention encoder decoder data eval model train inspect"),
-    ("bench",     "core layers attention encoder decoder"),
+    ("bench",     "core layers attention encoder decoder inspect"),
 ];
 
 #[test]

@@ -31,6 +31,10 @@
 pub mod check;
 mod device;
 mod error;
+mod host_vec;
+mod kernel_threads;
+#[cfg(feature = "cube")]
+mod launches;
 pub mod mask;
 mod memory;
 pub mod ops;
@@ -40,5 +44,9 @@ pub mod special;
 
 pub use device::DeviceSpec;
 pub use error::{Error, Result};
+pub use host_vec::host_vec;
+pub use kernel_threads::on_kernel_threads;
+#[cfg(feature = "cube")]
+pub use launches::Launches;
 pub use memory::{EncoderOutput, MemorySpec, RecurrentState};
 pub use precision::{Precision, precision, set_precision};

@@ -13,7 +13,7 @@ const LEGEND_MARK: f64 = 34.0;
 const MAX_NAME: usize = 48;
 
 /// Colours that colour-blind readers tell apart (Okabe and Ito 2008), darkest first.
-const COLORS: [&str; 6] = [
+pub(crate) const COLORS: [&str; 6] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9",
 ];
 /// Closed paths of radius 4 around the origin: disc, square, triangle, diamond.

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use att_core::on_kernel_threads;
 use att_core::special::EOS;
 use att_data::{Batch, BatchLimit, Example, special};
 use att_decoder::search::{Hypothesis, SearchConfig};
@@ -131,7 +132,7 @@ impl Translator {
         let mut translations: Vec<Option<Translation>> = vec![None; lines.len()];
         for indices in self.batches(&examples) {
             let batch = Batch::new(&examples, &indices);
-            let found = self.model.search(&batch.src, search);
+            let found = on_kernel_threads(|| self.model.search(&batch.src, search));
             for (index, hypotheses) in indices.into_iter().zip(found) {
                 let line = lines[index].as_ref();
                 translations[index] = Some(self.translation(line, hypotheses));

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use att_core::{Precision, random};
+use att_core::{Precision, on_kernel_threads, random};
 use att_data::Batch;
 use att_model::Seq2Seq;
 use burn::optim::GradientsParams;
@@ -125,11 +125,12 @@ impl TrainStep {
     }
 }
 
-/// Runs with the products in this precision, and sets back what was there before.
-pub(crate) fn in_precision<T>(precision: Precision, run: impl FnOnce() -> T) -> T {
+/// Runs on the kernels' threads with the products in this precision, and sets back what was there
+/// before.
+pub(crate) fn in_precision<T: Send>(precision: Precision, run: impl FnOnce() -> T + Send) -> T {
     let before = att_core::precision();
     att_core::set_precision(precision);
-    let result = run();
+    let result = on_kernel_threads(run);
     att_core::set_precision(before);
     result
 }

@@ -103,7 +103,7 @@ impl Trainer {
     ///
     /// If a file can't be written or the loss leaves the numbers; the best model saved before
     /// stays as it is.
-    pub fn run(self, device: &Device, observer: &mut impl Observer) -> Result<Summary> {
+    pub fn run(self, device: &Device, observer: &mut (impl Observer + Send)) -> Result<Summary> {
         in_precision(self.config.training.precision, || {
             Run::begin(&self, device, observer).and_then(Run::train)
         })

@@ -2,7 +2,8 @@
 //! and the same output.
 //!
 //! `cargo test -p att-train --test backends` compares the CPU backends; `--features wgpu` adds the
-//! GPU, or a software Vulkan driver in its place.
+//! GPU, or a software Vulkan driver in its place. The operations themselves are compared in
+//! `att-core`, with `cargo test -p att-core -p att-train --features att-train/wgpu --lib`.
 
 use att_core::DeviceSpec;
 use att_data::{Corpus, Pair};

@@ -2,8 +2,8 @@
 //!
 //! One folder an operation: `mod.rs` holds the tensor-level function, its mathematics and the
 //! backend trait; `reference.rs` the same from plain tensor operations (the test oracle);
-//! `generic.rs` from a backend's own float operations (the fallback, used on GPUs);
-//! `cpu.rs` the kernel on slices, shared by flex and ndarray; `backward.rs` the hand-written
+//! `generic.rs` from a backend's own float operations (the fallback); `cpu.rs` the kernel on slices,
+//! shared by flex and ndarray; `cube.rs` the CubeCL kernel for GPUs; `backward.rs` the hand-written
 //! gradient on the tape. What the LSTM and the GRU share stands in `recurrent/`. Nothing outside
 //! this folder names a backend.
 
@@ -25,7 +25,10 @@ mod masked_softmax;
 mod padded;
 mod recurrent;
 mod tanh;
+mod top_log_probs;
 
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "cpu")]
 mod gemm;
 mod generic;
@@ -33,7 +36,6 @@ mod generic;
 mod host;
 #[cfg(feature = "cpu")]
 mod rows;
-#[cfg(feature = "cpu")]
 mod simd;
 #[cfg(feature = "cpu")]
 mod steps;
@@ -42,6 +44,8 @@ mod tensor_list;
 
 #[cfg(test)]
 mod test_support;
+#[cfg(test)]
+mod tests;
 
 /// Whether the operation on this tensor is one of the kernels on slices.
 #[cfg(feature = "cpu")]
@@ -59,6 +63,28 @@ fn has_cpu_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
     on_cpu && tensor.dtype() == burn::tensor::DType::F32
 }
 
+/// Whether the operation on this tensor is one of the CubeCL kernels.
+#[cfg(feature = "cube")]
+fn has_cube_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
+    use burn::backend::DispatchDevice;
+    let device = tensor.device().inner();
+    matches!(device.as_dispatch(), DispatchDevice::Cube(_)) && cube::is_supported(tensor.dtype())
+}
+
+/// Whether the operation on this tensor is one of the kernels, on slices or of CubeCL.
+fn has_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
+    #[cfg(feature = "cpu")]
+    if has_cpu_kernels(tensor) {
+        return true;
+    }
+    #[cfg(feature = "cube")]
+    if has_cube_kernels(tensor) {
+        return true;
+    }
+    let _ = tensor; // where neither is compiled in
+    false
+}
+
 pub use adam::{AdamStep, adam_step, square_sum};
 pub use additive_score::additive_score;
 pub use attention_read::{AttentionRead, attention_read};
@@ -74,3 +100,4 @@ pub use masked_softmax::masked_softmax;
 pub use padded::{last_states, reverse_padded};
 pub use recurrent::Direction;
 pub use tanh::tanh;
+pub use top_log_probs::{Choice, TokenLogProb, top_log_probs};

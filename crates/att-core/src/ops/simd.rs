@@ -1,4 +1,6 @@
-//! Elementwise mathematics that the compiler can vectorise, under run-time detection by `pulp`.
+//! Mathematics that the compiler can vectorise, under run-time detection by `pulp`.
+
+#![cfg_attr(not(feature = "cpu"), allow(dead_code))] // most of it serves the CPU kernels
 
 /// tanh by a rational approximation of degree 13/6 on [-7.9988, 7.9988] (the coefficients of
 /// Eigen's `ptanh`), constant beyond; absolute error below 5e-7.
@@ -61,10 +63,49 @@ pub(super) fn reciprocal(x: f32) -> f32 {
     y * (2.0 - x * y)
 }
 
+/// Partial results that stand in one vector: those of the widest vectors.
+const LANES: usize = 16;
+
+/// The greatest number, NaN left out; minus infinity of nothing.
+#[inline(always)]
+pub(super) fn max_of(x: &[f32]) -> f32 {
+    let greater = |max: f32, x: f32| if x > max { x } else { max };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = greater(*lane, x);
+        }
+    }
+    let rest = rest.iter().copied();
+    lanes
+        .into_iter()
+        .chain(rest)
+        .fold(f32::NEG_INFINITY, greater)
+}
+
+/// `sum_i f(x[i])`, in lanes.
+#[inline(always)]
+pub(super) fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane += f(x);
+        }
+    }
+    lanes.into_iter().sum::<f32>() + rest.iter().map(|&x| f(x)).sum::<f32>()
+}
+
 /// Runs `kernel` compiled for the widest vectors that this processor has.
 #[inline(always)]
 pub(super) fn vectorise<R>(kernel: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(kernel)
+    #[cfg(feature = "cpu")]
+    return pulp::Arch::new().dispatch(kernel);
+    #[cfg(not(feature = "cpu"))]
+    kernel()
 }
 
 #[cfg(test)]

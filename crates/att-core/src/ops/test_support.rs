@@ -11,6 +11,26 @@ pub(super) fn cpu_devices() -> Vec<Device> {
         .into()
 }
 
+/// The CPU devices, and the GPU where one is compiled in (or a software driver in its place).
+pub(super) fn devices() -> Vec<Device> {
+    #[allow(unused_mut)] // where no GPU is compiled in
+    let mut devices = cpu_devices();
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    devices.push(gpu());
+    devices
+}
+
+/// The GPU, or a software driver in its place.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(super) fn gpu() -> Device {
+    let spec = if cfg!(feature = "wgpu") {
+        DeviceSpec::Wgpu(None)
+    } else {
+        DeviceSpec::Cuda(0)
+    };
+    spec.init().expect("a GPU, or a software Vulkan driver")
+}
+
 /// Normal numbers of deviation 0.3 from the thread's generator.
 pub(super) fn random_tensor<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
     let data = random::normal(shape.iter().product(), 0.3);

@@ -1,8 +1,9 @@
 use att_core::EncoderOutput;
+use att_core::ops::{Choice, TokenLogProb, top_log_probs};
 use att_core::special::{BOS, EOS, PAD};
 use burn::tensor::{Int, Tensor};
 
-use super::{Hypothesis, SearchConfig};
+use super::{Hypothesis, SearchConfig, WeightRows};
 use crate::Decoder;
 
 /// Keeps the `beam_size` most probable hypotheses at each step (Graves 2012; Sutskever et al.
@@ -36,56 +37,57 @@ pub fn beam_search(
         .collect();
     let mut active: Vec<usize> = (0..batch).collect();
     let mut memory = decoder.prepare(source);
-    // Row `i * beam + slot` belongs to the i-th active source; slots beyond its live hypotheses
-    // idle on a copy of the first.
-    let first: Vec<usize> = (0..batch * beam).map(|row| row / beam).collect();
-    let mut state = decoder.initial_state(source).select(&first, &device);
-    while !active.is_empty() {
+    let mut state = decoder.initial_state(source);
+    // Each source has as many rows as the widest beam has live hypotheses, one at first: row
+    // `i * width + slot` belongs to the i-th active source. Slots beyond its live hypotheses idle
+    // on a copy of the first.
+    let mut width = 1;
+    loop {
         let previous: Vec<i64> = active
             .iter()
-            .flat_map(|&index| (0..beam).map(move |slot| (index, slot)))
+            .flat_map(|&index| (0..width).map(move |slot| (index, slot)))
             .map(|(index, slot)| i64::from(searches[index].previous(slot)))
             .collect();
         let tokens = Tensor::<1, Int>::from_data(previous.as_slice(), &device);
         let step = decoder.step(tokens, &memory, state);
-        let [_, vocab] = step.logits.dims();
-        let logits: Vec<f32> = step.logits.into_data().iter().collect();
-        let weights = step.weights.map(|weights| {
-            let [_, src_len] = weights.dims();
-            (weights.into_data().iter().collect::<Vec<f32>>(), src_len)
-        });
+        let choices: Vec<_> = active
+            .iter()
+            .flat_map(|&index| std::iter::repeat_n(searches[index].choice(), width))
+            .collect();
+        let best = top_log_probs(step.logits, beam, &choices);
+        let weights = WeightRows::new(step.weights);
 
         let mut kept = Vec::with_capacity(active.len());
-        let mut parents = Vec::with_capacity(active.len() * beam);
+        let mut parents = Vec::with_capacity(active.len());
         for (position, &index) in active.iter().enumerate() {
-            let rows = position * beam;
-            let search = &mut searches[index];
-            let slots = search.advance(
-                &logits[rows * vocab..(rows + beam) * vocab],
-                vocab,
-                |slot| {
-                    let (weights, src_len) = weights.as_ref()?;
-                    Some(weights[(rows + slot) * src_len..][..lengths[index]].to_vec())
-                },
-            );
+            let rows = position * width;
+            let slots = searches[index].advance(&best[rows..rows + width], |slot| {
+                weights.row(rows + slot, lengths[index])
+            });
             if let Some(slots) = slots {
                 kept.push(position);
-                let idle = slots[0];
-                parents.extend((0..beam).map(|slot| rows + slots.get(slot).unwrap_or(&idle)));
+                parents.push(
+                    slots
+                        .into_iter()
+                        .map(|slot| rows + slot)
+                        .collect::<Vec<_>>(),
+                );
             }
         }
-        state = step.state;
+        let Some(widest) = parents.iter().map(Vec::len).max() else {
+            return searches.into_iter().map(Search::finish).collect();
+        };
+        width = widest;
+        let rows: Vec<usize> = parents
+            .iter()
+            .flat_map(|of| (0..width).map(|slot| *of.get(slot).unwrap_or(&of[0])))
+            .collect();
+        state = step.state.select(&rows, &device);
         if kept.len() < active.len() {
             active = kept.iter().map(|&position| active[position]).collect();
-            if !active.is_empty() {
-                memory = memory.select(&kept, &device);
-            }
-        }
-        if !active.is_empty() {
-            state = state.select(&parents, &device);
+            memory = memory.select(&kept, &device);
         }
     }
-    searches.into_iter().map(Search::finish).collect()
 }
 
 /// One token of a hypothesis, and where it came from.
@@ -110,17 +112,6 @@ struct Candidate {
     token: u32,
     token_log_prob: f32,
     log_prob: f64,
-}
-
-impl Candidate {
-    /// Whether this one goes before another.
-    fn precedes(&self, other: &Self) -> bool {
-        self.log_prob
-            .total_cmp(&other.log_prob)
-            .then(other.slot.cmp(&self.slot))
-            .then(other.token.cmp(&self.token))
-            .is_gt()
-    }
 }
 
 /// The search of one source.
@@ -162,16 +153,20 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Extends the live hypotheses by one token each. Returns the slot that each new one came
-    /// from, or none when the search is over.
+    /// Which tokens may come next.
+    fn choice(&self) -> Choice<'static> {
+        self.config.choice(self.len, self.max_len)
+    }
+
+    /// Extends the live hypotheses by one token each, given the best tokens of each slot. Returns
+    /// the slot that each new one came from, or none when the search is over.
     fn advance(
         &mut self,
-        logits: &[f32],
-        vocab: usize,
+        best: &[Vec<TokenLogProb>],
         weights: impl Fn(usize) -> Option<Vec<f32>>,
     ) -> Option<Vec<usize>> {
         let room = self.config.beam_size - self.ended.len();
-        let candidates = self.candidates(logits, vocab, room);
+        let candidates = self.candidates(best, room);
         self.len += 1;
         let mut live = Vec::with_capacity(room);
         let mut slots = Vec::with_capacity(room);
@@ -200,31 +195,20 @@ impl<'a> Search<'a> {
     }
 
     /// The `room` best continuations, best first.
-    fn candidates(&self, logits: &[f32], vocab: usize, room: usize) -> Vec<Candidate> {
-        let mut best: Vec<Candidate> = Vec::with_capacity(room + 1);
-        for (slot, (tip, logits)) in self.live.iter().zip(logits.chunks_exact(vocab)).enumerate() {
-            let log_sum = log_sum_exp(logits);
-            let mut offer = |token: u32| {
-                let token_log_prob = logits[token as usize] - log_sum;
-                let candidate = Candidate {
-                    slot,
-                    token,
-                    token_log_prob,
-                    log_prob: tip.log_prob + f64::from(token_log_prob),
-                };
-                if best.len() < room || candidate.precedes(&best[room - 1]) {
-                    let rank = best.partition_point(|other| other.precedes(&candidate));
-                    best.insert(rank, candidate);
-                    best.truncate(room);
-                }
-            };
-            for token in 0..vocab as u32 {
-                if self.config.allows(token, self.len, self.max_len) {
-                    offer(token);
-                }
-            }
+    fn candidates(&self, best: &[Vec<TokenLogProb>], room: usize) -> Vec<Candidate> {
+        let mut candidates: Vec<Candidate> = Vec::with_capacity(self.live.len() * room);
+        for (slot, (tip, best)) in self.live.iter().zip(best).enumerate() {
+            candidates.extend(best.iter().take(room).map(|next| Candidate {
+                slot,
+                token: next.token,
+                token_log_prob: next.log_prob,
+                log_prob: tip.log_prob + f64::from(next.log_prob),
+            }));
         }
-        best
+        // Stable: among equals the better parent stays first, then the smaller id.
+        candidates.sort_by(|a, b| b.log_prob.total_cmp(&a.log_prob));
+        candidates.truncate(room);
+        candidates
     }
 
     /// Whether no live hypothesis can still enter the n best.
@@ -266,10 +250,4 @@ impl<'a> Search<'a> {
             weights: path.iter().map(|node| node.weights.clone()).collect(),
         }
     }
-}
-
-/// `ln sum_i exp(x[i])`, without overflow.
-fn log_sum_exp(x: &[f32]) -> f32 {
-    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    max + x.iter().map(|x| (x - max).exp()).sum::<f32>().ln()
 }

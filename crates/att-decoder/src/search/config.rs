@@ -1,3 +1,4 @@
+use att_core::ops::Choice;
 use att_core::special::{BOS, EOS, PAD};
 use att_core::{Error, Result, check};
 use serde::{Deserialize, Serialize};
@@ -73,13 +74,15 @@ impl SearchConfig {
         Ok(())
     }
 
-    /// Whether a hypothesis of `len` tokens may go on with `token`: never PAD and BOS, EOS not
-    /// before the least length, and nothing else at the greatest.
-    pub(super) fn allows(&self, token: u32, len: usize, max_len: usize) -> bool {
-        match token {
-            PAD | BOS => false,
-            EOS => len >= self.min_len,
-            _ => len < max_len,
+    /// How a hypothesis of `len` tokens may go on: never with PAD and BOS, with EOS not before the
+    /// least length, and with nothing else at the greatest.
+    pub(super) fn choice(&self, len: usize, max_len: usize) -> Choice<'static> {
+        if len >= max_len {
+            Choice::Only(EOS)
+        } else if len < self.min_len {
+            Choice::Except(&[PAD, BOS, EOS])
+        } else {
+            Choice::Except(&[PAD, BOS])
         }
     }
 

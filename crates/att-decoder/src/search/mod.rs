@@ -16,7 +16,8 @@ pub use greedy::greedy_search;
 pub use hypothesis::Hypothesis;
 pub use penalty::LengthPenalty;
 
-use att_core::EncoderOutput;
+use att_core::{EncoderOutput, host_vec};
+use burn::tensor::Tensor;
 
 use crate::Decoder;
 
@@ -41,5 +42,26 @@ impl SearchConfig {
         } else {
             beam_search(decoder, source, lengths, self)
         }
+    }
+}
+
+/// The attention weights of a step, on the host.
+struct WeightRows {
+    /// Row-major, `[rows, src_len]`; none without attention.
+    weights: Option<Vec<f32>>,
+    src_len: usize,
+}
+
+impl WeightRows {
+    fn new(weights: Option<Tensor<2>>) -> Self {
+        let src_len = weights.as_ref().map_or(0, |weights| weights.dims()[1]);
+        let weights = weights.map(host_vec);
+        Self { weights, src_len }
+    }
+
+    /// Those over the first `len` tokens, which are the real ones.
+    fn row(&self, row: usize, len: usize) -> Option<Vec<f32>> {
+        let weights = self.weights.as_ref()?;
+        Some(weights[row * self.src_len..][..len].to_vec())
     }
 }

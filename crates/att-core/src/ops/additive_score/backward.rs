@@ -10,7 +10,7 @@ use burn::backend::{
     tensor::FloatTensor,
 };
 
-use super::cpu::AdditiveScoreOps;
+use super::AdditiveScoreOps;
 
 #[derive(Debug)]
 struct AdditiveScoreBackward;

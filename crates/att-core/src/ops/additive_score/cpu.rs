@@ -1,34 +1,14 @@
 //! The operation on slices, for flex and ndarray.
 
-use burn::backend::{Backend, backend_extension, tensor::FloatTensor};
+use std::cell::RefCell;
+
+use burn::backend::{TensorMetadata, tensor::FloatTensor};
 use burn::tensor::Shape;
 use rayon::prelude::*;
 
-use super::kernel::{Factored, factors, scores, scores_backward};
+use super::AdditiveScoreOps;
+use super::kernel::{Factored, factors, factors_into, scores, scores_backward};
 use crate::ops::host::{AsF32, HostTensor};
-
-/// The scores of a CPU backend; names as in [`additive_score`](super::additive_score()).
-#[backend_extension(
-    Flex: cfg(feature = "flex"),
-    NdArray: cfg(feature = "ndarray"),
-    Autodiff
-)]
-pub trait AdditiveScoreOps: Backend {
-    /// The scores, `[batch, tgt_len, src_len]`.
-    fn additive_score(
-        query: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
-
-    /// Gradients of `query`, `keys` and `v`, given that of the scores.
-    fn additive_score_backward(
-        grad: FloatTensor<Self>,
-        query: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-}
 
 #[derive(Clone, Copy)]
 struct Dims {
@@ -40,12 +20,18 @@ struct Dims {
 
 impl Dims {
     fn of(query: Shape, keys: Shape) -> Self {
-        Self {
+        let dims = Self {
             batch: query[0],
             tgt_len: query[1],
             src_len: keys[1],
             d: query[2],
-        }
+        };
+        let sizes = [dims.batch, dims.tgt_len, dims.src_len, dims.d];
+        assert!(
+            !sizes.contains(&0),
+            "additive scores of nothing: batch, tgt_len, src_len and d_attn are {sizes:?}"
+        );
+        dims
     }
 }
 
@@ -72,17 +58,46 @@ fn forward(query: &[f32], keys: &[f32], v: &[f32], dims: Dims) -> Vec<f32> {
         d,
     } = dims;
     let mut out = vec![0.0; batch * tgt_len * src_len];
-    let key_factors: Vec<_> = keys.par_chunks(src_len * d).map(factors).collect();
-    let query_factors: Vec<_> = query.par_chunks(tgt_len * d).map(factors).collect();
-    out.par_chunks_mut(src_len)
-        .enumerate()
-        .for_each(|(at, out)| {
-            let (b, t) = (at / tgt_len, at % tgt_len);
-            let query = row(&query[b * tgt_len * d..], &query_factors[b], t, d);
-            let keys = all(&keys[b * src_len * d..][..src_len * d], &key_factors[b]);
-            scores(query, keys, v, out);
+    // Where there are fewer sources than threads, threads share the queries of a source.
+    let shares = rayon::current_num_threads().div_ceil(batch.max(1));
+    let rows = tgt_len.div_ceil(shares).max(1);
+    out.par_chunks_mut(tgt_len * src_len)
+        .zip(query.par_chunks(tgt_len * d))
+        .zip(keys.par_chunks(src_len * d))
+        .for_each(|((out, query), keys)| {
+            out.par_chunks_mut(rows * src_len)
+                .zip(query.par_chunks(rows * d))
+                .for_each(|(out, query)| some_scores(query, keys, v, out));
         });
     out
+}
+
+thread_local! {
+    /// The factors of a source's keys and of a query, of which the next source makes new ones.
+    static FACTORS: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+}
+
+/// The scores of some queries of one source.
+fn some_scores(query: &[f32], keys: &[f32], v: &[f32], out: &mut [f32]) {
+    let d = v.len();
+    FACTORS.with_borrow_mut(|[key_factors, query_factors]| {
+        key_factors.resize(keys.len(), 0.0);
+        query_factors.resize(d, 0.0);
+        let keys = Factored {
+            raw: keys,
+            factors: factors_into(keys, key_factors).then_some(&key_factors[..]),
+        };
+        let rows = query
+            .chunks_exact(d)
+            .zip(out.chunks_exact_mut(keys.raw.len() / d));
+        for (query, out) in rows {
+            let query = Factored {
+                raw: query,
+                factors: factors_into(query, query_factors).then_some(&query_factors[..]),
+            };
+            scores(query, keys, v, out);
+        }
+    });
 }
 
 struct Gradients {
@@ -181,7 +196,6 @@ macro_rules! impl_on_slices {
     };
 }
 
-use burn::backend::TensorMetadata;
 #[cfg(feature = "flex")]
 impl_on_slices!(burn::backend::Flex);
 #[cfg(feature = "ndarray")]

@@ -1,12 +1,14 @@
 //! Scores of one query against the keys of its source, and their gradient, on slices.
 
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
 use crate::ops::simd::{exp, reciprocal, vectorise};
 
 /// Numbers that are worked on side by side: two of the widest vectors.
 const LANES: usize = 32;
-/// Arguments whose exponentials can be multiplied without leaving the numbers: `exp(2 * 40)`
-/// squared overflows to infinity at worst, and that has a reciprocal.
-const FACTORED: f32 = 40.0;
+/// Arguments whose exponentials can be multiplied without leaving the numbers: `exp(2 * 20)`
+/// squared is 5.5e34.
+const FACTORED: f32 = 20.0;
 
 /// `exp(2 x)`, or none where some x is too large for [`scores`] by factors.
 pub(in crate::ops) fn factors(x: &[f32]) -> Option<Vec<f32>> {
@@ -51,13 +53,45 @@ fn by_sum(q: f32, k: f32) -> f32 {
 
 /// `scores[s] = sum_a v[a] tanh(query[a] + keys[s, a])`.
 pub(in crate::ops) fn scores(query: Factored, keys: Factored, v: &[f32], scores: &mut [f32]) {
-    vectorise(
-        #[inline(always)]
-        || match (query.factors, keys.factors) {
-            (Some(q), Some(k)) => scores_by(by_factors, q, k, v, scores),
-            _ => scores_by(by_sum, query.raw, keys.raw, v, scores),
-        },
-    );
+    match (query.factors, keys.factors) {
+        #[cfg(target_arch = "x86_64")]
+        (Some(q), Some(k)) if avx512::available() => {
+            // SAFETY: it is available.
+            unsafe { avx512::scores(q, k, v, scores) }
+        }
+        (Some(q), Some(k)) => portable::scores(q, k, v, scores),
+        _ => vectorise(
+            #[inline(always)]
+            || scores_by(by_sum, query.raw, keys.raw, v, scores),
+        ),
+    }
+}
+
+/// The kernels by factors on any processor.
+pub(super) mod portable {
+    use super::{backward_by, by_factors, scores_by, vectorise};
+
+    pub(in super::super) fn scores(q: &[f32], k: &[f32], v: &[f32], scores: &mut [f32]) {
+        vectorise(
+            #[inline(always)]
+            || scores_by(by_factors, q, k, v, scores),
+        );
+    }
+
+    pub(in super::super) fn backward(
+        q: &[f32],
+        k: &[f32],
+        v: &[f32],
+        d_scores: &[f32],
+        d_q: &mut [f32],
+        d_k: &mut [f32],
+        d_v: &mut [f32],
+    ) {
+        vectorise(
+            #[inline(always)]
+            || backward_by(by_factors, q, k, v, d_scores, d_q, d_k, d_v),
+        );
+    }
 }
 
 #[inline(always)]
@@ -94,17 +128,22 @@ pub(in crate::ops) fn scores_backward(
     d_keys: &mut [f32],
     d_v: &mut [f32],
 ) {
-    vectorise(
-        #[inline(always)]
-        || match (query.factors, keys.factors) {
-            (Some(q), Some(k)) => {
-                backward_by(by_factors, q, k, v, d_scores, d_query, d_keys, d_v);
-            }
-            _ => backward_by(
-                by_sum, query.raw, keys.raw, v, d_scores, d_query, d_keys, d_v,
-            ),
-        },
-    );
+    match (query.factors, keys.factors) {
+        #[cfg(target_arch = "x86_64")]
+        (Some(q), Some(k)) if avx512::available() => {
+            // SAFETY: it is available.
+            unsafe { avx512::backward(q, k, v, d_scores, d_query, d_keys, d_v) }
+        }
+        (Some(q), Some(k)) => portable::backward(q, k, v, d_scores, d_query, d_keys, d_v),
+        _ => vectorise(
+            #[inline(always)]
+            || {
+                backward_by(
+                    by_sum, query.raw, keys.raw, v, d_scores, d_query, d_keys, d_v,
+                );
+            },
+        ),
+    }
 }
 
 #[inline(always)]

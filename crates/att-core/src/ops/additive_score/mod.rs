@@ -1,13 +1,17 @@
 //! Additive attention scores as one operation.
 
-#[cfg(feature = "cpu")]
+#[cfg(all(feature = "cpu", target_arch = "x86_64"))]
+mod avx512;
 mod backward;
 #[cfg(feature = "cpu")]
 mod cpu;
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "cpu")]
 pub(in crate::ops) mod kernel;
 mod reference;
 
+use burn::backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor};
 use burn::tensor::{Tensor, assert_shape};
 
 pub use reference::additive_score_reference;
@@ -20,42 +24,66 @@ pub use reference::additive_score_reference;
 /// - `v`: `[d_attn]`
 /// - returns the scores, `[batch, tgt_len, src_len]`
 ///
-/// On the CPU backends in f32 this is one node on the tape, and `[batch, tgt_len, src_len, d_attn]`
-/// never exists, forward or backward: since
+/// On the CPU backends in f32 and on GPUs this is one node on the tape, and `[batch, tgt_len,
+/// src_len, d_attn]` never exists, forward or backward. On CPU, since
 ///
 /// ```text
 /// tanh(q + k) = 1 - 2 / (exp(2 q) exp(2 k) + 1),
 /// ```
 ///
 /// the exponentials are taken once a query and once a key, and each pair costs a product and a
-/// reciprocal. The absolute error of a tanh is below 1e-6. Elsewhere it is composed of tensor
-/// operations.
+/// reciprocal; the absolute error of a tanh is below 1e-6. On GPUs the scores are made in tiles, and
+/// the backward pass computes each tanh again, once for the queries and once for the keys. Elsewhere
+/// the operation is composed of tensor operations.
 ///
 /// # Panics
 ///
-/// If the shapes disagree.
+/// If the shapes disagree, or a size is 0.
 pub fn additive_score(query: Tensor<3>, keys: Tensor<3>, v: Tensor<1>) -> Tensor<3> {
     let [batch, _, d_attn] = query.dims();
     let [_, src_len, _] = keys.dims();
     assert_shape!(keys, [batch, src_len, d_attn]);
     assert_shape!(v, [d_attn]);
-    #[cfg(feature = "cpu")]
-    if super::has_cpu_kernels(&query) {
-        return Tensor::from_dispatch(
-            <burn::backend::Dispatch as cpu::AdditiveScoreOps>::additive_score(
-                query.into_dispatch(),
-                keys.into_dispatch(),
-                v.into_dispatch(),
-            ),
-        );
+    if !super::has_kernels(&query) {
+        return additive_score_reference(query, keys, v);
     }
-    additive_score_reference(query, keys, v)
+    Tensor::from_dispatch(Dispatch::additive_score(
+        query.into_dispatch(),
+        keys.into_dispatch(),
+        v.into_dispatch(),
+    ))
+}
+
+/// The scores of a backend; names as in [`additive_score()`].
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(feature = "cube"),
+    Autodiff
+)]
+pub trait AdditiveScoreOps: Backend {
+    /// The scores, `[batch, tgt_len, src_len]`.
+    #[allow(unused_variables)] // where no backend is compiled in
+    fn additive_score(
+        query: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// Gradients of `query`, `keys` and `v`, given that of the scores.
+    #[allow(unused_variables)] // where no backend is compiled in
+    fn additive_score_backward(
+        grad: FloatTensor<Self>,
+        query: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::test_support::{assert_close, cpu_devices, gradients, random_tensor};
+    use crate::ops::test_support::{assert_close, devices, gradients, random_tensor};
     use burn::tensor::Device;
 
     const SHAPES: [[usize; 4]; 5] = [
@@ -84,8 +112,8 @@ mod tests {
     }
 
     #[test]
-    fn fused_equals_reference_on_every_cpu_backend() {
-        for device in cpu_devices() {
+    fn fused_equals_reference_on_every_backend() {
+        for device in devices() {
             for shape in SHAPES {
                 crate::random::seed(3);
                 let arguments = arguments(&device, shape);
@@ -96,7 +124,7 @@ mod tests {
 
     #[test]
     fn gradients_equal_those_of_the_reference() {
-        for device in cpu_devices() {
+        for device in devices() {
             for shape in SHAPES {
                 crate::random::seed(4);
                 let arguments = arguments(&device, shape);
@@ -109,10 +137,18 @@ mod tests {
         }
     }
 
+    #[test]
+    #[should_panic(expected = "additive scores of nothing")]
+    fn an_empty_batch_is_refused() {
+        let device = Device::flex();
+        let nothing = Tensor::zeros([0, 3, 4], &device);
+        additive_score(nothing.clone(), nothing, Tensor::zeros([4], &device));
+    }
+
     /// Where exponentials would overflow, and where a huge query and a huge key cancel.
     #[test]
     fn large_arguments_are_exact() {
-        for device in cpu_devices() {
+        for device in devices() {
             let of = |x: [f32; 3]| Tensor::<3>::from_data([[x]], &device);
             let arguments = [
                 of([1e4, 60.0, -39.0]),

@@ -1,7 +1,7 @@
 use burn::tensor::Tensor;
 
 /// [`additive_score`](super::additive_score()) from plain tensor operations: the oracle that the
-/// fused one is tested against, what it is compared with in the benches, and what runs on GPUs.
+/// fused one is tested against, and what it is compared with in the benches.
 ///
 /// # Panics
 ///

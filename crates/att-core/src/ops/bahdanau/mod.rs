@@ -2,6 +2,8 @@
 
 #[cfg(feature = "cpu")]
 mod backward;
+#[cfg(feature = "cube")]
+mod composed;
 #[cfg(feature = "cpu")]
 mod cpu;
 #[cfg(feature = "cpu")]
@@ -64,7 +66,8 @@ pub struct BahdanauStates {
 ///
 /// On the CPU backends in f32 this is one node on the tape: each thread takes a share of the batch
 /// through all steps, finished rows leave the products, weights are packed once, and the gradients
-/// of the weights are one product each at the end. Elsewhere it is composed of tensor operations.
+/// of the weights are one product each at the end. On GPUs it is
+/// composed of the fused operations of a step, elsewhere of tensor operations.
 ///
 /// # Panics
 ///
@@ -101,13 +104,17 @@ pub fn bahdanau(
     if super::has_cpu_kernels(&inputs.embedded) {
         return cpu::bahdanau(inputs, src_lengths, tgt_lengths);
     }
+    #[cfg(feature = "cube")]
+    if super::has_cube_kernels(&inputs.embedded) {
+        return composed::bahdanau_composed(inputs, src_lengths, tgt_lengths);
+    }
     bahdanau_reference(inputs, src_lengths, tgt_lengths)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::test_support::{assert_close, cpu_devices, gradients, random_tensor};
+    use crate::ops::test_support::{assert_close, devices, gradients, random_tensor};
     use burn::tensor::Device;
 
     /// batch, tgt_len, src_len, d_embed, d_memory, d_attn, d_hidden
@@ -174,8 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn fused_equals_reference_on_every_cpu_backend() {
-        for device in cpu_devices() {
+    fn fused_equals_reference_on_every_backend() {
+        for device in devices() {
             for (sizes, src, tgt) in CASES {
                 for lstm in [false, true] {
                     crate::random::seed(3);
@@ -189,7 +196,7 @@ mod tests {
 
     #[test]
     fn gradients_equal_those_of_the_reference() {
-        for device in cpu_devices() {
+        for device in devices() {
             for (sizes, src, tgt) in CASES {
                 for lstm in [false, true] {
                     crate::random::seed(4);

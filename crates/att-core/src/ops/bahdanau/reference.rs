@@ -2,10 +2,12 @@ use burn::tensor::{Tensor, activation::sigmoid};
 
 use super::{BahdanauInputs, BahdanauStates};
 use crate::mask::src_pad_mask;
-use crate::ops::{additive_score::additive_score_reference, masked_softmax};
+use crate::ops::{
+    additive_score::additive_score_reference, masked_softmax::masked_softmax_reference,
+};
 
 /// [`bahdanau`](super::bahdanau()) from plain tensor operations: the oracle that the fused one is
-/// tested against, and what runs on GPUs.
+/// tested against.
 ///
 /// # Panics
 ///
@@ -30,7 +32,7 @@ pub fn bahdanau_reference(
             inputs.keys.clone(),
             inputs.v.clone(),
         );
-        let weights = masked_softmax(scores, src_pad_mask.clone());
+        let weights = masked_softmax_reference(scores, src_pad_mask.clone());
         let context: Tensor<2> = weights.clone().matmul(inputs.memory.clone()).squeeze_dim(1);
         let embedded = inputs.embedded.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
         let x = Tensor::cat(vec![embedded, context.clone()], 1).matmul(inputs.input_weight.clone())

@@ -2,12 +2,14 @@
 //!
 //! A right factor that is used more than once is packed once ([`Packed`]). With AVX-512 the
 //! products are our own ([`avx512`]), and bf16 ones use AMX tiles where the processor has them
-//! ([`amx`]); elsewhere they are those of the `gemm` crate.
+//! ([`amx`]); elsewhere they are those of the `gemm` crate. Products with a few rows, as in decoding,
+//! read the right factor where it lies ([`few_rows`]).
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod few_rows;
 
 use std::ops::Range;
 
@@ -199,44 +201,35 @@ pub(in crate::ops) fn product(
     if m == 0 || n == 0 {
         return;
     }
-    #[cfg(target_arch = "x86_64")]
-    {
-        let target = Out {
-            data: out.as_mut_ptr(),
-            row_stride,
-            accumulate,
-        };
-        match &rhs.form {
-            Form::Plain(_) => {}
-            Form::Avx512(panels) => {
-                return share(m, n, k, avx512::NR, parallelism, |rows, cols| {
-                    // SAFETY: the assertions above keep each element inside `out`, of which
-                    // `share` gives every part to one call; AVX-512 was there when packing.
-                    unsafe {
-                        let target = target.from(rows.start, cols.start);
-                        avx512::product(target, lhs.part(rows, 0..k), panels, cols);
-                    }
-                });
-            }
-            Form::Amx(panels) => {
-                return share(m, n, k, amx::NR, parallelism, |rows, cols| {
-                    // SAFETY: as above, with AMX.
-                    unsafe {
-                        let target = target.from(rows.start, cols.start);
-                        amx::product(target, lhs.part(rows, 0..k), panels, cols);
-                    }
-                });
-            }
-        }
-    }
-    match &rhs.form {
-        Form::Plain(data) => {
-            let rhs = Mat::rows(data, k, n, n);
-            by_crate(out, row_stride, accumulate, lhs, rhs, parallelism);
-        }
+    let target = Out {
+        data: out.as_mut_ptr(),
+        row_stride,
+        accumulate,
+    };
+    let unit = match &rhs.form {
+        Form::Plain(_) => LINE,
         #[cfg(target_arch = "x86_64")]
-        _ => unreachable!("done above"),
-    }
+        Form::Avx512(_) => avx512::NR,
+        #[cfg(target_arch = "x86_64")]
+        Form::Amx(_) => amx::NR,
+    };
+    share(m, n, k, unit, parallelism, |rows, cols| {
+        // SAFETY: the assertions above keep each element inside `out`, of which `share` gives every
+        // part to one call; what a form needs of the processor was there when packing.
+        unsafe {
+            let target = target.from(rows.start, cols.start);
+            let lhs = lhs.part(rows, 0..k);
+            match &rhs.form {
+                Form::Plain(data) => {
+                    by_crate(target, lhs, Mat::rows(data, k, n, n).part(0..k, cols));
+                }
+                #[cfg(target_arch = "x86_64")]
+                Form::Avx512(panels) => avx512::product(target, lhs, panels, cols),
+                #[cfg(target_arch = "x86_64")]
+                Form::Amx(panels) => amx::product(target, lhs, panels, cols),
+            }
+        }
+    });
 }
 
 /// That a product's inner sizes agree and its result fits.
@@ -249,7 +242,11 @@ fn assert_fits(out: &[f32], row_stride: usize, lhs: Mat, k: usize, n: usize) {
     );
 }
 
-/// Gives each thread a part of the result: of its columns where there are many, else of its rows.
+/// Numbers in a cache line.
+const LINE: usize = 16;
+
+/// Gives each thread a part of the result, as near to a square as the number of threads allows;
+/// parts begin at multiples of `unit`.
 fn share(
     m: usize,
     n: usize,
@@ -266,20 +263,24 @@ fn share(
     if threads <= 1 {
         return part(0..m, 0..n);
     }
-    if n >= m {
-        let width = n.div_ceil(threads).next_multiple_of(unit);
-        (0..n.div_ceil(width))
-            .into_par_iter()
-            .for_each(|i| part(0..m, i * width..((i + 1) * width).min(n)));
-    } else {
-        let height = m.div_ceil(threads).next_multiple_of(unit);
-        (0..m.div_ceil(height))
-            .into_par_iter()
-            .for_each(|i| part(i * height..((i + 1) * height).min(m), 0..n));
-    }
+    // What a part reads of both factors is least.
+    let (height, width) = (1..=threads)
+        .filter(|across| threads.is_multiple_of(*across))
+        .map(|across| (m.div_ceil(threads / across), n.div_ceil(across)))
+        .map(|(height, width)| (height.next_multiple_of(unit), width.next_multiple_of(unit)))
+        .min_by_key(|(height, width)| height.min(&m) + width.min(&n))
+        .expect("one divides every number");
+    let across = n.div_ceil(width);
+    (0..m.div_ceil(height) * across)
+        .into_par_iter()
+        .for_each(|i| {
+            let (row, col) = (i / across * height, i % across * width);
+            part(row..(row + height).min(m), col..(col + width).min(n));
+        });
 }
 
-/// [`product`] with a right factor that is used once.
+/// [`product`] with a right factor that is used once. Where the left one has a few rows only, bf16
+/// would not be faster: it is f32 then, whatever is set.
 pub(in crate::ops) fn matmul(
     out: &mut [f32],
     row_stride: usize,
@@ -288,13 +289,11 @@ pub(in crate::ops) fn matmul(
     rhs: Mat,
     parallelism: Parallelism,
 ) {
-    match crate::precision() {
-        // The crate packs as it goes.
-        Precision::F32 => by_crate(out, row_stride, accumulate, lhs, rhs, parallelism),
-        Precision::Bf16 => {
-            let rhs = Packed::new(rhs);
-            product(out, row_stride, accumulate, lhs, &rhs, parallelism);
-        }
+    if crate::precision() == Precision::Bf16 && !few_rows::takes(lhs, rhs) {
+        let rhs = Packed::new(rhs);
+        product(out, row_stride, accumulate, lhs, &rhs, parallelism);
+    } else {
+        matmul_f32(out, row_stride, accumulate, lhs, rhs, parallelism);
     }
 }
 
@@ -307,29 +306,47 @@ pub(in crate::ops) fn matmul_f32(
     rhs: Mat,
     parallelism: Parallelism,
 ) {
-    by_crate(out, row_stride, accumulate, lhs, rhs, parallelism);
+    let few = few_rows::takes(lhs, rhs);
+    assert_fits(out, row_stride, lhs, rhs.rows, rhs.cols);
+    let (m, n, k) = (lhs.rows, rhs.cols, lhs.cols);
+    let target = Out {
+        data: out.as_mut_ptr(),
+        row_stride,
+        accumulate,
+    };
+    share(m, n, k, LINE, parallelism, |rows, cols| {
+        // SAFETY: the assertion above keeps each element inside `out`, of which `share` gives every
+        // part to one call.
+        unsafe {
+            let target = target.from(rows.start, cols.start);
+            let (lhs, rhs) = (lhs.part(rows, 0..k), rhs.part(0..k, cols));
+            if few {
+                few_rows::product(target, lhs, rhs);
+            } else {
+                by_crate(target, lhs, rhs);
+            }
+        }
+    });
 }
 
-fn by_crate(
-    out: &mut [f32],
-    row_stride: usize,
-    accumulate: bool,
-    lhs: Mat,
-    rhs: Mat,
-    parallelism: Parallelism,
-) {
-    assert_fits(out, row_stride, lhs, rhs.rows, rhs.cols);
-    // SAFETY: this and `Mat::rows` asserted that every element that the strides reach lies inside
-    // its slice, and `out` is borrowed exclusively, so it overlaps neither factor.
+/// By the `gemm` crate, which packs as it goes. One thread: the crate itself shares a product out
+/// less evenly than [`share`].
+///
+/// # Safety
+///
+/// The inner sizes must agree, and `out` have room for `lhs.rows` rows of `rhs.cols`.
+unsafe fn by_crate(out: Out, lhs: Mat, rhs: Mat) {
+    // SAFETY: the caller's for `out`, which nobody else writes to; `Mat::rows` asserted that every
+    // element that the strides reach lies inside its slice.
     unsafe {
         gemm::gemm(
             lhs.rows,
             rhs.cols,
             lhs.cols,
-            out.as_mut_ptr(),
+            out.data,
             1,
-            row_stride as isize,
-            accumulate,
+            out.row_stride as isize,
+            out.accumulate,
             lhs.data.as_ptr(),
             lhs.col_stride as isize,
             lhs.row_stride as isize,
@@ -341,7 +358,7 @@ fn by_crate(
             false,
             false,
             false,
-            parallelism,
+            Parallelism::None,
         );
     }
 }
@@ -424,6 +441,32 @@ mod tests {
                             );
                         }
                         assert_eq!(out[i * (n + 1) + n], 1.0, "written beside the result");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_with_few_rows_need_no_packing() {
+        for m in 1..=few_rows::MOST {
+            for (k, n) in [(1, 1), (7, 15), (8, 17), (64, 512), (83, 515), (200, 1100)] {
+                let (a, b) = (numbers(m * k, 1), numbers(k * (n + 2), 2));
+                let lhs = Mat::rows(&a, m, k, k);
+                for rhs in [Mat::rows(&b, k, n, n + 2), Mat::rows(&b, n, k, k).t()] {
+                    assert!(few_rows::takes(lhs, rhs));
+                    let expected = by_definition(lhs, rhs, |x| x);
+                    for accumulate in [false, true] {
+                        let mut out = vec![1.0; m * (n + 1)];
+                        let threads = Parallelism::Rayon(0);
+                        matmul(&mut out, n + 1, accumulate, lhs, rhs, threads);
+                        for (i, row) in out.chunks(n + 1).enumerate() {
+                            for (got, want) in row.iter().zip(&expected[i * n..][..n]) {
+                                let want = want + if accumulate { 1.0 } else { 0.0 };
+                                assert!((f64::from(*got) - want).abs() < 2e-5, "{m} {k} {n}");
+                            }
+                            assert_eq!(row[n], 1.0, "written beside the result");
+                        }
                     }
                 }
             }

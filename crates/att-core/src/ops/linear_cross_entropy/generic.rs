@@ -16,8 +16,8 @@ pub(super) fn log_probs<B: Backend>(
     B::log_softmax(B::float_add(B::float_matmul(features, weight), bias), 1)
 }
 
-/// The gold tokens as a column.
-fn column<B: Backend>(gold: &[u32], like: &FloatTensor<B>) -> IntTensor<B> {
+/// The gold tokens as a column of i32.
+pub(super) fn column<B: Backend>(gold: &[u32], like: &FloatTensor<B>) -> IntTensor<B> {
     let ids: Vec<i64> = gold.iter().map(|&id| i64::from(id)).collect();
     let data = TensorData::new(ids, [gold.len(), 1]);
     // An integer type that every backend has for indices.
@@ -65,11 +65,21 @@ pub(super) fn forward<B: Backend>(
     );
     let d_logits = B::float_scatter(1, p, gold, share, IndexingUpdateOp::Add);
     let d_logits = B::float_div_scalar(d_logits, (n as f64).into());
+    let (d_features, d_weight, d_bias) = gradients::<B>(features, weight, d_logits);
+    (loss, nll, d_features, d_weight, d_bias)
+}
 
+/// The gradients of features, weight and bias from that of `x W + b`.
+pub(super) fn gradients<B: Backend>(
+    features: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    d_logits: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let vocab = weight.shape()[1];
     let d_features = B::float_matmul(d_logits.clone(), B::float_transpose(weight));
     let d_weight = B::float_matmul(B::float_transpose(features), d_logits.clone());
     let d_bias = B::float_reshape(B::float_sum_dim(d_logits, 0), Shape::from([vocab]));
-    (loss, nll, d_features, d_weight, d_bias)
+    (d_features, d_weight, d_bias)
 }
 
 pub(super) fn scaled<B: Backend>(grad: FloatTensor<B>, gradient: FloatTensor<B>) -> FloatTensor<B> {

@@ -3,6 +3,8 @@
 mod backward;
 #[cfg(feature = "cpu")]
 mod cpu;
+#[cfg(feature = "cube")]
+mod cube;
 mod generic;
 #[cfg(feature = "cpu")]
 mod kernel;
@@ -49,6 +51,8 @@ pub struct CrossEntropy {
 /// ds_i[v] = (p_i[v] - (1 - smoothing) [v = gold_i] - smoothing / vocab) / n
 /// dx = ds W^T        dW = x^T ds        db = sum of ds's rows
 /// ```
+///
+/// On a GPU the scores are whole, and one kernel turns each row into its loss and ds.
 ///
 /// `nll` carries no gradient.
 ///
@@ -139,6 +143,3 @@ pub trait LinearCrossEntropyOps: Backend {
         generic::scaled::<Self>(grad, gradient)
     }
 }
-
-#[cfg(feature = "cube")]
-impl LinearCrossEntropyOps for burn_cubecl::CubeBackend {}

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ops::test_support::{assert_close, cpu_devices, random_tensor};
+use crate::ops::test_support::{assert_close, cpu_devices, devices, random_tensor};
 use crate::random;
 use burn::tensor::{Device, TensorData};
 
@@ -76,8 +76,8 @@ fn run((features, weight, bias): Arguments, gold: &[u32], case: Case) -> CrossEn
 }
 
 #[test]
-fn fused_equals_reference_on_every_cpu_backend() {
-    for device in cpu_devices() {
+fn fused_equals_reference_on_every_backend() {
+    for device in devices() {
         for sizes in SIZES {
             for case in cases() {
                 let arguments = arguments(sizes, case.tied, &device);
@@ -102,7 +102,7 @@ fn fused_equals_reference_on_every_cpu_backend() {
 fn gradients_equal_those_of_the_reference() {
     // Of a loss that is weighed, and of the loss itself.
     for factor in [1.0, -2.5] {
-        for device in cpu_devices() {
+        for device in devices() {
             for sizes in SIZES {
                 for case in cases() {
                     let of = |case: Case| {
@@ -146,7 +146,7 @@ fn gradients_equal_those_of_the_reference() {
 #[test]
 fn the_formula_holds() {
     let p = [[0.5f32, 0.25, 0.25], [0.1, 0.8, 0.1]];
-    for device in cpu_devices() {
+    for device in devices() {
         let features = Tensor::<2>::from_data(p, &device).log() + 3.0;
         let out = linear_cross_entropy(features, Tensor::eye(3, &device), None, &[0, 1], 0.1);
         let nll = -(0.5f32.ln() + 0.8f32.ln()) / 2.0;
@@ -159,7 +159,7 @@ fn the_formula_holds() {
 
 #[test]
 fn huge_scores_stay_finite() {
-    for device in cpu_devices() {
+    for device in devices() {
         let device = device.autodiff();
         let features = Tensor::<2>::from_data([[1e4], [-1e4]], &device).require_grad();
         let weight = Tensor::from_data([[1.0, 0.0, -1.0]], &device).require_grad();
@@ -176,7 +176,7 @@ fn huge_scores_stay_finite() {
 
 #[test]
 fn without_a_tape_the_loss_is_the_same() {
-    for device in cpu_devices() {
+    for device in devices() {
         let sizes = [600, 8, 19];
         for case in cases() {
             let (x, w, b) = arguments(sizes, case.tied, &device);

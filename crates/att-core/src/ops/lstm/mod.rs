@@ -2,6 +2,8 @@
 
 #[cfg(feature = "cpu")]
 pub(super) mod cpu;
+#[cfg(feature = "cube")]
+pub(super) mod cube;
 pub(super) mod generic;
 mod reference;
 
@@ -50,7 +52,8 @@ pub struct LstmStates {
 /// [`Direction::Backward`] the one at 0.
 ///
 /// One node on the tape; the gradient is back-propagation through time by hand, with one product
-/// for the gradient of W. On CPU each thread takes a share of the rows through all steps.
+/// for the gradient of W. On CPU each thread takes a share of the rows through all steps; on a
+/// GPU a step is a product and one kernel.
 ///
 /// # Panics
 ///

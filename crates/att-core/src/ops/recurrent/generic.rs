@@ -224,11 +224,11 @@ fn bptt<B: Backend>(
 }
 
 /// All rows in one share.
-fn whole(sequences: &Sequences) -> Share {
+pub(super) fn whole(sequences: &Sequences) -> Share {
     sequences.shares(1).remove(0)
 }
 
-fn indices<B: Backend>(indices: &[usize], device: &B::Device) -> IntTensor<B> {
+pub(super) fn indices<B: Backend>(indices: &[usize], device: &B::Device) -> IntTensor<B> {
     let data: Vec<i32> = indices.iter().map(|&index| index as i32).collect();
     B::int_from_data(TensorData::new(data, [indices.len()]), device)
 }
@@ -242,7 +242,7 @@ fn lines<B: Backend>(tensor: FloatTensor<B>, from: usize, count: usize) -> Float
 }
 
 /// Zeros of `[count, d]`, with the lines at their indices.
-fn spread<B: Backend>(
+pub(super) fn spread<B: Backend>(
     lines: FloatTensor<B>,
     indices: IntTensor<B>,
     count: usize,

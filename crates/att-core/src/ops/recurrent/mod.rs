@@ -5,6 +5,8 @@
 mod backward;
 #[cfg(feature = "cpu")]
 pub(super) mod cpu;
+#[cfg(feature = "cube")]
+pub(super) mod cube;
 mod generic;
 mod order;
 #[cfg(test)]
@@ -82,9 +84,6 @@ pub trait RecurrentKernel: Backend {
         generic::backward::<Self>(cell, grad, recurrent, memories, sequences)
     }
 }
-
-#[cfg(feature = "cube")]
-impl RecurrentKernel for burn_cubecl::CubeBackend {}
 
 /// The entries for tensors on any backend, on the tape or not. Arguments as in [`Pass`], the
 /// result as in [`RecurrentKernel::recurrent_forward`].
@@ -204,5 +203,9 @@ pub(super) fn run<const DIRECTIONS: usize, const STATES: usize>(
         ),
         (None, _) => panic!("no direction"),
     });
-    std::array::from_fn(|state| states.clone().narrow(0, state, 1).squeeze_dim(0))
+    std::array::from_fn(|state| match STATES {
+        // The gradient of a part has the size of the whole.
+        1 => states.clone().squeeze_dim(0),
+        _ => states.clone().narrow(0, state, 1).squeeze_dim(0),
+    })
 }

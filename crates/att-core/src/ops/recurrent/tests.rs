@@ -6,7 +6,7 @@ use burn::tensor::{Device, Shape, Tensor};
 use super::*;
 use crate::ops::gru::{GruArguments, bidirectional_gru, gru, gru_reference};
 use crate::ops::lstm::{LstmArguments, LstmStates, bidirectional_lstm, lstm, lstm_reference};
-use crate::ops::test_support::{assert_close, cpu_devices, gradients, random_tensor};
+use crate::ops::test_support::{assert_close, cpu_devices, devices, gradients, random_tensor};
 
 const CELLS: [Cell; 2] = [Cell::Lstm, Cell::Gru];
 const DIRECTIONS: [Direction; 2] = [Direction::Forward, Direction::Backward];
@@ -124,8 +124,8 @@ fn two_directions(cell: Cell, d: usize, lengths: &[usize], device: &Device) -> [
 }
 
 #[test]
-fn fused_equals_reference_on_every_cpu_backend() {
-    for device in cpu_devices() {
+fn fused_equals_reference_on_every_backend() {
+    for device in devices() {
         for cell in CELLS {
             for (d, lengths) in cases() {
                 crate::random::seed(3);
@@ -144,7 +144,7 @@ fn fused_equals_reference_on_every_cpu_backend() {
 
 #[test]
 fn gradients_equal_those_of_the_reference() {
-    for device in cpu_devices() {
+    for device in devices() {
         for cell in CELLS {
             for (d, lengths) in cases() {
                 crate::random::seed(4);
@@ -163,6 +163,23 @@ fn gradients_equal_those_of_the_reference() {
                 for (got, expected) in got.into_iter().zip(expected) {
                     assert_close(got, expected, 2e-5);
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn huge_inputs_saturate_the_gates() {
+    for device in devices() {
+        for cell in CELLS {
+            crate::random::seed(8);
+            let [inputs, recurrent, hidden, extra] = arguments(cell, 3, &[2, 4], &device);
+            let arguments = [inputs * 1e5, recurrent, hidden, extra];
+            let run = |a| fused(cell, a, Direction::Forward, &[2, 4]);
+            let expected = reference(cell, arguments.clone(), Direction::Forward, &[2, 4]);
+            assert_close(run(arguments.clone()), expected, 1e-5);
+            for gradient in gradients(arguments, run) {
+                assert!(gradient.into_data().iter::<f32>().all(f32::is_finite));
             }
         }
     }
@@ -260,7 +277,7 @@ fn assert_zero_at_padding(tensor: Tensor<3>, lengths: &[usize]) {
 
 #[test]
 fn padding_is_zero_and_whatever_stands_there_changes_nothing() {
-    for device in cpu_devices() {
+    for device in devices() {
         for cell in CELLS {
             for (d, lengths) in cases() {
                 crate::random::seed(6);

@@ -2,7 +2,6 @@
 
 use gemm::Parallelism;
 
-use crate::Precision;
 use crate::ops::gemm::{Mat, Packed, matmul, product};
 
 /// A right factor of all steps.
@@ -24,8 +23,7 @@ impl<'a> Weights<'a> {
     }
 
     fn packed_from(worth_packing: usize, weights: Mat<'a>, lines: usize) -> Self {
-        // In bf16 every product has packed weights.
-        if crate::precision() == Precision::F32 && lines < worth_packing {
+        if lines < worth_packing {
             Self::Plain(weights)
         } else {
             Self::Packed(Packed::new(weights))

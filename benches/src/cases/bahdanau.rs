@@ -1,16 +1,22 @@
-//! The recurrence of Bahdanau et al. over a whole target, with a GRU as in the paper:
-//! `bahdanau/<pass>/<fused|reference>/<device>/<shape>`.
+//! The recurrence of Bahdanau et al. over a whole target, with a GRU as in the paper.
 
-use att_bench::{compare, devices, lengths, matrix, tensor};
-use att_core::ops::bahdanau::{BahdanauInputs, bahdanau, bahdanau_reference};
+use att_core::ops::bahdanau::{BahdanauInputs, BahdanauStates, bahdanau, bahdanau_reference};
 use burn::tensor::{Device, Tensor};
-use criterion::{Criterion, criterion_group, criterion_main};
+
+use crate::{Case, Variant, lengths, matrix, tensor};
 
 /// batch, tgt_len, src_len, d_embed, d_memory, d_attn, d_hidden.
 const SHAPES: [[usize; 7]; 2] = [
     [64, 25, 25, 256, 1024, 512, 512],
     [64, 8, 8, 128, 256, 128, 256],
 ];
+
+pub(super) fn cases() -> Vec<Case> {
+    let case = |shape: [usize; 7]| {
+        Case::new("bahdanau", &shape, move |device| variants(shape, device)).marked("ragged")
+    };
+    SHAPES.map(case).into()
+}
 
 /// Embedded target and first state; keys and memory; W_q, b_q and v; and the weights of the GRU:
 /// W, b, the recurrent weights, and the bias inside the reset gate.
@@ -62,27 +68,11 @@ fn inputs(((embedded, hidden), (keys, memory), query, gru): Parts) -> BahdanauIn
     }
 }
 
-fn whole_pass(c: &mut Criterion) {
-    for on in devices() {
-        for shape in SHAPES {
-            let [batch, tgt_len, src_len, ..] = shape;
-            let (src, tgt) = (lengths(batch, src_len), lengths(batch, tgt_len));
-            compare(
-                c,
-                "bahdanau",
-                &on,
-                &shape,
-                &parts(shape, &on.1),
-                |parts: Parts| bahdanau(inputs(parts), &src, &tgt).hidden_and_context,
-                |parts: Parts| bahdanau_reference(inputs(parts), &src, &tgt).hidden_and_context,
-            );
-        }
-    }
+fn variants(shape: [usize; 7], device: &Device) -> Vec<Variant> {
+    let [batch, tgt_len, src_len, ..] = shape;
+    let of = |run: fn(BahdanauInputs, &[usize], &[usize]) -> BahdanauStates| {
+        let (src, tgt) = (lengths(batch, src_len), lengths(batch, tgt_len));
+        move |parts: Parts| run(inputs(parts), &src, &tgt).hidden_and_context
+    };
+    Variant::pair(&parts(shape, device), of(bahdanau), of(bahdanau_reference))
 }
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default().sample_size(10);
-    targets = whole_pass
-}
-criterion_main!(benches);

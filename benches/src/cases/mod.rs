@@ -1,0 +1,78 @@
+//! What is timed: a file a family of operations.
+
+mod attention;
+mod bahdanau;
+mod decoding;
+mod elementwise;
+mod optimizer;
+mod output;
+mod recurrent;
+mod table;
+
+use crate::Case;
+
+/// All cases.
+pub fn all() -> Vec<Case> {
+    let families = [
+        attention::cases(),
+        bahdanau::cases(),
+        decoding::cases(),
+        recurrent::cases(),
+        output::cases(),
+        table::cases(),
+        elementwise::cases(),
+        optimizer::cases(),
+    ];
+    families.into_iter().flatten().collect()
+}
+
+/// batch, tgt_len, src_len, d: decoding steps of a batch, training on sentences, on longer texts and
+/// on very long ones, pronunciation, one beam.
+const READS: [[usize; 4]; 6] = [
+    [64, 1, 25, 512],
+    [64, 25, 25, 512],
+    [16, 100, 100, 512],
+    [4, 400, 400, 512],
+    [64, 8, 8, 128],
+    [5, 1, 25, 512],
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<String> = all()
+            .iter()
+            .map(|case| format!("{}/{}", case.op, case.shape))
+            .collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    /// The small ones: the others take too long for a test.
+    #[test]
+    fn every_operation_runs_in_every_variant_and_pass() {
+        let mut ops: Vec<String> = Vec::new();
+        for case in all() {
+            let sizes = case.shape.split(['x', '-']);
+            let numbers: usize = sizes
+                .filter_map(|size| size.parse::<usize>().ok())
+                .product();
+            if ops.contains(&case.op) || numbers > 70_000_000 {
+                continue;
+            }
+            for variant in (case.variants)(&Device::flex()) {
+                variant.passes().for_each(|(_, run)| run());
+            }
+            ops.push(case.op);
+        }
+        for case in all() {
+            assert!(ops.contains(&case.op), "{} has no small shape", case.op);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Recurrent layers: the recurrence alone, and with the projection of its input.
+
+use att_core::ops::Direction::{Backward, Forward};
+use att_core::ops::gru::{GruArguments, gru, gru_reference};
+use att_core::ops::lstm::{LstmArguments, lstm, lstm_reference};
+use att_core::ops::{bidirectional_gru, bidirectional_lstm, linear};
+use burn::nn::{GruConfig, LstmConfig};
+use burn::tensor::{Device, Tensor};
+
+use crate::{Arguments, Case, Variant, lengths, matrix, tensor};
+
+/// batch, len, d_hidden.
+const RECURRENCES: [[usize; 3]; 2] = [[64, 25, 512], [128, 8, 256]];
+
+/// batch, len, d_input, d_hidden; the last is a step of a beam.
+const LAYERS: [[usize; 4]; 3] = [[64, 25, 256, 512], [64, 8, 128, 128], [5, 1, 512, 512]];
+
+pub(super) fn cases() -> Vec<Case> {
+    let recurrences = RECURRENCES.into_iter().flat_map(|shape| {
+        [
+            Case::new("lstm", &shape, move |device| lstms(shape, device)).marked("ragged"),
+            Case::new("gru", &shape, move |device| grus(shape, device)).marked("ragged"),
+            Case::new("bidirectional_lstm", &shape, move |device| {
+                both_lstms(shape, device)
+            })
+            .marked("ragged"),
+            Case::new("bidirectional_gru", &shape, move |device| {
+                both_grus(shape, device)
+            })
+            .marked("ragged"),
+        ]
+    });
+    let layers = LAYERS.into_iter().flat_map(|shape| {
+        let [batch, len, ..] = shape;
+        let full = [
+            Case::new("lstm_layer", &shape, move |device| {
+                lstm_layers(shape, vec![len; batch], device)
+            }),
+            Case::new("gru_layer", &shape, move |device| {
+                gru_layers(shape, vec![len; batch], device)
+            }),
+        ];
+        let ragged = [
+            Case::new("lstm_layer", &shape, move |device| {
+                lstm_layers(shape, lengths(batch, len), device)
+            })
+            .marked("ragged"),
+            Case::new("gru_layer", &shape, move |device| {
+                gru_layers(shape, lengths(batch, len), device)
+            })
+            .marked("ragged"),
+        ];
+        full.into_iter()
+            .chain(ragged.into_iter().filter(move |_| len > 1))
+    });
+    recurrences.chain(layers).collect()
+}
+
+/// Projected input, recurrent weights, first hidden state, first cell state.
+type Lstm = (Tensor<3>, Tensor<2>, Tensor<2>, Tensor<2>);
+
+/// Projected input, recurrent weights, first hidden state, bias inside the reset gate.
+type Gru = (Tensor<3>, Tensor<2>, Tensor<2>, Tensor<1>);
+
+/// Input, and weight and bias of its projection.
+type Projection = (Tensor<3>, Tensor<2>, Tensor<1>);
+
+fn lstm_arguments((inputs, recurrent, hidden, cell): Lstm) -> LstmArguments {
+    LstmArguments {
+        inputs,
+        recurrent,
+        hidden,
+        cell,
+    }
+}
+
+fn gru_arguments((inputs, recurrent, hidden, bias): Gru) -> GruArguments {
+    GruArguments {
+        inputs,
+        recurrent,
+        bias,
+        hidden,
+    }
+}
+
+fn lstm_of([batch, len, d]: [usize; 3], device: &Device) -> Lstm {
+    (
+        tensor([batch, len, 4 * d], device),
+        matrix(d, 4 * d, device),
+        tensor([batch, d], device),
+        tensor([batch, d], device),
+    )
+}
+
+fn gru_of([batch, len, d]: [usize; 3], device: &Device) -> Gru {
+    (
+        tensor([batch, len, 3 * d], device),
+        matrix(d, 3 * d, device),
+        tensor([batch, d], device),
+        tensor([d], device),
+    )
+}
+
+/// A function of arguments and lengths, and its reference.
+fn of_lengths<A: Arguments + 'static>(
+    arguments: &A,
+    lengths: Vec<usize>,
+    fused: fn(A, &[usize]) -> Tensor<3>,
+    reference: fn(A, &[usize]) -> Tensor<3>,
+) -> Vec<Variant> {
+    let of = |run: fn(A, &[usize]) -> Tensor<3>| {
+        let lengths = lengths.clone();
+        move |arguments: A| run(arguments, &lengths)
+    };
+    Variant::pair(arguments, of(fused), of(reference))
+}
+
+fn lstms(shape: [usize; 3], device: &Device) -> Vec<Variant> {
+    of_lengths(
+        &lstm_of(shape, device),
+        lengths(shape[0], shape[1]),
+        |a, lengths| lstm(lstm_arguments(a), Forward, lengths).hidden,
+        |a, lengths| lstm_reference(lstm_arguments(a), Forward, lengths).hidden,
+    )
+}
+
+fn grus(shape: [usize; 3], device: &Device) -> Vec<Variant> {
+    of_lengths(
+        &gru_of(shape, device),
+        lengths(shape[0], shape[1]),
+        |a, lengths| gru(gru_arguments(a), Forward, lengths),
+        |a, lengths| gru_reference(gru_arguments(a), Forward, lengths),
+    )
+}
+
+fn both_lstms(shape: [usize; 3], device: &Device) -> Vec<Variant> {
+    of_lengths(
+        &(lstm_of(shape, device), lstm_of(shape, device)),
+        lengths(shape[0], shape[1]),
+        |(f, b), lengths| bidirectional_lstm(lstm_arguments(f), lstm_arguments(b), lengths).hidden,
+        |(f, b), lengths| {
+            let f = lstm_reference(lstm_arguments(f), Forward, lengths).hidden;
+            let b = lstm_reference(lstm_arguments(b), Backward, lengths).hidden;
+            Tensor::cat(vec![f, b], 2)
+        },
+    )
+}
+
+fn both_grus(shape: [usize; 3], device: &Device) -> Vec<Variant> {
+    of_lengths(
+        &(gru_of(shape, device), gru_of(shape, device)),
+        lengths(shape[0], shape[1]),
+        |(f, b), lengths| bidirectional_gru(gru_arguments(f), gru_arguments(b), lengths),
+        |(f, b), lengths| {
+            let f = gru_reference(gru_arguments(f), Forward, lengths);
+            let b = gru_reference(gru_arguments(b), Backward, lengths);
+            Tensor::cat(vec![f, b], 2)
+        },
+    )
+}
+
+fn projection([batch, len, d_input, d]: [usize; 4], gates: usize, device: &Device) -> Projection {
+    (
+        tensor([batch, len, d_input], device),
+        matrix(d_input, gates * d, device),
+        tensor([gates * d], device),
+    )
+}
+
+fn projected((input, weight, bias): Projection) -> Tensor<3> {
+    linear(input, weight, Some(bias))
+}
+
+fn projected_reference((input, weight, bias): Projection) -> Tensor<3> {
+    input.matmul(weight.unsqueeze()) + bias.unsqueeze()
+}
+
+fn lstm_layers(shape: [usize; 4], lengths: Vec<usize>, device: &Device) -> Vec<Variant> {
+    type Layer = (Projection, Tensor<2>, Tensor<2>, Tensor<2>);
+    let [batch, _, d_input, d] = shape;
+    let layer: Layer = (
+        projection(shape, 4, device),
+        matrix(d, 4 * d, device),
+        tensor([batch, d], device),
+        tensor([batch, d], device),
+    );
+    let burns = LstmConfig::new(d_input, d, true).init(device);
+    // It takes no lengths.
+    let run = |burns: &burn::nn::Lstm, x| burns.forward(x, None).0;
+    let burns = Variant::of_module("burn-nn", &burns, device, &layer.0.0, run);
+    let mut variants = of_lengths(
+        &layer,
+        lengths,
+        |(x, w, h, c): Layer, lengths| {
+            lstm(lstm_arguments((projected(x), w, h, c)), Forward, lengths).hidden
+        },
+        |(x, w, h, c): Layer, lengths| {
+            let arguments = lstm_arguments((projected_reference(x), w, h, c));
+            lstm_reference(arguments, Forward, lengths).hidden
+        },
+    );
+    variants.push(burns);
+    variants
+}
+
+fn gru_layers(shape: [usize; 4], lengths: Vec<usize>, device: &Device) -> Vec<Variant> {
+    type Layer = (Projection, Tensor<2>, Tensor<2>, Tensor<1>);
+    let [batch, _, d_input, d] = shape;
+    let layer: Layer = (
+        projection(shape, 3, device),
+        matrix(d, 3 * d, device),
+        tensor([batch, d], device),
+        tensor([d], device),
+    );
+    let burns = GruConfig::new(d_input, d, true).init(device);
+    let run = |burns: &burn::nn::Gru, x| burns.forward(x, None);
+    let burns = Variant::of_module("burn-nn", &burns, device, &layer.0.0, run);
+    let mut variants = of_lengths(
+        &layer,
+        lengths,
+        |(x, w, h, b): Layer, lengths| {
+            gru(gru_arguments((projected(x), w, h, b)), Forward, lengths)
+        },
+        |(x, w, h, b): Layer, lengths| {
+            let arguments = gru_arguments((projected_reference(x), w, h, b));
+            gru_reference(arguments, Forward, lengths)
+        },
+    );
+    variants.push(burns);
+    variants
+}
