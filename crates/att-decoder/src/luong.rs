@@ -202,9 +202,11 @@ impl LuongDecoder {
             recurrent_bias,
             attentional_weight: self.attentional.weight.val(),
             attentional_bias: self.attentional.bias.as_ref()?.val(),
+            // In the order of the steps, as the cached step draws them.
             dropout: self
                 .dropout
-                .factors([batch, tgt_len, d_attentional], &embedded.device()),
+                .factors([tgt_len, batch, d_attentional], &embedded.device())
+                .map(|factors| factors.swap_dims(0, 1)),
         };
         Some((inputs, src_lengths))
     }

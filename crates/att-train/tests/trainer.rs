@@ -41,7 +41,11 @@ fn corpus() -> Corpus {
     }
 }
 
-fn train(config: &str, run: &Path, observer: &mut (impl Observer + Send)) -> att_train::Result<Summary> {
+fn train(
+    config: &str,
+    run: &Path,
+    observer: &mut (impl Observer + Send),
+) -> att_train::Result<Summary> {
     let config = ExperimentConfig::from_toml(config)?;
     let device = DeviceSpec::Flex.init()?;
     Trainer::create(config, &corpus(), &corpus(), run, false)?.run(&device, observer)

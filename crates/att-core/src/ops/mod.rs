@@ -14,6 +14,7 @@ pub mod adam;
 pub mod additive_score;
 pub mod attention_read;
 pub mod bahdanau;
+mod cell_step;
 pub mod dot_score;
 pub mod embedding;
 pub mod gru;
