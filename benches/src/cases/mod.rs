@@ -4,6 +4,7 @@ mod attention;
 mod bahdanau;
 mod decoding;
 mod elementwise;
+mod luong;
 mod optimizer;
 mod output;
 mod recurrent;
@@ -16,6 +17,7 @@ pub fn all() -> Vec<Case> {
     let families = [
         attention::cases(),
         bahdanau::cases(),
+        luong::cases(),
         decoding::cases(),
         recurrent::cases(),
         output::cases(),

@@ -25,16 +25,18 @@ pub fn src_pad_mask(lengths: &[usize], src_len: usize, device: &Device) -> Tenso
 ///
 /// If a real token stands behind padding.
 pub fn lengths(src_pad_mask: Tensor<2, Bool>) -> Vec<usize> {
+    try_lengths(src_pad_mask).expect("a real token stands behind padding")
+}
+
+/// [`lengths`], or none where a real token stands behind padding.
+pub fn try_lengths(src_pad_mask: Tensor<2, Bool>) -> Option<Vec<usize>> {
     let [_, src_len] = src_pad_mask.dims();
     let mask: Vec<bool> = src_pad_mask.into_data().iter::<bool>().collect();
     mask.chunks_exact(src_len.max(1))
         .map(|row| {
             let length = row.iter().take_while(|masked| !**masked).count();
-            assert!(
-                row[length..].iter().all(|masked| *masked),
-                "a real token stands behind padding"
-            );
-            length
+            let padded = row[length..].iter().all(|masked| *masked);
+            padded.then_some(length)
         })
         .collect()
 }
@@ -61,6 +63,8 @@ mod tests {
         let (o, x) = (false, true);
         assert_eq!(bools(mask.clone()), [o, o, x, x, x, x, o, o, o]);
         assert_eq!(lengths(mask), [2, 0, 3]);
+        let holes = Tensor::from_data([[o, x, o]], &Device::flex());
+        assert_eq!(try_lengths(holes), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What every decoder must hold: a new arm of [`DecoderConfig`] joins by [`DecoderConfig::all`].
 
+use att_attention::{AttentionConfig, ScorerConfig};
 use att_core::{DeviceSpec, EncoderOutput, MemorySpec, RecurrentState, mask, ops, random};
 use att_layers::{CellKind, EmbeddingConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -19,6 +20,21 @@ const SPEC: MemorySpec = MemorySpec {
 fn configs() -> Vec<DecoderConfig> {
     let mut configs = Vec::new();
     for cell in [CellKind::Lstm, CellKind::Gru] {
+        // With one layer and input feeding the whole pass is one operation, with every scorer.
+        for scorer in ScorerConfig::all() {
+            configs.push(DecoderConfig::Luong(LuongConfig {
+                recurrent: RecurrentStackConfig {
+                    cell,
+                    d_hidden: 6,
+                    dropout: 0.0,
+                    ..Default::default()
+                },
+                attention: AttentionConfig { scorer },
+                input_feeding: true,
+                dropout: 0.0,
+                ..Default::default()
+            }));
+        }
         for (bridge, combine, flag, layers) in [
             (BridgeConfig::Final, CombineKind::Concat, false, 1),
             (BridgeConfig::Final, CombineKind::Concat, false, 2),

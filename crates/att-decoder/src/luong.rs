@@ -1,7 +1,7 @@
-use att_attention::{Attention, AttentionConfig};
-use att_core::ops::{CrossEntropy, tanh};
-use att_core::{EncoderOutput, MemorySpec, Result, check};
-use att_layers::{Dropout, Embedding, Linear, init};
+use att_attention::{Attention, AttentionConfig, Scorer};
+use att_core::ops::{CrossEntropy, LuongInputs, LuongScore, luong, tanh};
+use att_core::{EncoderOutput, MemorySpec, Result, check, mask};
+use att_layers::{Dropout, Embedding, Linear, Recurrent, init};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
@@ -146,6 +146,93 @@ impl LuongDecoder {
         };
         (attentional, read.weights, state)
     }
+
+    /// The recurrence with input feeding in the form of [`luong`], where it has that form: one
+    /// layer, a context that joins by concatenation, and sources whose padding stands at their
+    /// ends.
+    fn whole_pass(
+        &self,
+        embedded: &Tensor<3>,
+        source: &EncoderOutput,
+        state: &DecoderState,
+    ) -> Option<(LuongInputs, Vec<usize>)> {
+        let ([layer], [first], None) = (
+            &self.recurrent.layers[..],
+            &state.layers[..],
+            &self.combine.projection,
+        ) else {
+            return None;
+        };
+        if self.recurrent.residual && layer.d_input() == layer.d_hidden() {
+            return None;
+        }
+        let src_lengths = mask::try_lengths(source.src_pad_mask.clone())?;
+        let (input, recurrent_weight, recurrent_bias) = match layer {
+            Recurrent::Lstm(lstm) => (&lstm.input, lstm.recurrent.val(), None),
+            Recurrent::Gru(gru) => (
+                &gru.input,
+                gru.recurrent.val(),
+                Some(gru.recurrent_bias.val()),
+            ),
+        };
+        let score = match &self.attention.scorer {
+            Scorer::Dot(_) | Scorer::General(_) => LuongScore::Dot { scale: 1.0 },
+            Scorer::ScaledDot(dot) => LuongScore::Dot {
+                scale: dot.scale(layer.d_hidden()),
+            },
+            Scorer::Additive(additive) => LuongScore::Additive {
+                query_weight: additive.query.weight.val(),
+                query_bias: additive.query.bias.as_ref()?.val(),
+                v: additive.v.val(),
+            },
+        };
+        let [batch, tgt_len, _] = embedded.dims();
+        let [_, d_attentional] = self.attentional.weight.dims();
+        let memory = self.attention.prepare(source);
+        let inputs = LuongInputs {
+            embedded: embedded.clone(),
+            hidden: first.hidden.clone(),
+            cell: first.cell.clone(),
+            keys: memory.keys,
+            memory: memory.values,
+            score,
+            input_weight: input.weight.val(),
+            input_bias: input.bias.as_ref()?.val(),
+            recurrent_weight,
+            recurrent_bias,
+            attentional_weight: self.attentional.weight.val(),
+            attentional_bias: self.attentional.bias.as_ref()?.val(),
+            // In the order of the steps, as the cached step draws them.
+            dropout: self
+                .dropout
+                .factors([tgt_len, batch, d_attentional], &embedded.device())
+                .map(|factors| factors.swap_dims(0, 1)),
+        };
+        Some((inputs, src_lengths))
+    }
+
+    /// The whole target by the cached step.
+    fn step_by_step(
+        &self,
+        embedded: Tensor<3>,
+        source: &EncoderOutput,
+        mut state: DecoderState,
+    ) -> DecoderOutput {
+        let [_, tgt_len, _] = embedded.dims();
+        let memory = self.prepare(source);
+        let (mut features, mut weights) = (Vec::new(), Vec::new());
+        for t in 0..tgt_len {
+            let input = embedded.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
+            let (feature, weight, next) = self.advance(input, &memory, state);
+            state = next;
+            features.push(feature);
+            weights.push(weight);
+        }
+        DecoderOutput {
+            features: Tensor::stack(features, 1),
+            weights: Some(Tensor::stack(weights, 1)),
+        }
+    }
 }
 
 impl Decoder for LuongDecoder {
@@ -189,15 +276,15 @@ impl Decoder for LuongDecoder {
     fn forward(
         &self,
         tgt: Tensor<2, Int>,
-        _tgt_lengths: &[usize],
+        tgt_lengths: &[usize],
         source: &EncoderOutput,
     ) -> DecoderOutput {
-        let [_, tgt_len] = tgt.dims();
         let embedded = self.embedding.forward(tgt);
-        let mut state = self.initial_state(source);
+        let state = self.initial_state(source);
         if !self.input_feeding {
             // Nothing recurs through attention: all steps attend at once.
-            let hidden = self.recurrent.forward(embedded, state.layers).hidden;
+            let stack = &self.recurrent;
+            let hidden = stack.forward(embedded, tgt_lengths, state.layers).hidden;
             let memory = self.attention.prepare(source);
             let read = self.attention.forward(hidden.clone(), &memory);
             return DecoderOutput {
@@ -205,19 +292,14 @@ impl Decoder for LuongDecoder {
                 weights: Some(read.weights),
             };
         }
-        let memory = self.prepare(source);
-        let (mut features, mut weights) = (Vec::new(), Vec::new());
-        for t in 0..tgt_len {
-            let input = embedded.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
-            let (feature, weight, next) = self.advance(input, &memory, state);
-            state = next;
-            features.push(feature);
-            weights.push(weight);
+        if let Some((inputs, src_lengths)) = self.whole_pass(&embedded, source, &state) {
+            let states = luong(inputs, &src_lengths, tgt_lengths);
+            return DecoderOutput {
+                features: states.attentional,
+                weights: Some(states.weights),
+            };
         }
-        DecoderOutput {
-            features: Tensor::stack(features, 1),
-            weights: Some(Tensor::stack(weights, 1)),
-        }
+        self.step_by_step(embedded, source, state)
     }
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {
@@ -232,5 +314,62 @@ impl Decoder for LuongDecoder {
 
     fn vocab(&self) -> usize {
         self.embedding.vocab()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use att_core::random;
+    use att_layers::EmbeddingConfig;
+    use burn::tensor::TensorData;
+
+    /// A whole pass over a source that has a hole goes step by step.
+    #[test]
+    fn a_mask_may_have_holes() {
+        let device = Device::flex();
+        random::seed(7);
+        let spec = MemorySpec {
+            d_memory: 6,
+            n_final_states: 0,
+            d_final: 0,
+            final_cells: false,
+        };
+        let config = LuongConfig {
+            recurrent: RecurrentStackConfig {
+                d_hidden: 5,
+                ..Default::default()
+            },
+            bridge: BridgeConfig::Zeros,
+            input_feeding: true,
+            ..Default::default()
+        };
+        let embedding = EmbeddingConfig::default().init(9, &device);
+        let decoder = config.init(embedding, false, &spec, &device);
+        let memory = TensorData::new(random::normal(2 * 3 * 6, 1.0), [2, 3, 6]);
+        let source = EncoderOutput {
+            memory: Tensor::from_data(memory, &device),
+            src_pad_mask: Tensor::from_data([[false, true, false], [true, false, true]], &device),
+            final_states: Vec::new(),
+        };
+        let tgt = Tensor::<2, Int>::from_data([[2, 4], [2, 5]], &device);
+        let whole = decoder.forward(tgt.clone(), &[2, 2], &source);
+        let memory = decoder.prepare(&source);
+        let mut state = decoder.initial_state(&source);
+        for t in 0..2 {
+            let tokens = tgt.clone().narrow(1, t, 1).squeeze_dim(1);
+            let step = decoder.step(tokens, &memory, state);
+            let features = whole.features.clone().narrow(1, t, 1).squeeze_dim(1);
+            let logits = decoder.logits(features);
+            assert!(step.logits.all_close(logits, Some(1e-5), Some(1e-5)));
+            state = step.state;
+        }
+        let weights: Vec<f32> = whole
+            .weights
+            .expect("it attends")
+            .into_data()
+            .iter()
+            .collect();
+        assert_eq!((weights[1], weights[6], weights[7]), (0.0, 0.0, 1.0));
     }
 }

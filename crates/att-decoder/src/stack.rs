@@ -73,22 +73,26 @@ pub struct RecurrentStack {
 pub(crate) struct StackOutput {
     /// Of the top layer after each step, `[batch, len, d_hidden]`.
     pub hidden: Tensor<3>,
-    /// Of each layer after the last step.
+    /// Of each layer after each row's last step.
     pub states: Vec<RecurrentState>,
 }
 
 impl RecurrentStack {
-    /// All steps of `input`, `[batch, len, d_input]`; a single step is `len == 1`.
-    pub(crate) fn forward(&self, input: Tensor<3>, states: Vec<RecurrentState>) -> StackOutput {
-        let [batch, len, _] = input.dims();
-        let lengths = vec![len; batch];
+    /// All steps of `input`, `[batch, len, d_input]`, of which `lengths` are real; a single step is
+    /// `len == 1`.
+    pub(crate) fn forward(
+        &self,
+        input: Tensor<3>,
+        lengths: &[usize],
+        states: Vec<RecurrentState>,
+    ) -> StackOutput {
         let mut hidden = input;
         let mut last = Vec::with_capacity(states.len());
         for (index, (layer, state)) in self.layers.iter().zip(states).enumerate() {
             if index > 0 {
                 hidden = self.dropout.forward(hidden);
             }
-            let output = layer.forward(hidden.clone(), &lengths, Direction::Forward, state);
+            let output = layer.forward(hidden.clone(), lengths, Direction::Forward, state);
             last.push(output.last);
             hidden = if self.residual && layer.d_input() == layer.d_hidden() {
                 output.hidden + hidden
@@ -109,7 +113,8 @@ impl RecurrentStack {
         input: Tensor<2>,
         states: Vec<RecurrentState>,
     ) -> (Tensor<2>, Vec<RecurrentState>) {
-        let output = self.forward(input.unsqueeze_dim(1), states);
+        let lengths = vec![1; input.dims()[0]];
+        let output = self.forward(input.unsqueeze_dim(1), &lengths, states);
         (output.hidden.squeeze_dim(1), output.states)
     }
 }

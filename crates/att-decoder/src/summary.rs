@@ -154,7 +154,9 @@ impl Decoder for SummaryDecoder {
     ) -> DecoderStep {
         let embedded = self.embedding.forward(tokens.unsqueeze_dim(1));
         let input = self.input(embedded, memory.summary.clone());
-        let output = self.recurrent.forward(input.clone(), state.layers);
+        let lengths = vec![1; input.dims()[0]];
+        let stack = &self.recurrent;
+        let output = stack.forward(input.clone(), &lengths, state.layers);
         let features = self.features(output.hidden, input);
         DecoderStep {
             logits: self.logits(features.squeeze_dim(1)),
@@ -169,12 +171,13 @@ impl Decoder for SummaryDecoder {
     fn forward(
         &self,
         tgt: Tensor<2, Int>,
-        _tgt_lengths: &[usize],
+        tgt_lengths: &[usize],
         source: &EncoderOutput,
     ) -> DecoderOutput {
         let input = self.input(self.embedding.forward(tgt), self.prepare(source).summary);
         let states = self.initial_state(source).layers;
-        let hidden = self.recurrent.forward(input.clone(), states).hidden;
+        let stack = &self.recurrent;
+        let hidden = stack.forward(input.clone(), tgt_lengths, states).hidden;
         DecoderOutput {
             features: self.features(hidden, input),
             weights: None,

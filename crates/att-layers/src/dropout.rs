@@ -1,6 +1,6 @@
 use att_core::random;
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
 /// Inverted dropout (Srivastava et al. 2014): in training each element is zero with probability
 /// `prob` and else divided by `1 - prob`; in inference nothing changes.
@@ -26,20 +26,26 @@ impl Dropout {
 
     /// Returns a tensor of the same shape.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        if self.prob == 0.0 || !input.device().is_autodiff() {
-            return input;
+        match self.factors(input.dims(), &input.device()) {
+            Some(factors) => input * factors,
+            None => input,
         }
-        let shape = input.shape();
-        let mask = random::dropout_mask(shape.num_elements(), self.prob);
-        let mask = Tensor::from_data(TensorData::new(mask, shape), &input.device());
-        input * mask
+    }
+
+    /// What [`forward`](Self::forward) multiplies a tensor of that shape with; none where that
+    /// changes nothing. For operations that have dropout within.
+    pub fn factors<const D: usize>(&self, shape: [usize; D], device: &Device) -> Option<Tensor<D>> {
+        if self.prob == 0.0 || !device.is_autodiff() {
+            return None;
+        }
+        let factors = random::dropout_mask(shape.iter().product(), self.prob);
+        Some(Tensor::from_data(TensorData::new(factors, shape), device))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
 
     #[test]
     fn only_training_drops() {

@@ -1,4 +1,4 @@
-use att_core::{Result, check};
+use att_core::{Result, check, ops};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
@@ -58,10 +58,9 @@ impl Embedding {
     ///
     /// # Panics
     ///
-    /// If an id is not in the table (on CPU backends).
+    /// If there is no id, or (on CPU backends) an id is not in the table.
     pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        let vectors = burn::tensor::module::embedding(self.weight.val(), ids);
-        self.dropout.forward(vectors)
+        self.dropout.forward(ops::embedding(self.weight.val(), ids))
     }
 
     /// Number of tokens in the table.

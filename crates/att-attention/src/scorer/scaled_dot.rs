@@ -13,6 +13,11 @@ pub struct ScaledDotConfig {}
 pub struct ScaledDot {}
 
 impl ScaledDot {
+    /// `1 / sqrt(d)`.
+    pub fn scale(&self, d: usize) -> f64 {
+        1.0 / (d as f64).sqrt()
+    }
+
     /// - `query`: `[batch, tgt_len, d]`, `keys`: `[batch, src_len, d]`
     /// - returns `[batch, tgt_len, src_len]`
     ///
@@ -21,6 +26,6 @@ impl ScaledDot {
     /// If the shapes disagree.
     pub fn score(&self, query: Tensor<3>, keys: Tensor<3>) -> Tensor<3> {
         let [_, _, d] = query.dims();
-        dot_score(query, keys, 1.0 / (d as f64).sqrt())
+        dot_score(query, keys, self.scale(d))
     }
 }

@@ -72,7 +72,26 @@ fn bahdanau_inputs(make: &Make) -> BahdanauInputs {
     }
 }
 
-const OPS: [(&str, Op); 12] = [
+fn luong_inputs(make: &Make) -> LuongInputs {
+    let [batch, len, d] = SHAPE;
+    LuongInputs {
+        embedded: make.tensor([batch, len, 2]),
+        hidden: make.tensor([batch, d]),
+        cell: Some(make.tensor([batch, d])),
+        keys: make.tensor([batch, len, d]),
+        memory: make.tensor([batch, len, 7]),
+        score: LuongScore::Dot { scale: 0.5 },
+        input_weight: make.tensor([2 + 6, 4 * d]),
+        input_bias: make.tensor([4 * d]),
+        recurrent_weight: make.tensor([d, 4 * d]),
+        recurrent_bias: None,
+        attentional_weight: make.tensor([d + 7, 6]),
+        attentional_bias: make.tensor([6]),
+        dropout: None,
+    }
+}
+
+const OPS: [(&str, Op); 14] = [
     ("additive_score", |make| {
         let [batch, len, d] = SHAPE;
         flat(additive_score(
@@ -93,6 +112,11 @@ const OPS: [(&str, Op); 12] = [
         let [batch, src_len] = [SHAPE[0], SHAPE[2]];
         let mask = crate::mask::src_pad_mask(&LENGTHS, src_len, &scores.device());
         flat(attention_read(scores, make.tensor([batch, src_len, 7]), mask).context)
+    }),
+    ("embedding", |make| {
+        let table = make.tensor([7, 5]);
+        let ids = Tensor::from_data([[6, 0, 3], [3, 3, 1]], &table.device());
+        flat(embedding(table, ids))
     }),
     ("gru", |make| {
         flat(gru(gru_arguments(make), Direction::Forward, &LENGTHS))
@@ -116,6 +140,10 @@ const OPS: [(&str, Op); 12] = [
     ("bidirectional_lstm", |make| {
         let [forward, backward] = [lstm_arguments(make), lstm_arguments(make)];
         flat(bidirectional_lstm(forward, backward, &LENGTHS).cell)
+    }),
+    ("luong", |make| {
+        let states = luong(luong_inputs(make), &LENGTHS, &LENGTHS);
+        flat(states.attentional)
     }),
     ("masked_softmax", |make| {
         let scores = make.tensor(SHAPE);

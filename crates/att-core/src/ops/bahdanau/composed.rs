@@ -1,11 +1,11 @@
 use burn::tensor::Tensor;
 
 use super::{BahdanauInputs, BahdanauStates};
+use crate::RecurrentState;
 use crate::mask::src_pad_mask;
+use crate::ops::cell_step::cell_step;
 use crate::ops::padded::zero_padding;
-use crate::ops::{
-    Direction, GruArguments, LstmArguments, additive_score, gru, linear, lstm, masked_softmax,
-};
+use crate::ops::{additive_score, linear, masked_softmax};
 
 /// [`bahdanau`](super::bahdanau()) from the fused operations of a step, each one node on the tape:
 /// what runs on GPUs. The embedded tokens are projected all at once.
@@ -14,7 +14,7 @@ pub(super) fn bahdanau_composed(
     src_lengths: &[usize],
     tgt_lengths: &[usize],
 ) -> BahdanauStates {
-    let [batch, tgt_len, d_embed] = inputs.embedded.dims();
+    let [_, tgt_len, d_embed] = inputs.embedded.dims();
     let [_, src_len, d_memory] = inputs.memory.dims();
     let device = inputs.embedded.device();
     let src_pad_mask = src_pad_mask(src_lengths, src_len, &device).unsqueeze_dim::<3>(1);
@@ -22,12 +22,14 @@ pub(super) fn bahdanau_composed(
     let of_context = inputs.input_weight.narrow(0, d_embed, d_memory);
     let projected = linear(inputs.embedded, of_embedded, Some(inputs.input_bias));
     let of_context = of_context.unsqueeze_dim::<3>(0);
-    let one_step = vec![1; batch];
-    let mut state = (inputs.hidden, inputs.cell);
+    let mut state = RecurrentState {
+        hidden: inputs.hidden,
+        cell: inputs.cell,
+    };
     let (mut states, mut all_weights) = (Vec::new(), Vec::new());
     for t in 0..tgt_len {
         let query = linear(
-            state.0.clone(),
+            state.hidden.clone(),
             inputs.query_weight.clone(),
             Some(inputs.query_bias.clone()),
         );
@@ -39,34 +41,12 @@ pub(super) fn bahdanau_composed(
         let weights = masked_softmax(scores, src_pad_mask.clone());
         let context = weights.clone().matmul(inputs.memory.clone());
         let x = projected.clone().narrow(1, t, 1) + context.clone().matmul(of_context.clone());
-        let recurrent = inputs.recurrent_weight.clone();
-        let hidden = match (state, &inputs.recurrent_bias) {
-            ((hidden, Some(cell)), _) => {
-                let arguments = LstmArguments {
-                    inputs: x,
-                    recurrent,
-                    hidden,
-                    cell,
-                };
-                let now = lstm(arguments, Direction::Forward, &one_step);
-                state = (
-                    now.hidden.clone().squeeze_dim(1),
-                    Some(now.cell.squeeze_dim(1)),
-                );
-                now.hidden
-            }
-            ((hidden, None), bias) => {
-                let arguments = GruArguments {
-                    inputs: x,
-                    recurrent,
-                    bias: bias.clone().expect("a GRU has a recurrent bias"),
-                    hidden,
-                };
-                let now = gru(arguments, Direction::Forward, &one_step);
-                state = (now.clone().squeeze_dim(1), None);
-                now
-            }
-        };
+        let hidden = cell_step(
+            x,
+            &mut state,
+            &inputs.recurrent_weight,
+            inputs.recurrent_bias.as_ref(),
+        );
         states.push(Tensor::cat(vec![hidden, context], 2));
         all_weights.push(weights);
     }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cpu")]
 mod backward;
+mod composed;
 #[cfg(feature = "cpu")]
 mod cpu;
 #[cfg(feature = "cpu")]
@@ -93,7 +94,7 @@ pub struct LuongStates {
 /// On the CPU backends in f32 this is one node on the tape: each thread takes a share of the batch
 /// through all steps, finished rows leave the products, padding of sources is skipped, weights are
 /// packed once, and the gradients of the weights are one product each at the end. Elsewhere it is
-/// composed of tensor operations.
+/// composed of the fused operations of a step.
 ///
 /// # Panics
 ///
@@ -114,7 +115,7 @@ pub fn luong(inputs: LuongInputs, src_lengths: &[usize], tgt_lengths: &[usize]) 
     if super::has_cpu_kernels(&inputs.embedded) {
         return cpu::luong(inputs, src_lengths, tgt_lengths);
     }
-    luong_reference(inputs, src_lengths, tgt_lengths)
+    composed::luong_composed(inputs, src_lengths, tgt_lengths)
 }
 
 impl LuongInputs {

@@ -11,7 +11,7 @@ use crate::ops::padded::zero_padding;
 use crate::ops::{Direction, LstmStates};
 
 /// [`luong`](super::luong()) from plain tensor operations: the oracle that the fused one is tested
-/// against, and what runs on GPUs.
+/// against.
 ///
 /// # Panics
 ///

@@ -1,6 +1,6 @@
 use super::*;
 use crate::ops::test_support::{
-    assert_close, assert_slopes, cpu_devices, gradients, random_tensor,
+    assert_close, assert_slopes, cpu_devices, devices, gradients, random_tensor,
 };
 use burn::tensor::Device;
 
@@ -44,6 +44,15 @@ const CASES: [(Sizes, &[usize], &[usize]); 3] = [
         &[6, 6, 3, 1, 5],
     ),
 ];
+
+/// What computes it.
+#[derive(Clone, Copy)]
+enum Way {
+    Operation,
+    /// From the fused operations of a step.
+    Steps,
+    Reference,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Kind {
@@ -98,7 +107,7 @@ fn run(
     arguments: [Tensor<3>; 13],
     kind: Kind,
     (src_lengths, tgt_lengths): (&[usize], &[usize]),
-    fused: bool,
+    by: Way,
 ) -> Tensor<3> {
     let [y, s, keys, memory, wi, bi, wr, last, wa, ba, wq, bq, v] = arguments;
     let (matrix, vector) = (
@@ -137,13 +146,17 @@ fn run(
         attentional_bias: vector(ba),
         dropout,
     };
-    let run = if fused { luong } else { luong_reference };
+    let run = match by {
+        Way::Operation => luong,
+        Way::Steps => composed::luong_composed,
+        Way::Reference => luong_reference,
+    };
     let states = run(inputs, src_lengths, tgt_lengths);
     Tensor::cat(vec![states.attentional, states.weights], 2) + unused.unsqueeze()
 }
 
 fn each(test: impl Fn([Tensor<3>; 13], Kind, (&[usize], &[usize]))) {
-    for device in cpu_devices() {
+    for device in devices() {
         for (sizes, src, tgt) in &CASES {
             for kind in kinds() {
                 crate::random::seed(3);
@@ -154,20 +167,25 @@ fn each(test: impl Fn([Tensor<3>; 13], Kind, (&[usize], &[usize]))) {
 }
 
 #[test]
-fn fused_equals_reference_on_every_cpu_backend() {
+fn both_ways_equal_the_reference_on_every_backend() {
     each(|arguments, kind, lengths| {
-        let fused = run(arguments.clone(), kind, lengths, true);
-        assert_close(fused, run(arguments, kind, lengths, false), 1e-5);
+        let expected = run(arguments.clone(), kind, lengths, Way::Reference);
+        for by in [Way::Operation, Way::Steps] {
+            let found = run(arguments.clone(), kind, lengths, by);
+            assert_close(found, expected.clone(), 1e-5);
+        }
     });
 }
 
 #[test]
 fn gradients_equal_those_of_the_reference() {
     each(|arguments, kind, lengths| {
-        let fused = gradients(arguments.clone(), |a| run(a, kind, lengths, true));
-        let reference = gradients(arguments, |a| run(a, kind, lengths, false));
-        for (fused, reference) in fused.into_iter().zip(reference) {
-            assert_close(fused, reference, 3e-5);
+        let of = |by| gradients(arguments.clone(), |a| run(a, kind, lengths, by));
+        let expected = of(Way::Reference);
+        for by in [Way::Operation, Way::Steps] {
+            for (found, expected) in of(by).into_iter().zip(&expected) {
+                assert_close(found, expected.clone(), 3e-5);
+            }
         }
     });
 }
@@ -179,7 +197,7 @@ fn gradients_equal_finite_differences() {
     for kind in kinds() {
         crate::random::seed(6);
         let arguments = arguments(sizes, kind, device);
-        assert_slopes(arguments, |a| run(a, kind, (src, tgt), true));
+        assert_slopes(arguments, |a| run(a, kind, (src, tgt), Way::Operation));
     }
 }
 
@@ -197,10 +215,10 @@ fn padding_of_sources_is_not_read() {
                 let mask = mask.expand(poisoned[at].shape());
                 poisoned[at] = poisoned[at].clone().mask_fill(mask, f32::NAN);
             }
-            let expected = run(arguments, kind, (src, tgt), true);
-            let found = run(poisoned.clone(), kind, (src, tgt), true);
+            let expected = run(arguments, kind, (src, tgt), Way::Operation);
+            let found = run(poisoned.clone(), kind, (src, tgt), Way::Operation);
             assert_close(found, expected, 0.0);
-            for gradient in gradients(poisoned, |a| run(a, kind, (src, tgt), true)) {
+            for gradient in gradients(poisoned, |a| run(a, kind, (src, tgt), Way::Operation)) {
                 let finite = gradient.into_data().iter::<f32>().all(f32::is_finite);
                 assert!(finite, "{kind:?}: padding reaches a gradient");
             }
@@ -217,10 +235,12 @@ fn huge_scores_stay_finite() {
             let mut arguments = arguments(sizes, kind, &device);
             arguments[2] = arguments[2].clone() * 1e5;
             arguments[12] = arguments[12].clone() * 1e4;
-            let all = gradients(arguments.clone(), |a| run(a, kind, (src, tgt), true));
+            let all = gradients(arguments.clone(), |a| {
+                run(a, kind, (src, tgt), Way::Operation)
+            });
             for tensor in all
                 .into_iter()
-                .chain([run(arguments, kind, (src, tgt), true)])
+                .chain([run(arguments, kind, (src, tgt), Way::Operation)])
             {
                 let finite = tensor.into_data().iter::<f32>().all(f32::is_finite);
                 assert!(finite, "{kind:?}");
@@ -240,5 +260,5 @@ fn an_empty_batch_is_refused() {
         arguments[at] = Tensor::zeros([0, 1, 1], device);
     }
     arguments[1] = Tensor::zeros([1, 0, 1], device);
-    run(arguments, kind, (&[], &[]), true);
+    run(arguments, kind, (&[], &[]), Way::Operation);
 }
