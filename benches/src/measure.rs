@@ -100,7 +100,7 @@ pub fn run(
 }
 
 /// For a script that times this program and another in turn: reads lines `<name> <seconds>`, times
-/// that benchmark for so long (at least [`FEW`] calls after one that does not count) and answers
+/// that benchmark for so long (at least `FEW` calls after one that does not count) and answers
 /// each with a line of JSON.
 ///
 /// # Errors

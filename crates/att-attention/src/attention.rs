@@ -92,7 +92,7 @@ impl Attention {
     }
 
     /// `weights = masked_softmax(score(query, keys))`, `context = weights values`
-    /// ([`attention_read`]).
+    /// ([`attention_read()`]).
     ///
     /// - `query`: `[batch, tgt_len, d_query]`; one row a step, all steps at once if they are known
     ///
