@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-/// What the factors of a matrix product are rounded to; sums are f32 always. In TOML
+/// What the factors of a matrix product are rounded to; sums are f32 always, and so are products that
+/// would not be faster: with up to 16 rows, as in decoding, and those of attention. In TOML
 /// `precision = "bf16"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -42,6 +42,8 @@ mod simd;
 mod steps;
 #[cfg(feature = "cpu")]
 mod tensor_list;
+#[cfg(feature = "cpu")]
+mod whole_pass;
 
 #[cfg(test)]
 mod test_support;
@@ -98,7 +100,7 @@ pub use linear_cross_entropy::{CrossEntropy, cross_entropy, linear_cross_entropy
 pub use lstm::{LstmArguments, LstmStates, bidirectional_lstm, lstm};
 pub use luong::{LuongInputs, LuongScore, LuongStates, luong};
 pub use masked_softmax::masked_softmax;
-pub use padded::{last_states, reverse_padded};
+pub use padded::{end_states, last_states, reverse_padded};
 pub use recurrent::Direction;
 pub use tanh::tanh;
 pub use top_log_probs::{Choice, TokenLogProb, top_log_probs};

@@ -25,12 +25,21 @@ pub fn reverse_padded(states: Tensor<3>, lengths: &[usize]) -> Tensor<3> {
             })
         })
         .collect();
-    let indices =
-        Tensor::<1, Int>::from_data(TensorData::new(indices, [batch * len]), &states.device());
-    states
-        .reshape([batch * len, d])
-        .select(0, indices)
-        .reshape([batch, len, d])
+    at_positions(states, indices).reshape([batch, len, d])
+}
+
+/// The states at some positions, `[positions, d]`, of `[batch, len, d]`; a position is `b * len + t`.
+fn at_positions(states: Tensor<3>, positions: Vec<i64>) -> Tensor<2> {
+    let [batch, len, d] = states.dims();
+    let positions = TensorData::from(positions.as_slice());
+    let positions = Tensor::<1, Int>::from_data(positions, &states.device());
+    states.reshape([batch * len, d]).select(0, positions)
+}
+
+/// The last real position of each row; of an empty one the first.
+fn last_positions(lengths: &[usize], len: usize) -> impl Iterator<Item = i64> {
+    let last = move |(b, &length): (usize, &usize)| (b * len + length.saturating_sub(1)) as i64;
+    lengths.iter().enumerate().map(last)
 }
 
 /// The state at the last real position of each row: `out[b] = states[b, lengths[b] - 1]`.
@@ -42,18 +51,33 @@ pub fn reverse_padded(states: Tensor<3>, lengths: &[usize]) -> Tensor<3> {
 ///
 /// If `lengths` does not name one length of at most `len` a row.
 pub fn last_states(states: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
-    let [batch, len, d] = states.dims();
+    let [batch, len, _] = states.dims();
     assert_lengths(lengths, batch, len);
     if len > 0 && lengths.iter().all(|&length| length == len) {
         return states.narrow(1, len - 1, 1).squeeze_dim(1);
     }
-    let indices: Vec<i64> = lengths
-        .iter()
-        .enumerate()
-        .map(|(b, &length)| (b * len + length.saturating_sub(1)) as i64)
-        .collect();
-    let indices = Tensor::<1, Int>::from_data(TensorData::new(indices, [batch]), &states.device());
-    states.reshape([batch * len, d]).select(0, indices)
+    at_positions(states, last_positions(lengths, len).collect())
+}
+
+/// The states after the last step of either direction, `[batch, 2 * d]`: of the first half of the
+/// numbers those at the [last](last_states) real position, of the second half those at 0.
+///
+/// - `states`: of both directions side by side, `[batch, len, 2 * d]`
+///
+/// # Panics
+///
+/// If `lengths` does not name one length of at most `len` a row.
+pub fn end_states(states: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
+    let [batch, len, width] = states.dims();
+    assert_lengths(lengths, batch, len);
+    let first = (0..batch).map(|b| (b * len) as i64);
+    let positions = last_positions(lengths, len).chain(first).collect();
+    // One selection for both: its gradient has the size of all states.
+    let ends = at_positions(states, positions);
+    let d = width / 2;
+    let forward = ends.clone().narrow(0, 0, batch).narrow(1, 0, d);
+    let backward = ends.narrow(0, batch, batch).narrow(1, d, d);
+    Tensor::cat(vec![forward, backward], 1)
 }
 
 /// `states` (`[batch, len, d]`) with zeros from `lengths[b]` on in row `b`.
@@ -101,5 +125,15 @@ mod tests {
             let last = last_states(states(), &lengths);
             assert_eq!(last.into_data().try_to_vec::<f32>().unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn each_direction_ends_at_its_own_end() {
+        let both = Tensor::cat(vec![states(), states() * 10.0], 2);
+        let ends = end_states(both, &[2, 3]);
+        assert_eq!(
+            ends.into_data().try_to_vec::<f32>().unwrap(),
+            [2.0, 10.0, 6.0, 40.0]
+        );
     }
 }

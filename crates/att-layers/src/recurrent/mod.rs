@@ -4,7 +4,7 @@ mod gru;
 mod lstm;
 
 use att_core::RecurrentState;
-use att_core::ops::{self, Direction, last_states};
+use att_core::ops::{self, Direction, end_states, last_states};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -119,7 +119,7 @@ impl Recurrent {
         states: [RecurrentState; 2],
     ) -> RecurrentOutput {
         let [start, end] = states;
-        let last = |states: Tensor<3>| ends(states, lengths);
+        let last = |states: Tensor<3>| end_states(states, lengths);
         match (forward, backward) {
             (Self::Lstm(forward), Self::Lstm(backward)) => {
                 let states = ops::bidirectional_lstm(
@@ -194,25 +194,6 @@ impl Recurrent {
 /// The state after the last step of the backward direction, `[batch, d]`.
 fn first_states(states: Tensor<3>) -> Tensor<2> {
     states.narrow(1, 0, 1).squeeze_dim(1)
-}
-
-/// The states after the last step of either direction, `[batch, 2 * d]`, of `[batch, len, 2 * d]`.
-///
-/// Both ends are taken by one selection: each has a gradient of the size of all states.
-fn ends(states: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
-    let [batch, len, width] = states.dims();
-    let last = lengths
-        .iter()
-        .enumerate()
-        .map(|(b, &l)| b * len + l.saturating_sub(1));
-    let first = (0..batch).map(|b| b * len);
-    let rows: Vec<i64> = last.chain(first).map(|row| row as i64).collect();
-    let rows = Tensor::from_data(rows.as_slice(), &states.device());
-    let ends = states.reshape([batch * len, width]).select(0, rows);
-    let d = width / 2;
-    let forward = ends.clone().narrow(0, 0, batch).narrow(1, 0, d);
-    let backward = ends.narrow(0, batch, batch).narrow(1, d, d);
-    Tensor::cat(vec![forward, backward], 1)
 }
 
 fn cell_of(cell: Option<Tensor<2>>) -> Tensor<2> {

@@ -8,7 +8,7 @@ use crate::ops::padded::zero_padding;
 use crate::ops::{additive_score, linear, masked_softmax};
 
 /// [`bahdanau`](super::bahdanau()) from the fused operations of a step, each one node on the tape:
-/// what runs on GPUs. The embedded tokens are projected all at once.
+/// what runs on GPUs, and in other types than f32. The embedded tokens are projected all at once.
 pub(super) fn bahdanau_composed(
     inputs: BahdanauInputs,
     src_lengths: &[usize],

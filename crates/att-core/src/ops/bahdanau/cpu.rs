@@ -1,13 +1,21 @@
 //! The operation on flex and ndarray.
 
-use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension, tensor::FloatTensor};
+use burn::backend::{
+    Backend, Dispatch,
+    autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy},
+    backend_extension,
+    tensor::FloatTensor,
+};
 use burn::tensor::{Shape, Tensor};
 
 use super::kernel::{self, Dims, Saved};
 use super::{BahdanauInputs, BahdanauStates};
-use crate::ops::host::{AsF32, HostTensor};
+use crate::ops::host::HostTensor;
+use crate::ops::tensor_list::TensorList;
+use crate::ops::whole_pass::{WholePass, on_tape, states};
 
-/// Number of arguments that have gradients.
+/// Number of arguments that have gradients: those of [`BahdanauInputs`] in their order, with the cell
+/// of an LSTM or the recurrent bias of a GRU at the end.
 pub(super) const ARGUMENTS: usize = 11;
 
 /// Runs the operation as one node.
@@ -20,10 +28,10 @@ pub(super) fn bahdanau(
     let [_, d_hidden] = inputs.hidden.dims();
     // An LSTM's cell or a GRU's bias: one of the two is there.
     let (lstm, last) = match (inputs.cell, inputs.recurrent_bias) {
-        (Some(cell), _) => (true, cell),
+        (Some(cell), _) => (true, cell.into_dispatch()),
         (None, bias) => {
             let bias = bias.expect("checked before: a GRU has a recurrent bias");
-            (false, bias.unsqueeze_dim::<2>(0))
+            (false, bias.into_dispatch())
         }
     };
     let lengths = Lengths {
@@ -31,7 +39,7 @@ pub(super) fn bahdanau(
         tgt: tgt_lengths.to_vec(),
         lstm,
     };
-    let states = Tensor::<3>::from_dispatch(Dispatch::bahdanau(
+    let arguments = vec![
         inputs.embedded.into_dispatch(),
         inputs.hidden.into_dispatch(),
         inputs.keys.into_dispatch(),
@@ -42,9 +50,9 @@ pub(super) fn bahdanau(
         inputs.input_weight.into_dispatch(),
         inputs.input_bias.into_dispatch(),
         inputs.recurrent_weight.into_dispatch(),
-        last.into_dispatch(),
-        lengths,
-    ));
+        last,
+    ];
+    let states = Tensor::<3>::from_dispatch(Dispatch::bahdanau(TensorList(arguments), lengths));
     BahdanauStates {
         hidden_and_context: states.clone().narrow(2, 0, d_hidden + d_memory),
         weights: states.narrow(2, d_hidden + d_memory, src_len),
@@ -62,51 +70,23 @@ pub struct Lengths {
     pub lstm: bool,
 }
 
-/// The operation of a CPU backend; the tensors are those of [`BahdanauInputs`] in their order, with
-/// the cell of an LSTM or the recurrent bias of a GRU (as `[1, d_hidden]`) at the end.
+/// The operation of a CPU backend.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
     Autodiff
 )]
-#[allow(clippy::too_many_arguments)] // the arguments of the operation
 pub trait BahdanauOps: Backend {
-    /// `[s; c; a]` of each step, `[batch, tgt_len, d_hidden + d_memory + src_len]`.
+    /// `[s; c; a]` of each step, `[batch, tgt_len, d_hidden + d_memory + src_len]`, of the arguments
+    /// (see [`ARGUMENTS`]).
     fn bahdanau(
-        embedded: FloatTensor<Self>,
-        hidden: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        memory: FloatTensor<Self>,
-        query_weight: FloatTensor<Self>,
-        query_bias: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        input_weight: FloatTensor<Self>,
-        input_bias: FloatTensor<Self>,
-        recurrent_weight: FloatTensor<Self>,
-        last: FloatTensor<Self>,
+        #[extension_type] arguments: TensorList<Self>,
         lengths: Lengths,
     ) -> FloatTensor<Self>;
 }
 
-/// The operation and its gradient where tensors are slices.
-pub(super) trait OnSlices: BahdanauOps {
-    /// The states, and what the gradient needs.
-    fn forward(
-        arguments: &[FloatTensor<Self>; ARGUMENTS],
-        lengths: &Lengths,
-    ) -> (FloatTensor<Self>, Vec<Saved>);
-
-    /// The gradients of the arguments, in their order.
-    fn backward(
-        grad: FloatTensor<Self>,
-        arguments: [FloatTensor<Self>; ARGUMENTS],
-        saved: Vec<Saved>,
-        lengths: &Lengths,
-    ) -> [FloatTensor<Self>; ARGUMENTS];
-}
-
-fn dims<T: TensorMetadata>(arguments: &[T; ARGUMENTS], lengths: &Lengths) -> Dims {
-    let [embedded, hidden, keys, memory] = [0, 1, 2, 3].map(|at| arguments[at].shape());
+fn dims(shapes: &[Shape; ARGUMENTS], lengths: &Lengths) -> Dims {
+    let [embedded, hidden, keys, memory] = [0, 1, 2, 3].map(|at| &shapes[at]);
     Dims {
         batch: embedded[0],
         tgt_len: embedded[1],
@@ -119,82 +99,57 @@ fn dims<T: TensorMetadata>(arguments: &[T; ARGUMENTS], lengths: &Lengths) -> Dim
     }
 }
 
-macro_rules! impl_on_slices {
-    ($backend:ty) => {
-        impl BahdanauOps for $backend {
-            fn bahdanau(
-                embedded: FloatTensor<Self>,
-                hidden: FloatTensor<Self>,
-                keys: FloatTensor<Self>,
-                memory: FloatTensor<Self>,
-                query_weight: FloatTensor<Self>,
-                query_bias: FloatTensor<Self>,
-                v: FloatTensor<Self>,
-                input_weight: FloatTensor<Self>,
-                input_bias: FloatTensor<Self>,
-                recurrent_weight: FloatTensor<Self>,
-                last: FloatTensor<Self>,
-                lengths: Lengths,
-            ) -> FloatTensor<Self> {
-                let arguments = [
-                    embedded,
-                    hidden,
-                    keys,
-                    memory,
-                    query_weight,
-                    query_bias,
-                    v,
-                    input_weight,
-                    input_bias,
-                    recurrent_weight,
-                    last,
-                ];
-                Self::forward(&arguments, &lengths).0
-            }
-        }
+/// The operation as a pass on slices.
+#[derive(Debug)]
+struct Bahdanau;
 
-        impl OnSlices for $backend {
-            fn forward(
-                arguments: &[FloatTensor<Self>; ARGUMENTS],
-                lengths: &Lengths,
-            ) -> (FloatTensor<Self>, Vec<Saved>) {
-                let dims = dims(arguments, lengths);
-                let arguments = arguments.clone().map(HostTensor::contiguous);
-                let (states, saved) =
-                    kernel::forward(arguments.each_ref().map(AsF32::as_f32), lengths, dims);
-                let shape = Shape::from([dims.batch, dims.tgt_len, dims.d_states()]);
-                (HostTensor::from_vec(states, shape), saved)
-            }
+impl WholePass<ARGUMENTS> for Bahdanau {
+    type Plan = Lengths;
+    type Saved = Saved;
 
-            fn backward(
-                grad: FloatTensor<Self>,
-                arguments: [FloatTensor<Self>; ARGUMENTS],
-                saved: Vec<Saved>,
-                lengths: &Lengths,
-            ) -> [FloatTensor<Self>; ARGUMENTS] {
-                let dims = dims(&arguments, lengths);
-                let mut shapes = arguments
-                    .each_ref()
-                    .map(|tensor| tensor.shape())
-                    .into_iter();
-                let arguments = arguments.map(HostTensor::contiguous);
-                let gradients = kernel::backward(
-                    grad.contiguous().as_f32(),
-                    arguments.each_ref().map(AsF32::as_f32),
-                    saved,
-                    lengths,
-                    dims,
-                );
-                gradients.map(|gradient| {
-                    let shape = shapes.next().expect("one shape an argument");
-                    HostTensor::from_vec(gradient, shape)
-                })
-            }
-        }
-    };
+    fn shape_of_states(shapes: &[Shape; ARGUMENTS], lengths: &Lengths) -> Shape {
+        let dims = dims(shapes, lengths);
+        Shape::from([dims.batch, dims.tgt_len, dims.d_states()])
+    }
+
+    fn forward(
+        arguments: [&[f32]; ARGUMENTS],
+        shapes: &[Shape; ARGUMENTS],
+        lengths: &Lengths,
+    ) -> (Vec<f32>, Vec<Saved>) {
+        kernel::forward(arguments, lengths, dims(shapes, lengths))
+    }
+
+    fn backward(
+        grad: &[f32],
+        arguments: [&[f32]; ARGUMENTS],
+        shapes: &[Shape; ARGUMENTS],
+        saved: Vec<Saved>,
+        lengths: &Lengths,
+    ) -> [Vec<f32>; ARGUMENTS] {
+        kernel::backward(grad, arguments, saved, lengths, dims(shapes, lengths))
+    }
 }
 
 #[cfg(feature = "flex")]
-impl_on_slices!(burn::backend::Flex);
+impl BahdanauOps for burn::backend::Flex {
+    fn bahdanau(arguments: TensorList<Self>, lengths: Lengths) -> FloatTensor<Self> {
+        states::<Bahdanau, Self, ARGUMENTS>(arguments, &lengths)
+    }
+}
+
 #[cfg(feature = "ndarray")]
-impl_on_slices!(burn::backend::NdArray);
+impl BahdanauOps for burn::backend::NdArray {
+    fn bahdanau(arguments: TensorList<Self>, lengths: Lengths) -> FloatTensor<Self> {
+        states::<Bahdanau, Self, ARGUMENTS>(arguments, &lengths)
+    }
+}
+
+impl<B: BahdanauOps, C: CheckpointStrategy> BahdanauOps for Autodiff<B, C>
+where
+    FloatTensor<B>: HostTensor,
+{
+    fn bahdanau(arguments: TensorList<Self>, lengths: Lengths) -> FloatTensor<Self> {
+        on_tape::<Bahdanau, B, C, ARGUMENTS>(arguments, lengths)
+    }
+}

@@ -1,8 +1,5 @@
 //! The decoder of Bahdanau et al. over a whole target as one operation.
 
-#[cfg(feature = "cpu")]
-mod backward;
-#[cfg(feature = "cube")]
 mod composed;
 #[cfg(feature = "cpu")]
 mod cpu;
@@ -66,8 +63,8 @@ pub struct BahdanauStates {
 ///
 /// On the CPU backends in f32 this is one node on the tape: each thread takes a share of the batch
 /// through all steps, finished rows leave the products, weights are packed once, and the gradients
-/// of the weights are one product each at the end. On GPUs it is
-/// composed of the fused operations of a step, elsewhere of tensor operations.
+/// of the weights are one product each at the end. Elsewhere it is composed of the fused operations
+/// of a step.
 ///
 /// # Panics
 ///
@@ -104,11 +101,7 @@ pub fn bahdanau(
     if super::has_cpu_kernels(&inputs.embedded) {
         return cpu::bahdanau(inputs, src_lengths, tgt_lengths);
     }
-    #[cfg(feature = "cube")]
-    if super::has_cube_kernels(&inputs.embedded) {
-        return composed::bahdanau_composed(inputs, src_lengths, tgt_lengths);
-    }
-    bahdanau_reference(inputs, src_lengths, tgt_lengths)
+    composed::bahdanau_composed(inputs, src_lengths, tgt_lengths)
 }
 
 #[cfg(test)]

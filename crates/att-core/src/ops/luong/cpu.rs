@@ -3,14 +3,19 @@
 use std::sync::Arc;
 
 use burn::backend::{
-    Backend, Dispatch, DispatchTensor, TensorMetadata, backend_extension, tensor::FloatTensor,
+    Backend, Dispatch, DispatchTensor,
+    autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy},
+    backend_extension,
+    tensor::FloatTensor,
 };
 use burn::tensor::{Shape, Tensor};
 
 use super::kernel::{self, Dims, Saved};
 use super::{LuongInputs, LuongScore, LuongStates};
-use crate::ops::host::{AsF32, HostTensor};
+use crate::host_vec;
+use crate::ops::host::HostTensor;
 use crate::ops::tensor_list::TensorList;
+use crate::ops::whole_pass::{WholePass, on_tape, states};
 
 /// Number of arguments that have gradients: those of [`LuongInputs`] in their order, with the cell
 /// of an LSTM or the recurrent bias of a GRU for both, and the three of the additive score last.
@@ -48,10 +53,7 @@ pub(super) fn luong(
             )
         }
     };
-    let dropout = inputs.dropout.map(|dropout| {
-        let data = dropout.into_data().try_into_vec();
-        Arc::new(data.expect("the dropout is of the type of what it multiplies"))
-    });
+    let dropout = inputs.dropout.map(|dropout| Arc::new(host_vec(dropout)));
     let plan = Plan {
         src_lengths: src_lengths.to_vec(),
         tgt_lengths: tgt_lengths.to_vec(),
@@ -106,26 +108,9 @@ pub trait LuongOps: Backend {
     fn luong(#[extension_type] arguments: TensorList<Self>, plan: Plan) -> FloatTensor<Self>;
 }
 
-/// The operation and its gradient where tensors are slices.
-pub(super) trait OnSlices: LuongOps {
-    /// The states, and what the gradient needs.
-    fn forward(
-        arguments: &[FloatTensor<Self>; ARGUMENTS],
-        plan: &Plan,
-    ) -> (FloatTensor<Self>, Vec<Saved>);
-
-    /// The gradients of the arguments, in their order.
-    fn backward(
-        grad: FloatTensor<Self>,
-        arguments: [FloatTensor<Self>; ARGUMENTS],
-        saved: Vec<Saved>,
-        plan: &Plan,
-    ) -> [FloatTensor<Self>; ARGUMENTS];
-}
-
-fn dims<T: TensorMetadata>(arguments: &[T; ARGUMENTS], plan: &Plan) -> Dims {
+fn dims(shapes: &[Shape; ARGUMENTS], plan: &Plan) -> Dims {
     let [embedded, hidden, keys, memory, attentional_weight] =
-        [0, 1, 2, 3, 8].map(|at| arguments[at].shape());
+        [0, 1, 2, 3, 8].map(|at| &shapes[at]);
     Dims {
         batch: embedded[0],
         tgt_len: embedded[1],
@@ -140,56 +125,57 @@ fn dims<T: TensorMetadata>(arguments: &[T; ARGUMENTS], plan: &Plan) -> Dims {
     }
 }
 
-macro_rules! impl_on_slices {
-    ($backend:ty) => {
-        impl LuongOps for $backend {
-            fn luong(arguments: TensorList<Self>, plan: Plan) -> FloatTensor<Self> {
-                Self::forward(&arguments.into_array(), &plan).0
-            }
-        }
+/// The operation as a pass on slices.
+#[derive(Debug)]
+struct Luong;
 
-        impl OnSlices for $backend {
-            fn forward(
-                arguments: &[FloatTensor<Self>; ARGUMENTS],
-                plan: &Plan,
-            ) -> (FloatTensor<Self>, Vec<Saved>) {
-                let dims = dims(arguments, plan);
-                let arguments = arguments.clone().map(HostTensor::contiguous);
-                let (states, saved) =
-                    kernel::forward(arguments.each_ref().map(AsF32::as_f32), plan, dims);
-                let shape = Shape::from([dims.batch, dims.tgt_len, dims.d_states()]);
-                (HostTensor::from_vec(states, shape), saved)
-            }
+impl WholePass<ARGUMENTS> for Luong {
+    type Plan = Plan;
+    type Saved = Saved;
 
-            fn backward(
-                grad: FloatTensor<Self>,
-                arguments: [FloatTensor<Self>; ARGUMENTS],
-                saved: Vec<Saved>,
-                plan: &Plan,
-            ) -> [FloatTensor<Self>; ARGUMENTS] {
-                let dims = dims(&arguments, plan);
-                let mut shapes = arguments
-                    .each_ref()
-                    .map(|tensor| tensor.shape())
-                    .into_iter();
-                let arguments = arguments.map(HostTensor::contiguous);
-                let gradients = kernel::backward(
-                    grad.contiguous().as_f32(),
-                    arguments.each_ref().map(AsF32::as_f32),
-                    saved,
-                    plan,
-                    dims,
-                );
-                gradients.map(|gradient| {
-                    let shape = shapes.next().expect("one shape an argument");
-                    HostTensor::from_vec(gradient, shape)
-                })
-            }
-        }
-    };
+    fn shape_of_states(shapes: &[Shape; ARGUMENTS], plan: &Plan) -> Shape {
+        let dims = dims(shapes, plan);
+        Shape::from([dims.batch, dims.tgt_len, dims.d_states()])
+    }
+
+    fn forward(
+        arguments: [&[f32]; ARGUMENTS],
+        shapes: &[Shape; ARGUMENTS],
+        plan: &Plan,
+    ) -> (Vec<f32>, Vec<Saved>) {
+        kernel::forward(arguments, plan, dims(shapes, plan))
+    }
+
+    fn backward(
+        grad: &[f32],
+        arguments: [&[f32]; ARGUMENTS],
+        shapes: &[Shape; ARGUMENTS],
+        saved: Vec<Saved>,
+        plan: &Plan,
+    ) -> [Vec<f32>; ARGUMENTS] {
+        kernel::backward(grad, arguments, saved, plan, dims(shapes, plan))
+    }
 }
 
 #[cfg(feature = "flex")]
-impl_on_slices!(burn::backend::Flex);
+impl LuongOps for burn::backend::Flex {
+    fn luong(arguments: TensorList<Self>, plan: Plan) -> FloatTensor<Self> {
+        states::<Luong, Self, ARGUMENTS>(arguments, &plan)
+    }
+}
+
 #[cfg(feature = "ndarray")]
-impl_on_slices!(burn::backend::NdArray);
+impl LuongOps for burn::backend::NdArray {
+    fn luong(arguments: TensorList<Self>, plan: Plan) -> FloatTensor<Self> {
+        states::<Luong, Self, ARGUMENTS>(arguments, &plan)
+    }
+}
+
+impl<B: LuongOps, C: CheckpointStrategy> LuongOps for Autodiff<B, C>
+where
+    FloatTensor<B>: HostTensor,
+{
+    fn luong(arguments: TensorList<Self>, plan: Plan) -> FloatTensor<Self> {
+        on_tape::<Luong, B, C, ARGUMENTS>(arguments, plan)
+    }
+}

@@ -1,7 +1,5 @@
 //! The input-feeding decoder of Luong et al. over a whole target as one operation.
 
-#[cfg(feature = "cpu")]
-mod backward;
 mod composed;
 #[cfg(feature = "cpu")]
 mod cpu;

@@ -3,14 +3,15 @@
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::{Arguments, Dims, PackedWeights, Saved, add_scaled, at, at_mut, key_factors};
+use super::{Arguments, Dims, PackedWeights, Saved, key_factors};
 use crate::ops::additive_score::kernel::{Factored, factors_into, scores_backward};
+use crate::ops::attention_read::kernel::{add_weighted, dot, softmax_backward};
 use crate::ops::bahdanau::cpu::{ARGUMENTS, Lengths};
 use crate::ops::gemm::{Mat, Packed, matmul, product};
 use crate::ops::gru::cpu::GruCell;
 use crate::ops::lstm::cpu::LstmCell;
 use crate::ops::recurrent::cpu::{Before, CpuCell, Up};
-use crate::ops::rows::add_rows;
+use crate::ops::rows::{add_rows, row, row_mut};
 use crate::ops::simd::vectorise;
 use crate::ops::steps::{Steps, gather_rows};
 
@@ -53,7 +54,7 @@ pub(in crate::ops::bahdanau) fn backward(
         for part in &mut parts {
             let numbers = std::mem::take(piece(part));
             for (numbers, &row) in numbers.chunks_exact(d).zip(&part.steps.rows) {
-                at_mut(&mut out, row, d).copy_from_slice(numbers);
+                row_mut(&mut out, row, d).copy_from_slice(numbers);
             }
         }
         out
@@ -103,8 +104,8 @@ impl Part {
         let d_x = Mat::rows(&self.d_x, n, d_gates, d_gates);
         let weight = arguments.input_parts(dims).0.t();
         matmul(&mut d_steps, d, false, d_x, weight, Parallelism::Rayon(0));
-        for (position, (row, t)) in self.steps.each().enumerate() {
-            at_mut(out, row * dims.tgt_len + t, d).copy_from_slice(at(&d_steps, position, d));
+        for (position, (b, t)) in self.steps.each().enumerate() {
+            row_mut(out, b * dims.tgt_len + t, d).copy_from_slice(row(&d_steps, position, d));
         }
     }
 }
@@ -164,7 +165,7 @@ fn weight_gradients(parts: &[Part], dims: Dims) -> WeightGradients {
         add_rows(&mut out.v, &part.d_v);
         // Inside a GRU's reset gate: the candidate's third of the recurrent part.
         for d_y in part.d_y.chunks_exact(4 * d) {
-            add_scaled(&mut out.recurrent_bias, 1.0, &d_y[2 * d..3 * d]);
+            add_weighted(&mut out.recurrent_bias, &[1.0], &d_y[2 * d..3 * d]);
         }
     }
     out
@@ -226,13 +227,13 @@ fn backward_part<C: CpuCell>(
                             c: &up_cell,
                         },
                         Before {
-                            h: at(&hidden_before, position, d),
-                            c: at(&cells_before, position, d_cell),
+                            h: row(&hidden_before, position, d),
+                            c: row(&cells_before, position, d_cell),
                         },
-                        at_mut(&mut saved.gates, position, 4 * d),
-                        at_mut(&mut d_hidden, slot, d),
-                        at_mut(&mut d_cells, slot, d_cell),
-                        at_mut(&mut d_x, position, d_gates),
+                        row_mut(&mut saved.gates, position, 4 * d),
+                        row_mut(&mut d_hidden, slot, d),
+                        row_mut(&mut d_cells, slot, d_cell),
+                        row_mut(&mut d_x, position, d_gates),
                     );
                     d_context[slot * d_memory..][..d_memory]
                         .copy_from_slice(&grad_of(slot)[d..][..d_memory]);
@@ -252,8 +253,8 @@ fn backward_part<C: CpuCell>(
         for (slot, position) in now.clone().enumerate() {
             let (keys, memory) = arguments.source(steps.rows[slot], dims);
             let len = memory.len() / d_memory;
-            let weights = &at(&saved.weights, position, src_len)[..len];
-            let d_context = at(&d_context, slot, d_memory);
+            let weights = &row(&saved.weights, position, src_len)[..len];
+            let d_context = row(&d_context, slot, d_memory);
             let d_scores = &mut d_scores[..len];
             vectorise(
                 #[inline(always)]
@@ -267,15 +268,12 @@ fn backward_part<C: CpuCell>(
                         d_scores.iter_mut().zip(weights).zip(states)
                     {
                         *d_score += dot(d_context, state);
-                        add_scaled(d_state, weight, d_context);
+                        add_weighted(d_state, &[weight], d_context);
                     }
-                    let mean = dot(d_scores, weights);
-                    for (d_score, &weight) in d_scores.iter_mut().zip(weights) {
-                        *d_score = weight * (*d_score - mean);
-                    }
+                    softmax_backward(d_scores, weights);
                 },
             );
-            let query = at(&saved.queries, position, d_attn);
+            let query = row(&saved.queries, position, d_attn);
             scores_backward(
                 Factored {
                     raw: query,
@@ -327,24 +325,4 @@ fn backward_part<C: CpuCell>(
         d_keys,
         d_memory: d_memory_out,
     }
-}
-
-/// `a . b`, in lanes.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 32;
-    let mut sums = [0.0; LANES];
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 = a_chunks
-        .remainder()
-        .iter()
-        .zip(b_chunks.remainder())
-        .map(|(a, b)| a * b)
-        .sum();
-    for (a, b) in a_chunks.zip(b_chunks) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
-        }
-    }
-    sums.iter().sum::<f32>() + rest
 }

@@ -3,14 +3,16 @@
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::{Arguments, Dims, PackedWeights, Saved, add_scaled, at, at_mut, key_factors};
+use super::{Arguments, Dims, PackedWeights, Saved, key_factors};
 use crate::ops::additive_score::kernel::{Factored, factors_into, scores};
+use crate::ops::attention_read::kernel::{add_weighted, softmax};
 use crate::ops::bahdanau::cpu::{ARGUMENTS, Lengths};
 use crate::ops::gemm::{Mat, Packed, matmul, product, rows_per_thread};
 use crate::ops::gru::cpu::GruCell;
 use crate::ops::lstm::cpu::LstmCell;
 use crate::ops::recurrent::cpu::CpuCell;
-use crate::ops::simd::{exp, vectorise};
+use crate::ops::rows::{row, row_mut};
+use crate::ops::simd::vectorise;
 use crate::ops::steps::{Steps, gather_rows};
 
 /// The states, `[batch, tgt_len, d_states]`.
@@ -48,13 +50,13 @@ pub(in crate::ops::bahdanau) fn forward(
     let mut states = vec![0.0; dims.batch * dims.tgt_len * d_states];
     for part in &saved {
         let steps = Steps::new(part.rows.clone(), &lengths.tgt);
-        for (position, (row, t)) in steps.each().enumerate() {
-            let out = &mut states[(row * dims.tgt_len + t) * d_states..][..d_states];
+        for (position, (b, t)) in steps.each().enumerate() {
+            let out = &mut states[(b * dims.tgt_len + t) * d_states..][..d_states];
             let (hidden, rest) = out.split_at_mut(d_hidden);
             let (context, weights) = rest.split_at_mut(dims.d_memory);
-            hidden.copy_from_slice(at(&part.hidden, position, d_hidden));
-            context.copy_from_slice(at(&part.context, position, dims.d_memory));
-            weights.copy_from_slice(at(&part.weights, position, dims.src_len));
+            hidden.copy_from_slice(row(&part.hidden, position, d_hidden));
+            context.copy_from_slice(row(&part.context, position, dims.d_memory));
+            weights.copy_from_slice(row(&part.weights, position, dims.src_len));
         }
     }
     (states, saved)
@@ -115,7 +117,7 @@ fn forward_part<C: CpuCell>(
         product(query, d_attn, true, left, &packed.query, none);
         for (slot, position) in now.clone().enumerate() {
             let (keys, memory) = arguments.source(steps.rows[slot], dims);
-            let query = at(&queries, position, d_attn);
+            let query = row(&queries, position, d_attn);
             let query = Factored {
                 raw: query,
                 factors: factors_into(query, &mut query_factors).then_some(&query_factors),
@@ -131,9 +133,7 @@ fn forward_part<C: CpuCell>(
                 #[inline(always)]
                 || {
                     softmax(weights);
-                    for (&weight, state) in weights.iter().zip(memory.chunks_exact(d_memory)) {
-                        add_scaled(context, weight, state);
-                    }
+                    add_weighted(context, weights, memory);
                 },
             );
         }
@@ -147,11 +147,11 @@ fn forward_part<C: CpuCell>(
             || {
                 for position in now.clone() {
                     C::forward(
-                        at(&x, position, d_gates),
+                        row(&x, position, d_gates),
                         bias,
-                        at_mut(&mut gates, position, 4 * d),
-                        at_mut(&mut hidden, position, d),
-                        at_mut(&mut cells, position, d_cell),
+                        row_mut(&mut gates, position, 4 * d),
+                        row_mut(&mut hidden, position, d),
+                        row_mut(&mut cells, position, d_cell),
                     );
                 }
             },
@@ -165,19 +165,5 @@ fn forward_part<C: CpuCell>(
         queries,
         gates,
         cells,
-    }
-}
-
-/// Scores to weights.
-#[inline(always)]
-fn softmax(scores: &mut [f32]) {
-    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for score in scores.iter_mut() {
-        *score = exp(*score - max);
-        sum += *score;
-    }
-    for weight in scores.iter_mut() {
-        *weight /= sum;
     }
 }

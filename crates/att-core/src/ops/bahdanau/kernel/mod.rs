@@ -133,15 +133,6 @@ pub(in crate::ops::bahdanau) struct Saved {
     cells: Vec<f32>,
 }
 
-/// Row `position` of a matrix of `d` columns.
-fn at(matrix: &[f32], position: usize, d: usize) -> &[f32] {
-    &matrix[position * d..][..d]
-}
-
-fn at_mut(matrix: &mut [f32], position: usize, d: usize) -> &mut [f32] {
-    &mut matrix[position * d..][..d]
-}
-
 struct PackedWeights {
     query: Packed,
     context: Packed,
@@ -153,12 +144,4 @@ fn key_factors(rows: &[usize], arguments: Arguments, dims: Dims) -> Vec<Option<V
     rows.iter()
         .map(|&row| factors(arguments.source(row, dims).0))
         .collect()
-}
-
-/// `sum += factor * x`.
-#[inline(always)]
-fn add_scaled(sum: &mut [f32], factor: f32, x: &[f32]) {
-    for (sum, x) in sum.iter_mut().zip(x) {
-        *sum += factor * x;
-    }
 }

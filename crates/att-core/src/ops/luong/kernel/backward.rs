@@ -3,7 +3,7 @@
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::{Arguments, Dims, Saved, Weights, at, at_mut, positions_of};
+use super::{Arguments, Dims, Saved, Weights, positions_of};
 use crate::ops::additive_score::kernel::{Factored, factors_into, scores_backward};
 use crate::ops::attention_read::kernel::{add_weighted, dot, softmax_backward};
 use crate::ops::gemm::{Mat, Packed, matmul, matmul_f32, product};
@@ -11,7 +11,7 @@ use crate::ops::gru::cpu::GruCell;
 use crate::ops::lstm::cpu::LstmCell;
 use crate::ops::luong::cpu::{ARGUMENTS, Plan};
 use crate::ops::recurrent::cpu::{Before, CpuCell, Up};
-use crate::ops::rows::add_rows;
+use crate::ops::rows::{add_rows, row, row_mut};
 use crate::ops::simd::vectorise;
 use crate::ops::steps::{Steps, gather_rows};
 
@@ -42,7 +42,7 @@ pub(in crate::ops::luong) fn backward(
         let mut out = vec![0.0; dims.batch * d];
         for part in &parts {
             for (numbers, &row) in piece(part).chunks_exact(d).zip(&part.steps.rows) {
-                at_mut(&mut out, row, d).copy_from_slice(numbers);
+                row_mut(&mut out, row, d).copy_from_slice(numbers);
             }
         }
         out
@@ -192,8 +192,8 @@ fn embedded_gradient(parts: &[Part], weight: Mat, dims: Dims) -> Vec<f32> {
         let d_x = Mat::rows(&part.d_x, n, d_gates, d_gates);
         let threads = Parallelism::Rayon(0);
         matmul(&mut d_steps, d, false, d_x, weight, threads);
-        for (position, (row, t)) in part.steps.each().enumerate() {
-            at_mut(&mut out, row * dims.tgt_len + t, d).copy_from_slice(at(&d_steps, position, d));
+        for (position, (b, t)) in part.steps.each().enumerate() {
+            row_mut(&mut out, b * dims.tgt_len + t, d).copy_from_slice(row(&d_steps, position, d));
         }
     }
     out
@@ -276,20 +276,22 @@ fn backward_part<C: CpuCell>(
     for t in (0..steps.len()).rev() {
         let now = steps.at(t);
         let rows = now.len();
-        let grad_of = |slot: usize| at(grad, steps.rows[slot] * tgt_len + t, d_states);
+        let grad_of = |slot: usize| row(grad, steps.rows[slot] * tgt_len + t, d_states);
         vectorise(
             #[inline(always)]
             || {
                 for (slot, position) in now.clone().enumerate() {
-                    let d_fed = at_mut(&mut d_fed, slot, d_out);
+                    let d_fed = row_mut(&mut d_fed, slot, d_out);
                     for (d_fed, grad) in d_fed.iter_mut().zip(&grad_of(slot)[..d_out]) {
                         *d_fed += grad;
                     }
                     through_tanh(
-                        at(&saved.fed, position, d_out),
-                        dropout.as_ref().map(|dropout| at(dropout, position, d_out)),
+                        row(&saved.fed, position, d_out),
+                        dropout
+                            .as_ref()
+                            .map(|dropout| row(dropout, position, d_out)),
                         d_fed,
-                        at_mut(&mut d_attentional, position, d_out),
+                        row_mut(&mut d_attentional, position, d_out),
                     );
                 }
             },
@@ -301,7 +303,7 @@ fn backward_part<C: CpuCell>(
         for (slot, position) in now.clone().enumerate() {
             let (keys, memory) = arguments.source(steps.rows[slot], dims);
             let len = memory.len() / d_memory;
-            let d_context = at(&d_context, position, d_memory);
+            let d_context = row(&d_context, position, d_memory);
             let d_scores = &mut d_scores[position * src_len..][..len];
             vectorise(
                 #[inline(always)]
@@ -311,15 +313,15 @@ fn backward_part<C: CpuCell>(
                     {
                         *d_weight += dot(d_context, state);
                     }
-                    softmax_backward(d_scores, &at(&saved.weights, position, src_len)[..len]);
+                    softmax_backward(d_scores, &row(&saved.weights, position, src_len)[..len]);
                     if let Some(scale) = arguments.plan.scale {
                         d_scores.iter_mut().for_each(|x| *x *= scale);
-                        add_weighted(at_mut(&mut d_state, slot, d), d_scores, keys);
+                        add_weighted(row_mut(&mut d_state, slot, d), d_scores, keys);
                     }
                 },
             );
             if dims.additive {
-                let query = at(&saved.queries, position, d_key);
+                let query = row(&saved.queries, position, d_key);
                 let query = Factored {
                     raw: query,
                     factors: factors_into(query, &mut query_factors).then_some(&query_factors),
@@ -333,7 +335,7 @@ fn backward_part<C: CpuCell>(
                     keys,
                     arguments.v,
                     d_scores,
-                    at_mut(&mut d_queries, position, d_key),
+                    row_mut(&mut d_queries, position, d_key),
                     &mut d_keys[slot * src_len * d_key..][..len * d_key],
                     &mut d_v,
                 );
@@ -349,17 +351,17 @@ fn backward_part<C: CpuCell>(
                 for (slot, position) in now.clone().enumerate() {
                     C::backward(
                         Up {
-                            h: at(&d_state, slot, d),
+                            h: row(&d_state, slot, d),
                             c: &up_cell,
                         },
                         Before {
-                            h: at(&hidden_before, position, d),
-                            c: at(&cells_before, position, d_cell),
+                            h: row(&hidden_before, position, d),
+                            c: row(&cells_before, position, d_cell),
                         },
-                        at_mut(&mut saved.gates, position, 4 * d),
-                        at_mut(&mut d_hidden, slot, d),
-                        at_mut(&mut d_cells, slot, d_cell),
-                        at_mut(&mut d_x, position, d_gates),
+                        row_mut(&mut saved.gates, position, 4 * d),
+                        row_mut(&mut d_hidden, slot, d),
+                        row_mut(&mut d_cells, slot, d_cell),
+                        row_mut(&mut d_x, position, d_gates),
                     );
                 }
             },

@@ -3,7 +3,7 @@
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::{Arguments, Dims, Saved, Weights, at, at_mut};
+use super::{Arguments, Dims, Saved, Weights};
 use crate::ops::additive_score::kernel::{Factored, factors_into, scores};
 use crate::ops::attention_read::kernel::{add_weighted, dot, softmax};
 use crate::ops::gemm::{Mat, Packed, matmul, product, rows_per_thread};
@@ -11,6 +11,7 @@ use crate::ops::gru::cpu::GruCell;
 use crate::ops::lstm::cpu::LstmCell;
 use crate::ops::luong::cpu::{ARGUMENTS, Plan};
 use crate::ops::recurrent::cpu::CpuCell;
+use crate::ops::rows::{row, row_mut};
 use crate::ops::simd::{tanh, vectorise};
 use crate::ops::steps::{Steps, gather_rows};
 
@@ -38,11 +39,11 @@ pub(in crate::ops::luong) fn forward(
     let mut states = vec![0.0; dims.batch * dims.tgt_len * d_states];
     for part in &saved {
         let steps = Steps::new(part.rows.clone(), &plan.tgt_lengths);
-        for (position, (row, t)) in steps.each().enumerate() {
-            let out = at_mut(&mut states, row * dims.tgt_len + t, d_states);
+        for (position, (b, t)) in steps.each().enumerate() {
+            let out = row_mut(&mut states, b * dims.tgt_len + t, d_states);
             let (fed, weights) = out.split_at_mut(dims.d_out);
-            fed.copy_from_slice(at(&part.fed, position, dims.d_out));
-            weights.copy_from_slice(at(&part.weights, position, dims.src_len));
+            fed.copy_from_slice(row(&part.fed, position, dims.d_out));
+            weights.copy_from_slice(row(&part.weights, position, dims.src_len));
         }
     }
     (states, saved)
@@ -107,11 +108,11 @@ fn forward_part<C: CpuCell>(
             || {
                 for position in now.clone() {
                     C::forward(
-                        at(&x, position, d_gates),
+                        row(&x, position, d_gates),
                         bias,
-                        at_mut(&mut gates, position, 4 * d),
-                        at_mut(&mut hidden, position, d),
-                        at_mut(&mut cells, position, d_cell),
+                        row_mut(&mut gates, position, 4 * d),
+                        row_mut(&mut hidden, position, d),
+                        row_mut(&mut cells, position, d_cell),
                     );
                 }
             },
@@ -125,7 +126,7 @@ fn forward_part<C: CpuCell>(
             let (keys, memory) = arguments.source(steps.rows[slot], dims);
             let weights = &mut weights[position * src_len..][..memory.len() / d_memory];
             if dims.additive {
-                let query = at(&queries, position, d_key);
+                let query = row(&queries, position, d_key);
                 let query = Factored {
                     raw: query,
                     factors: factors_into(query, &mut query_factors).then_some(&query_factors),
@@ -136,12 +137,12 @@ fn forward_part<C: CpuCell>(
                 };
                 scores(query, keys, arguments.v, weights);
             }
-            let context = at_mut(&mut context, position, d_memory);
+            let context = row_mut(&mut context, position, d_memory);
             vectorise(
                 #[inline(always)]
                 || {
                     if let Some(scale) = arguments.plan.scale {
-                        let state = at(&hidden, position, d);
+                        let state = row(&hidden, position, d);
                         for (score, key) in weights.iter_mut().zip(keys.chunks_exact(d)) {
                             *score = scale * dot(state, key);
                         }

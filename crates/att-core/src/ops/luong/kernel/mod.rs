@@ -225,12 +225,3 @@ fn positions_of(steps: &Steps, slot: usize) -> Vec<usize> {
         .map(|now| now.start + slot)
         .collect()
 }
-
-/// Row `position` of a matrix of `d` columns.
-fn at(matrix: &[f32], position: usize, d: usize) -> &[f32] {
-    &matrix[position * d..][..d]
-}
-
-fn at_mut(matrix: &mut [f32], position: usize, d: usize) -> &mut [f32] {
-    &mut matrix[position * d..][..d]
-}

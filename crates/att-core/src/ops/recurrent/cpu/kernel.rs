@@ -4,11 +4,12 @@ use gemm::Parallelism;
 
 use super::cell::{CpuCell, Up};
 use super::plan::{Pieces, Plan};
-use super::steps::{Steps, row, row_mut};
+use super::steps::Steps;
 use super::weights::Weights;
 use crate::ops::gemm::{Mat, matmul};
 use crate::ops::recurrent::order::{Sequences, Share};
 use crate::ops::recurrent::{Memory, Pass};
+use crate::ops::rows::{row, row_mut};
 
 /// The arguments of a direction, and what follows from the kind of cell.
 pub(super) struct Arguments<'a> {

@@ -8,6 +8,7 @@ use super::weights::Weights;
 use crate::ops::gemm::Mat;
 use crate::ops::recurrent::Memory;
 use crate::ops::recurrent::order::Share;
+use crate::ops::rows::{row, row_mut};
 use crate::ops::simd::vectorise;
 use crate::ops::steps::gather_rows;
 
@@ -120,15 +121,4 @@ impl Steps<'_> {
         }
         [dh, dc]
     }
-}
-
-/// Row `i` of rows of `width` numbers.
-#[inline(always)]
-pub(super) fn row(data: &[f32], i: usize, width: usize) -> &[f32] {
-    &data[i * width..][..width]
-}
-
-#[inline(always)]
-pub(super) fn row_mut(data: &mut [f32], i: usize, width: usize) -> &mut [f32] {
-    &mut data[i * width..][..width]
 }
