@@ -1,7 +1,7 @@
 use att_attention::{Attention, AttentionConfig, Scorer};
 use att_core::ops::{BahdanauInputs, CrossEntropy, bahdanau, tanh};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
-use att_layers::{Dropout, Embedding, Linear, Recurrent, init};
+use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
@@ -149,8 +149,7 @@ impl BahdanauDecoder {
         memory: &DecoderMemory,
         states: &[RecurrentState],
     ) -> Option<BahdanauInputs> {
-        let ([layer], [state], Scorer::Additive(scorer), None, Some(memory)) = (
-            &self.recurrent.layers[..],
+        let ([state], Scorer::Additive(scorer), None, Some(memory)) = (
             states,
             &self.attention.scorer,
             &self.combine.projection,
@@ -158,17 +157,7 @@ impl BahdanauDecoder {
         ) else {
             return None;
         };
-        if self.recurrent.residual && layer.d_input() == layer.d_hidden() {
-            return None;
-        }
-        let (input, recurrent_weight, recurrent_bias) = match layer {
-            Recurrent::Lstm(lstm) => (&lstm.input, lstm.recurrent.val(), None),
-            Recurrent::Gru(gru) => (
-                &gru.input,
-                gru.recurrent.val(),
-                Some(gru.recurrent_bias.val()),
-            ),
-        };
+        let layer = self.recurrent.only_layer()?;
         Some(BahdanauInputs {
             embedded: embedded.clone(),
             hidden: state.hidden.clone(),
@@ -178,10 +167,10 @@ impl BahdanauDecoder {
             query_weight: scorer.query.weight.val(),
             query_bias: scorer.query.bias.as_ref()?.val(),
             v: scorer.v.val(),
-            input_weight: input.weight.val(),
-            input_bias: input.bias.as_ref()?.val(),
-            recurrent_weight,
-            recurrent_bias,
+            input_weight: layer.input_weight,
+            input_bias: layer.input_bias,
+            recurrent_weight: layer.recurrent_weight,
+            recurrent_bias: layer.recurrent_bias,
         })
     }
 

@@ -1,7 +1,7 @@
 use att_attention::{Attention, AttentionConfig, Scorer};
 use att_core::ops::{CrossEntropy, LuongInputs, LuongScore, luong, tanh};
 use att_core::{EncoderOutput, MemorySpec, Result, check, mask};
-use att_layers::{Dropout, Embedding, Linear, Recurrent, init};
+use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
@@ -156,29 +156,15 @@ impl LuongDecoder {
         source: &EncoderOutput,
         state: &DecoderState,
     ) -> Option<(LuongInputs, Vec<usize>)> {
-        let ([layer], [first], None) = (
-            &self.recurrent.layers[..],
-            &state.layers[..],
-            &self.combine.projection,
-        ) else {
+        let ([first], None) = (&state.layers[..], &self.combine.projection) else {
             return None;
         };
-        if self.recurrent.residual && layer.d_input() == layer.d_hidden() {
-            return None;
-        }
+        let layer = self.recurrent.only_layer()?;
         let src_lengths = mask::try_lengths(source.src_pad_mask.clone())?;
-        let (input, recurrent_weight, recurrent_bias) = match layer {
-            Recurrent::Lstm(lstm) => (&lstm.input, lstm.recurrent.val(), None),
-            Recurrent::Gru(gru) => (
-                &gru.input,
-                gru.recurrent.val(),
-                Some(gru.recurrent_bias.val()),
-            ),
-        };
         let score = match &self.attention.scorer {
             Scorer::Dot(_) | Scorer::General(_) => LuongScore::Dot { scale: 1.0 },
             Scorer::ScaledDot(dot) => LuongScore::Dot {
-                scale: dot.scale(layer.d_hidden()),
+                scale: dot.scale(first.hidden.dims()[1]),
             },
             Scorer::Additive(additive) => LuongScore::Additive {
                 query_weight: additive.query.weight.val(),
@@ -196,10 +182,10 @@ impl LuongDecoder {
             keys: memory.keys,
             memory: memory.values,
             score,
-            input_weight: input.weight.val(),
-            input_bias: input.bias.as_ref()?.val(),
-            recurrent_weight,
-            recurrent_bias,
+            input_weight: layer.input_weight,
+            input_bias: layer.input_bias,
+            recurrent_weight: layer.recurrent_weight,
+            recurrent_bias: layer.recurrent_bias,
             attentional_weight: self.attentional.weight.val(),
             attentional_bias: self.attentional.bias.as_ref()?.val(),
             // In the order of the steps, as the cached step draws them.

@@ -77,7 +77,44 @@ pub(crate) struct StackOutput {
     pub states: Vec<RecurrentState>,
 }
 
+/// The weights of a [`RecurrentStack`] that is one layer and nothing else.
+pub(crate) struct OnlyLayer {
+    /// `[d_input, gates * d_hidden]`
+    pub input_weight: Tensor<2>,
+    /// `[gates * d_hidden]`
+    pub input_bias: Tensor<1>,
+    /// `[d_hidden, gates * d_hidden]`
+    pub recurrent_weight: Tensor<2>,
+    /// Inside a GRU's reset gate, `[d_hidden]`; none of an LSTM.
+    pub recurrent_bias: Option<Tensor<1>>,
+}
+
 impl RecurrentStack {
+    /// The weights, for operations that have the layer within; none where there are more layers, or
+    /// the layer adds its input to its output.
+    pub(crate) fn only_layer(&self) -> Option<OnlyLayer> {
+        let [layer] = &self.layers[..] else {
+            return None;
+        };
+        if self.residual && layer.d_input() == layer.d_hidden() {
+            return None;
+        }
+        let (input, recurrent_weight, recurrent_bias) = match layer {
+            Recurrent::Lstm(lstm) => (&lstm.input, lstm.recurrent.val(), None),
+            Recurrent::Gru(gru) => (
+                &gru.input,
+                gru.recurrent.val(),
+                Some(gru.recurrent_bias.val()),
+            ),
+        };
+        Some(OnlyLayer {
+            input_weight: input.weight.val(),
+            input_bias: input.bias.as_ref()?.val(),
+            recurrent_weight,
+            recurrent_bias,
+        })
+    }
+
     /// All steps of `input`, `[batch, len, d_input]`, of which `lengths` are real; a single step is
     /// `len == 1`.
     pub(crate) fn forward(
