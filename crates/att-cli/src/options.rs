@@ -1,10 +1,13 @@
 //! Options that several commands share.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use att_core::DeviceSpec;
+use att_core::ops::WeightFormat;
+use att_core::{DeviceSpec, check};
 use att_data::Corpus;
 use att_decoder::search::{LengthPenalty, SearchConfig};
+use att_model::Translator;
 use clap::Args;
 
 /// Where to compute.
@@ -34,9 +37,22 @@ pub struct SearchOptions {
     /// Lines translated together at most; changes speed, not results
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub batch_size: usize,
+    /// What weights are rounded to on CPU, f32 (not at all) or bf16; bf16 is faster where the processor has
+    /// AMX, and not quite the same
+    #[arg(long, default_value_t, value_name = "FORMAT")]
+    pub weights: WeightFormat,
 }
 
 impl SearchOptions {
+    /// Loads a model to be searched with these options.
+    pub fn load(&self, model: &Path, on: &DeviceOption) -> Result<Translator, Box<dyn Error>> {
+        check::size("batch_size", self.batch_size)?;
+        let device = on.device.init()?;
+        Ok(Translator::load(model, &device)?
+            .with_batch_size(self.batch_size)
+            .with_weight_format(self.weights))
+    }
+
     /// A model's search with these changes, and with `n_best` hypotheses where it is told.
     pub fn apply(&self, search: &SearchConfig, n_best: Option<usize>) -> SearchConfig {
         let n_best = n_best.unwrap_or(search.n_best);

@@ -1,10 +1,12 @@
 use std::path::Path;
 
 use att_core::on_kernel_threads;
+use att_core::ops::{PreparedWeights, WeightFormat};
 use att_core::special::EOS;
 use att_data::{Batch, BatchLimit, Example, special};
 use att_decoder::search::{Hypothesis, SearchConfig};
-use burn::tensor::Device;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor};
 
 use crate::{ModelDirectory, Result, Seq2Seq};
 
@@ -14,6 +16,7 @@ pub struct Translator {
     directory: ModelDirectory,
     model: Seq2Seq,
     batch_size: usize,
+    prepared: PreparedWeights,
 }
 
 /// What became of one line.
@@ -80,11 +83,21 @@ impl Translator {
 
     /// From a model at hand, such as one in training.
     pub fn new(directory: ModelDirectory, model: Seq2Seq) -> Self {
+        let prepared = prepare(&model, WeightFormat::F32);
         Self {
             directory,
             model,
             batch_size: 64,
+            prepared,
         }
+    }
+
+    /// Rounds the weights to this format in products on CPU (f32 unless told): faster, and not
+    /// quite the same results.
+    #[must_use]
+    pub fn with_weight_format(mut self, format: WeightFormat) -> Self {
+        self.prepared = prepare(&self.model, format);
+        self
     }
 
     /// Translates up to that many lines at a time (64 unless told), at least one, and fewer where
@@ -176,6 +189,21 @@ impl Translator {
             candidates,
         }
     }
+}
+
+/// Products with a model's matrices, arranged once for all batches.
+fn prepare(model: &Seq2Seq, format: WeightFormat) -> PreparedWeights {
+    struct Matrices(Vec<Tensor<2>>);
+    impl ModuleVisitor for Matrices {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let [rows, cols] = param.shape()[..] {
+                self.0.push(param.val().reshape([rows, cols]));
+            }
+        }
+    }
+    let mut matrices = Matrices(Vec::new());
+    model.visit(&mut matrices);
+    PreparedWeights::new(matrices.0, format)
 }
 
 #[cfg(test)]

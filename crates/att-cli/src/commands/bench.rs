@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use att_core::check;
 use att_data::Lines;
-use att_model::Translator;
 use att_train::{DecodeBench, ExperimentConfig, TrainBench};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -91,11 +90,8 @@ fn decode(options: &DecodeOptions) -> CommandResult {
         repeats: options.repeats,
     };
     bench.validate()?;
-    check::size("batch_size", options.search.batch_size)?;
     check::size("limit", options.limit)?;
-    let device = options.device.device.init()?;
-    let translator =
-        Translator::load(&options.model, &device)?.with_batch_size(options.search.batch_size);
+    let translator = options.search.load(&options.model, &options.device)?;
     let search = options
         .search
         .apply(&translator.directory().search, Some(1));

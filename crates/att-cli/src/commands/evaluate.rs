@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use att_data::write_atomic;
 use att_eval::{Bleu, Chrf, Metric, by_bucket, error_rates, exact_match};
-use att_model::Translator;
 use clap::Args;
 
 use super::{CommandResult, Outcome};
@@ -36,10 +35,7 @@ pub struct Options {
 
 pub fn run(options: &Options) -> CommandResult {
     let mut out = io::stdout().lock();
-    let device = options.device.device.init()?;
-    let translator =
-        Translator::load(&options.model, &device)?.with_batch_size(options.search.batch_size);
-    att_core::check::size("batch_size", options.search.batch_size)?;
+    let translator = options.search.load(&options.model, &options.device)?;
     let corpus = read_corpus(&options.data)?;
     let search = options
         .search

@@ -36,9 +36,7 @@ pub struct Options {
 const BATCHES_READ: usize = 16;
 
 pub fn run(options: &Options) -> CommandResult {
-    let device = options.device.device.init()?;
-    let translator =
-        Translator::load(&options.model, &device)?.with_batch_size(options.search.batch_size);
+    let translator = options.search.load(&options.model, &options.device)?;
     let search = options
         .search
         .apply(&translator.directory().search, options.n_best);
@@ -50,7 +48,6 @@ pub fn run(options: &Options) -> CommandResult {
         )
         .into());
     }
-    att_core::check::size("batch_size", options.search.batch_size)?;
     let lines = match &options.input {
         Some(path) => Lines::open(path)?,
         None => Lines::new(BufReader::new(io::stdin()), "standard input")?,

@@ -1,8 +1,10 @@
 //! How the CPU kernels reach the numbers of a flex or an ndarray tensor.
 
-use burn::tensor::{DType, Shape};
+use burn::backend::{BackendTensor, DispatchTensorKind};
+use burn::tensor::{DType, Shape, Tensor};
 
-use super::gemm::Mat;
+use super::gemm::{Mat, prepared};
+use crate::ops::WeightFormat;
 
 /// A tensor in host memory.
 pub(super) trait HostTensor: Clone {
@@ -98,6 +100,27 @@ pub(super) trait AsF32 {
 
     /// To write to; copied before if any other tensor shares the numbers.
     fn as_f32_mut(&mut self) -> &mut [f32];
+}
+
+/// [Prepares](prepared::add) products with a weight, if it is f32 and in host memory.
+pub(super) fn prepare(run: u64, weight: Tensor<2>, format: WeightFormat) {
+    fn of<T: HostTensor>(run: u64, weight: T, format: WeightFormat)
+    where
+        T::Contiguous: 'static,
+    {
+        if weight.dtype_of() == DType::F32 {
+            let matrix = weight.matrix();
+            let numbers = matrix.data.as_f32().as_ptr_range();
+            prepared::add(run, numbers, Box::new(matrix.data), format);
+        }
+    }
+    match weight.inner().into_dispatch().kind {
+        #[cfg(feature = "flex")]
+        DispatchTensorKind::Flex(BackendTensor::Float(weight)) => of(run, weight, format),
+        #[cfg(feature = "ndarray")]
+        DispatchTensorKind::NdArray(BackendTensor::Float(weight)) => of(run, weight, format),
+        _ => (),
+    }
 }
 
 #[cfg(feature = "flex")]

@@ -3,20 +3,24 @@
 //! A right factor that is used more than once is packed once ([`Packed`]). With AVX-512 the
 //! products are our own ([`avx512`]), and bf16 ones use AMX tiles where the processor has them
 //! ([`amx`]); elsewhere they are those of the `gemm` crate. Products with a few rows, as in decoding,
-//! read the right factor where it lies ([`few_rows`]).
+//! read the right factor where it lies ([`few_rows`]). A run of many products with the same weights
+//! has them arranged once for all ([`prepared`]).
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod few_rows;
+pub(in crate::ops) mod prepared;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use gemm::Parallelism;
 use rayon::prelude::*;
 
 use crate::Precision;
+use crate::ops::WeightFormat;
 
 /// A matrix inside a slice: element `(i, j)` lies at `i * row_stride + j * col_stride`.
 #[derive(Clone, Copy)]
@@ -92,10 +96,11 @@ impl<'a> Mat<'a> {
 }
 
 /// The right factor of products, arranged once for all of them.
+#[derive(Clone)]
 pub(in crate::ops) struct Packed {
     k: usize,
     n: usize,
-    form: Form,
+    form: Arc<Form>,
 }
 
 enum Form {
@@ -108,35 +113,40 @@ enum Form {
 }
 
 impl Packed {
-    /// Arranges `rhs` for products in the precision that is set ([`crate::precision`]).
+    /// Arranges `rhs` for products in the precision that is set ([`crate::precision`]), unless it was
+    /// [`prepared`] before.
     pub(in crate::ops) fn new(rhs: Mat) -> Self {
-        Self::with_precision(rhs, crate::precision())
+        let format = match crate::precision() {
+            Precision::F32 => WeightFormat::F32,
+            Precision::Bf16 => WeightFormat::Bf16,
+        };
+        prepared::find(rhs).unwrap_or_else(|| Self::with_format(rhs, format))
     }
 
-    fn with_precision(rhs: Mat, precision: Precision) -> Self {
+    fn with_format(rhs: Mat, format: WeightFormat) -> Self {
         #[cfg(target_arch = "x86_64")]
-        let form = match precision {
-            Precision::Bf16 if amx::available() => Form::Amx(amx::Panels::pack(rhs)),
-            Precision::F32 if avx512::available() => Form::Avx512(avx512::Panels::pack(rhs)),
-            _ => Form::plain(rhs, precision),
+        let form = match format {
+            WeightFormat::Bf16 if amx::available() => Form::Amx(amx::Panels::pack(rhs)),
+            WeightFormat::F32 if avx512::available() => Form::Avx512(avx512::Panels::pack(rhs)),
+            _ => Form::plain(rhs, format),
         };
         #[cfg(not(target_arch = "x86_64"))]
-        let form = Form::plain(rhs, precision);
+        let form = Form::plain(rhs, format);
         Self {
             k: rhs.rows,
             n: rhs.cols,
-            form,
+            form: form.into(),
         }
     }
 }
 
 impl Form {
-    fn plain(rhs: Mat, precision: Precision) -> Self {
+    fn plain(rhs: Mat, format: WeightFormat) -> Self {
         let mut data = Vec::with_capacity(rhs.rows * rhs.cols);
         for i in 0..rhs.rows {
-            data.extend((0..rhs.cols).map(|j| match precision {
-                Precision::F32 => rhs.at(i, j),
-                Precision::Bf16 => bf16_rounded(rhs.at(i, j)),
+            data.extend((0..rhs.cols).map(|j| match format {
+                WeightFormat::F32 => rhs.at(i, j),
+                WeightFormat::Bf16 => bf16_rounded(rhs.at(i, j)),
             }));
         }
         Self::Plain(data)
@@ -206,7 +216,7 @@ pub(in crate::ops) fn product(
         row_stride,
         accumulate,
     };
-    let unit = match &rhs.form {
+    let unit = match &*rhs.form {
         Form::Plain(_) => LINE,
         #[cfg(target_arch = "x86_64")]
         Form::Avx512(_) => avx512::NR,
@@ -219,9 +229,9 @@ pub(in crate::ops) fn product(
         unsafe {
             let target = target.from(rows.start, cols.start);
             let lhs = lhs.part(rows, 0..k);
-            match &rhs.form {
+            match &*rhs.form {
                 Form::Plain(data) => {
-                    by_crate(target, lhs, Mat::rows(data, k, n, n).part(0..k, cols));
+                    plain(target, lhs, Mat::rows(data, k, n, n).part(0..k, cols));
                 }
                 #[cfg(target_arch = "x86_64")]
                 Form::Avx512(panels) => avx512::product(target, lhs, panels, cols),
@@ -279,8 +289,8 @@ fn share(
         });
 }
 
-/// [`product`] with a right factor that is used once. Where the left one has a few rows only, bf16
-/// would not be faster: it is f32 then, whatever is set.
+/// [`product`] with a right factor that is used once, or was [`prepared`] in fewer bits. Where the left
+/// one has a few rows only, packing for bf16 would not pay: the product is f32 then, whatever is set.
 pub(in crate::ops) fn matmul(
     out: &mut [f32],
     row_stride: usize,
@@ -289,8 +299,11 @@ pub(in crate::ops) fn matmul(
     rhs: Mat,
     parallelism: Parallelism,
 ) {
-    if crate::precision() == Precision::Bf16 && !few_rows::takes(lhs, rhs) {
-        let rhs = Packed::new(rhs);
+    let packed = prepared::find_rounded(rhs).or_else(|| {
+        let pays = crate::precision() == Precision::Bf16 && !few_rows::takes(lhs, rhs);
+        pays.then(|| Packed::with_format(rhs, WeightFormat::Bf16))
+    });
+    if let Some(rhs) = packed {
         product(out, row_stride, accumulate, lhs, &rhs, parallelism);
     } else {
         matmul_f32(out, row_stride, accumulate, lhs, rhs, parallelism);
@@ -306,7 +319,6 @@ pub(in crate::ops) fn matmul_f32(
     rhs: Mat,
     parallelism: Parallelism,
 ) {
-    let few = few_rows::takes(lhs, rhs);
     assert_fits(out, row_stride, lhs, rhs.rows, rhs.cols);
     let (m, n, k) = (lhs.rows, rhs.cols, lhs.cols);
     let target = Out {
@@ -319,14 +331,25 @@ pub(in crate::ops) fn matmul_f32(
         // part to one call.
         unsafe {
             let target = target.from(rows.start, cols.start);
-            let (lhs, rhs) = (lhs.part(rows, 0..k), rhs.part(0..k, cols));
-            if few {
-                few_rows::product(target, lhs, rhs);
-            } else {
-                by_crate(target, lhs, rhs);
-            }
+            plain(target, lhs.part(rows, 0..k), rhs.part(0..k, cols));
         }
     });
+}
+
+/// Of factors where they lie.
+///
+/// # Safety
+///
+/// The inner sizes must agree, and `out` have room for `lhs.rows` rows of `rhs.cols`.
+unsafe fn plain(out: Out, lhs: Mat, rhs: Mat) {
+    // SAFETY: the caller's.
+    unsafe {
+        if few_rows::takes(lhs, rhs) {
+            few_rows::product(out, lhs, rhs);
+        } else {
+            by_crate(out, lhs, rhs);
+        }
+    }
 }
 
 /// By the `gemm` crate, which packs as it goes. One thread: the crate itself shares a product out
@@ -401,7 +424,7 @@ mod tests {
         out
     }
 
-    fn check(precision: Precision, round: fn(f32) -> f32) {
+    fn check(format: WeightFormat, round: fn(f32) -> f32) {
         let sizes = [
             (1, 1, 1),
             (3, 5, 7),
@@ -421,7 +444,7 @@ mod tests {
                 } else {
                     (Mat::rows(&a, m, k, k + 3), Mat::rows(&b, k, n, n + 2))
                 };
-                let packed = Packed::with_precision(rhs, precision);
+                let packed = Packed::with_format(rhs, format);
                 let expected = by_definition(lhs, rhs, round);
                 for (accumulate, parallelism) in
                     [(false, Parallelism::None), (true, Parallelism::Rayon(0))]
@@ -437,7 +460,7 @@ mod tests {
                             );
                             assert!(
                                 (got - want).abs() < 2e-5,
-                                "{precision:?} {m} {n} {k} at {i} {j}: {got} for {want}"
+                                "{format:?} {m} {n} {k} at {i} {j}: {got} for {want}"
                             );
                         }
                         assert_eq!(out[i * (n + 1) + n], 1.0, "written beside the result");
@@ -475,12 +498,12 @@ mod tests {
 
     #[test]
     fn products_equal_the_definition() {
-        check(Precision::F32, |x| x);
+        check(WeightFormat::F32, |x| x);
     }
 
     #[test]
     fn bf16_products_round_both_factors_and_nothing_else() {
-        check(Precision::Bf16, bf16_rounded);
+        check(WeightFormat::Bf16, bf16_rounded);
     }
 
     #[test]

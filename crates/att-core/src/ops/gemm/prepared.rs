@@ -1,0 +1,110 @@
+//! Weights whose products are prepared once for a whole run.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::{Mat, Packed};
+use crate::ops::WeightFormat;
+
+/// What keeps a weight's numbers where they are.
+pub(in crate::ops) type Owner = Box<dyn Send + Sync>;
+
+/// The weights of a run that are known by where their numbers lie. While one stands here it holds
+/// its numbers, so nobody can write to them or put others in their place.
+static WEIGHTS: RwLock<BTreeMap<usize, Vec<Arc<Weight>>>> = RwLock::new(BTreeMap::new());
+
+/// How many weights stand there: products look no further where it is zero.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+struct Weight {
+    /// The addresses of its numbers.
+    bytes: Range<usize>,
+    format: WeightFormat,
+    run: u64,
+    /// By how its numbers are read. Arranged on first use.
+    packed: Mutex<HashMap<View, Packed>>,
+    _owner: Owner,
+}
+
+/// Where a matrix begins and how it lies.
+#[derive(PartialEq, Eq, Hash)]
+struct View {
+    start: usize,
+    sizes: [usize; 2],
+    strides: [usize; 2],
+}
+
+/// A number for a new run.
+pub(in crate::ops) fn new_run() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Products with parts of `numbers`, which `owner` keeps in place, take this format from now on.
+pub(in crate::ops) fn add(
+    run: u64,
+    numbers: Range<*const f32>,
+    owner: Owner,
+    format: WeightFormat,
+) {
+    let bytes = numbers.start as usize..numbers.end as usize;
+    let weight = Weight {
+        bytes: bytes.clone(),
+        format,
+        run,
+        packed: Mutex::default(),
+        _owner: owner,
+    };
+    let mut weights = WEIGHTS.write().unwrap_or_else(PoisonError::into_inner);
+    weights.entry(bytes.start).or_default().push(weight.into());
+    COUNT.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Ends what was [added](add) for a run.
+pub(in crate::ops) fn remove(run: u64) {
+    let mut weights = WEIGHTS.write().unwrap_or_else(PoisonError::into_inner);
+    weights.retain(|_, weights| {
+        let before = weights.len();
+        weights.retain(|weight| weight.run != run);
+        COUNT.fetch_sub(before - weights.len(), Ordering::Relaxed);
+        !weights.is_empty()
+    });
+}
+
+/// The right factor, if it was prepared.
+pub(super) fn find(rhs: Mat) -> Option<Packed> {
+    weight_of(rhs).map(|weight| weight.packed(rhs))
+}
+
+/// The right factor, if it was prepared in a format that makes products faster than the `gemm` crate's
+/// and [`few_rows`](super::few_rows), which read it where it lies.
+pub(super) fn find_rounded(rhs: Mat) -> Option<Packed> {
+    let weight = weight_of(rhs).filter(|weight| weight.format != WeightFormat::F32);
+    weight.map(|weight| weight.packed(rhs))
+}
+
+fn weight_of(rhs: Mat) -> Option<Arc<Weight>> {
+    if COUNT.load(Ordering::Relaxed) == 0 {
+        return None;
+    }
+    let start = rhs.data.as_ptr() as usize;
+    let weights = WEIGHTS.read().unwrap_or_else(PoisonError::into_inner);
+    let (_, weights) = weights.range(..=start).next_back()?;
+    let weight = weights.last()?;
+    weight.bytes.contains(&start).then(|| weight.clone())
+}
+
+impl Weight {
+    fn packed(&self, rhs: Mat) -> Packed {
+        let view = View {
+            start: rhs.data.as_ptr() as usize,
+            sizes: [rhs.rows, rhs.cols],
+            strides: [rhs.row_stride, rhs.col_stride],
+        };
+        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        let pack = || Packed::with_format(rhs, self.format);
+        packed.entry(view).or_insert_with(pack).clone()
+    }
+}
