@@ -37,8 +37,8 @@ pub struct SearchOptions {
     /// Lines translated together at most; changes speed, not results
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub batch_size: usize,
-    /// What weights are rounded to on CPU, f32 (not at all) or bf16; bf16 is faster where the processor has
-    /// AMX, and not quite the same
+    /// What weights are rounded to on CPU: f32 (not at all), bf16 or int8; less is faster and not quite
+    /// the same
     #[arg(long, default_value_t, value_name = "FORMAT")]
     pub weights: WeightFormat,
 }
@@ -103,6 +103,7 @@ mod tests {
             min_len: None,
             max_len: Some(9),
             batch_size: 64,
+            weights: WeightFormat::F32,
         };
         let own = SearchConfig {
             beam_size: 4,

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use att_core::{Precision, check};
+use att_core::ops::{Work, linear};
+use att_core::{Precision, check, random};
 use att_data::{BatchBy, Batcher, Corpus};
 use att_decoder::search::SearchConfig;
 use att_model::{Seq2Seq, Translator, weights};
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
 use crate::process::{peak_rss_mb, processor_seconds};
@@ -76,8 +77,14 @@ pub struct TrainSpeed {
     /// and those of attention between states. The projections of the memory and of the bridge
     /// belong to the decoder, and count as if done at each target token.
     pub gflops_per_s: f64,
+    /// The same of products of 1024 x 1024 numbers on this device, just before: the fastest of 20.
+    pub peak_gflops_per_s: f64,
+    /// `gflops_per_s / peak_gflops_per_s`
+    pub share_of_peak: f64,
     /// What the time went to.
     pub share: StepShares,
+    /// What the threads' time went to; none where the operations are not on a CPU backend.
+    pub work: Option<WorkShares>,
     /// Mean loss a token in the last step, in nats, smoothing included.
     pub loss: f32,
     /// The greatest amount of memory that the process held so far, in MB of 10^6 bytes.
@@ -93,6 +100,38 @@ pub struct StepShares {
     pub backward: f64,
     /// The new weights.
     pub optimizer: f64,
+}
+
+/// The parts of the threads' time in all repeats, from 0 to 1.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct WorkShares {
+    /// Matrix products.
+    pub products: f64,
+    /// Scores, softmax and context, without their products.
+    pub attention: f64,
+    /// Gates of recurrent layers.
+    pub cells: f64,
+    /// Softmax over the vocabulary.
+    pub loss: f64,
+    /// Norm of the gradients and the optimiser's step.
+    pub optimizer: f64,
+    /// Everything else, and threads that wait.
+    pub other: f64,
+}
+
+impl WorkShares {
+    /// Of `seconds` on so many threads.
+    fn new(work: Work, seconds: f64, threads: usize) -> Option<Self> {
+        let share = |part: Duration| part.as_secs_f64() / (seconds * threads as f64);
+        (!work.products.is_zero()).then(|| Self {
+            products: share(work.products),
+            attention: share(work.attention),
+            cells: share(work.cells),
+            loss: share(work.loss),
+            optimizer: share(work.optimizer),
+            other: 1.0 - share(work.total()),
+        })
+    }
 }
 
 /// Times the decoding of lines of text.
@@ -207,15 +246,20 @@ impl TrainBench {
             step(&indices)?;
         }
         let timed: Vec<Vec<usize>> = plan.take(self.steps).collect();
+        let peak = product_peak(device);
         let mut times = Times::default();
         let mut done: Vec<StepOutput> = Vec::new();
-        for _ in 0..self.repeats {
-            done.extend(times.time(|| {
-                let done: Result<Vec<StepOutput>> = timed.iter().map(&mut step).collect();
-                device.sync().expect("the device works");
-                done
-            })?);
-        }
+        let (result, work) = Work::measure(|| {
+            for _ in 0..self.repeats {
+                done.extend(times.time(|| {
+                    let done: Result<Vec<StepOutput>> = timed.iter().map(&mut step).collect();
+                    device.sync().expect("the device works");
+                    done
+                })?);
+            }
+            Ok::<_, crate::Error>(())
+        });
+        result?;
 
         let repeat = &done[done.len() - self.steps..];
         let src_tokens: usize = repeat.iter().map(|step| step.src_tokens).sum();
@@ -225,9 +269,11 @@ impl TrainBench {
             let part: Duration = done.iter().map(part).sum();
             part.as_secs_f64() / times.total()
         };
+        let threads = rayon::current_num_threads();
+        let gflops_per_s = matrices.operations(src_tokens, tgt_tokens) / seconds * 1e-9;
         Ok(TrainSpeed {
             parameters,
-            threads: rayon::current_num_threads(),
+            threads,
             precision: training.precision,
             batch_by: experiment.batch.batch_by,
             batch_size: experiment.batch.batch_size,
@@ -243,12 +289,15 @@ impl TrainBench {
             tgt_tokens_per_s: tgt_tokens as f64 / seconds,
             tgt_tokens_per_s_best: tgt_tokens as f64 / times.best(),
             tgt_tokens_per_cpu_s: times.cpu_median().map(|cpu| tgt_tokens as f64 / cpu),
-            gflops_per_s: matrices.operations(src_tokens, tgt_tokens) / seconds * 1e-9,
+            gflops_per_s,
+            peak_gflops_per_s: peak,
+            share_of_peak: gflops_per_s / peak,
             share: StepShares {
                 forward: share(|step| step.times.forward),
                 backward: share(|step| step.times.backward),
                 optimizer: share(|step| step.times.optimizer),
             },
+            work: WorkShares::new(work, times.total(), threads),
             loss: repeat[self.steps - 1].loss,
             peak_rss_mb: peak_rss_mb(),
         })
@@ -344,6 +393,26 @@ impl Matrices {
     fn operations(self, src_tokens: usize, tgt_tokens: usize) -> f64 {
         6.0 * (self.src as f64 * src_tokens as f64 + self.tgt as f64 * tgt_tokens as f64)
     }
+}
+
+/// The greatest speed of large products on a device, 10^9 operations a second.
+fn product_peak(device: &Device) -> f64 {
+    const SIZE: usize = 1024;
+    const TIMES: usize = 20;
+    // Not all the same, and far from overflow.
+    let numbers = || {
+        let numbers = random::uniform(SIZE * SIZE, 1.0);
+        Tensor::<2>::from_data(TensorData::new(numbers, [SIZE, SIZE]), device)
+    };
+    let (x, weight) = (numbers(), numbers());
+    let mut times = Times::default();
+    for _ in 0..TIMES {
+        times.time(|| {
+            linear(x.clone(), weight.clone(), None);
+            device.sync().expect("the device works");
+        });
+    }
+    2.0 * (SIZE as f64).powi(3) / times.best() * 1e-9
 }
 
 /// Seconds of each repeat.

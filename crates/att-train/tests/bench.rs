@@ -51,6 +51,17 @@ fn the_steps_are_those_of_a_run() {
     // Two batches an epoch, of four and of two.
     assert_eq!(speed.sentences, 18);
     assert_eq!(speed.src_tokens, 3 * 21);
+    let work = speed.work.unwrap();
+    let parts = [
+        work.products,
+        work.attention,
+        work.cells,
+        work.loss,
+        work.optimizer,
+        work.other,
+    ];
+    assert!(parts.iter().all(|&part| part > 0.0), "{work:?}");
+    assert!((parts.iter().sum::<f64>() - 1.0).abs() < 1e-9);
 
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");

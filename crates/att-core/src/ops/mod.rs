@@ -28,6 +28,7 @@ mod prepared_weights;
 mod recurrent;
 mod tanh;
 mod top_log_probs;
+mod work;
 
 #[cfg(feature = "cube")]
 mod cube;
@@ -106,3 +107,4 @@ pub use prepared_weights::{PreparedWeights, WeightFormat};
 pub use recurrent::Direction;
 pub use tanh::tanh;
 pub use top_log_probs::{Choice, TokenLogProb, top_log_probs};
+pub use work::Work;

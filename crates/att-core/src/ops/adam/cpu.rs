@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::{AdamOps, AdamStep, Factors, generic};
 use crate::ops::host::{AsF32, HostTensor};
 use crate::ops::simd::vectorise;
+use crate::ops::work::{Kind, span};
 
 /// Numbers that a thread takes at a time.
 const CHUNK: usize = 1 << 14;
@@ -18,6 +19,7 @@ fn step(weight: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32], factors:
         .zip(m.par_chunks_mut(CHUNK))
         .zip(v.par_chunks_mut(CHUNK))
         .for_each(|(((weight, grad), m), v)| {
+            let _span = span(Kind::Optimizer);
             vectorise(
                 #[inline(always)]
                 || step_chunk(weight, grad, m, v, factors),
@@ -45,6 +47,7 @@ fn square_sum(x: &[f32]) -> f32 {
 }
 
 fn square_sum_chunk(x: &[f32]) -> f64 {
+    let _span = span(Kind::Optimizer);
     const LANES: usize = 64;
     vectorise(
         #[inline(always)]

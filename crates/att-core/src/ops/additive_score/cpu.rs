@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::AdditiveScoreOps;
 use super::kernel::{Factored, factors, factors_into, scores, scores_backward};
 use crate::ops::host::{AsF32, HostTensor};
+use crate::ops::work::{Kind, span};
 
 #[derive(Clone, Copy)]
 struct Dims {
@@ -79,6 +80,7 @@ thread_local! {
 
 /// The scores of some queries of one source.
 fn some_scores(query: &[f32], keys: &[f32], v: &[f32], out: &mut [f32]) {
+    let _span = span(Kind::Attention);
     let d = v.len();
     FACTORS.with_borrow_mut(|[key_factors, query_factors]| {
         key_factors.resize(keys.len(), 0.0);
@@ -120,6 +122,7 @@ fn backward(grad: &[f32], query: &[f32], keys: &[f32], v: &[f32], dims: Dims) ->
         .zip(d_keys.par_chunks_mut(src_len * d))
         .enumerate()
         .map(|(b, (d_query, d_keys))| {
+            let _span = span(Kind::Attention);
             let raw_query = &query[b * tgt_len * d..][..tgt_len * d];
             let raw_keys = &keys[b * src_len * d..][..src_len * d];
             let (query_factors, key_factors) = (factors(raw_query), factors(raw_keys));

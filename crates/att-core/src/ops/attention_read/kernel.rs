@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::ops::gemm::{Mat, matmul_f32, rows_per_thread};
 use crate::ops::simd::{exp, vectorise};
+use crate::ops::work::{Kind, span};
 
 /// Queries of a source below which a product of matrices does not pay.
 const FEW: usize = 4;
@@ -76,6 +77,7 @@ pub(super) fn forward(
         .zip(&sources.ends)
         .with_min_len(dims.share())
         .for_each(|((((scores, context), values), mask), &end)| {
+            let _span = span(Kind::Attention);
             vectorise(
                 #[inline(always)]
                 || {
@@ -137,6 +139,7 @@ pub(super) fn context_backward(
         .with_min_len(dims.share())
         .for_each(
             |(((((d_scores, d_values), grad), weights), values), &end)| {
+                let _span = span(Kind::Attention);
                 let none = Parallelism::None;
                 let up = Mat::rows(grad, tgt_len, d, d);
                 let states = Mat::rows(values, end, d, d);
@@ -160,6 +163,7 @@ pub(super) fn weights_backward(grad: &mut [f32], weights: &[f32], ends: &[usize]
 
 /// [`softmax_backward`] of the queries of a source; zero from `end` on.
 fn softmaxes_backward(grad: &mut [f32], weights: &[f32], src_len: usize, end: usize) {
+    let _span = span(Kind::Attention);
     vectorise(
         #[inline(always)]
         || {

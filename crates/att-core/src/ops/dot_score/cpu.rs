@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::ops::gemm::{Mat, matmul_f32, rows_per_thread};
 use crate::ops::host::{AsF32, HostTensor};
 use crate::ops::simd::vectorise;
+use crate::ops::work::{Kind, span};
 
 /// The scores of a CPU backend; names as in [`dot_score`](super::dot_score()).
 #[backend_extension(
@@ -89,6 +90,7 @@ fn forward(query: &[f32], keys: &[f32], scale: f32, dims: Dims) -> Vec<f32> {
         .zip(keys.par_chunks(src_len * d))
         .with_min_len(dims.share())
         .for_each(|((out, query), keys)| {
+            let _span = span(Kind::Attention);
             let (query, keys) = dims.mats(query, keys);
             matmul_f32(out, src_len, false, query, keys.t(), Parallelism::None);
             scale_by(out, scale);
@@ -113,6 +115,7 @@ fn backward(grad: &[f32], query: &[f32], keys: &[f32], scale: f32, dims: Dims) -
         .zip(keys.par_chunks(src_len * d))
         .with_min_len(dims.share())
         .for_each(|((((d_query, d_keys), grad), query), keys)| {
+            let _span = span(Kind::Attention);
             let (query, keys) = dims.mats(query, keys);
             let up = Mat::rows(grad, tgt_len, src_len, src_len);
             matmul_f32(d_query, d, false, up, keys, Parallelism::None);

@@ -1,4 +1,5 @@
-//! bf16 products with f32 sums on AMX tiles: 32 rows by 32 columns at a time, in four tiles.
+//! bf16 products with f32 sums on AMX tiles: 32 rows by 32 columns at a time, in four tiles. What
+//! int8 products on tiles ([`int8`](super::int8)) share with them stands here, too.
 //!
 //! A tile is 16 rows of 64 bytes. `tdpbf16ps` adds the product of a 16 x 32 tile (rows of the left
 //! factor) and a 32 x 16 tile (stored as 16 rows of 16 pairs) to a 16 x 16 tile of f32.
@@ -10,12 +11,12 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use super::{Mat, Out};
+use super::{Line, Mat, Out};
 
 /// Columns of a panel: two tiles.
 pub(super) const NR: usize = 32;
 /// Rows and pairs of a tile.
-const TILE: usize = 16;
+pub(super) const TILE: usize = 16;
 /// Inner size of a tile.
 const DEPTH: usize = 32;
 /// Inner sizes are cut into pieces of this.
@@ -33,6 +34,12 @@ pub(super) fn available() -> bool {
             && ask_for_tiles()
     });
     *AVAILABLE
+}
+
+/// Whether there is AMX with int8 besides.
+pub(super) fn int8_available() -> bool {
+    const INT8: u32 = 1 << 25;
+    available() && __cpuid_count(7, 0).edx & INT8 != 0
 }
 
 /// Whether the processor has the tiles (CPUID leaf 7: bits 22 and 24 of EDX) and the system saves
@@ -77,14 +84,7 @@ fn ask_for_tiles() -> bool {
     false
 }
 
-/// A row of a tile: 32 numbers, or 16 pairs.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Line {
-    _numbers: [u16; 32],
-}
-
-const ZERO: Line = Line { _numbers: [0; 32] };
+const ZERO: Line = Line([0; 64]);
 
 /// The right factor in panels of [`NR`] columns: for each 32 rows two tiles. Row `p` of a tile
 /// holds rows `2 p` and `2 p + 1` of the matrix, as pairs. Filled up with zeros.
@@ -267,8 +267,8 @@ thread_local! {
 pub(super) unsafe fn product(out: Out, lhs: Mat, rhs: &Panels, cols: Range<usize>) {
     let k = lhs.cols;
     LEFT.with_borrow_mut(|left| {
-        // SAFETY: AMX is there. No other code of this process uses the tiles in between.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &CONFIG, options(nostack, readonly)) };
+        // SAFETY: AMX is there, and nothing but `bf16_tiles` runs until the release.
+        unsafe { configure() };
         let piece = LEFT_LINES / k.clamp(DEPTH, KC).div_ceil(DEPTH);
         for first in (0..lhs.rows).step_by(piece) {
             let rows = piece.min(lhs.rows - first);
@@ -292,19 +292,15 @@ pub(super) unsafe fn product(out: Out, lhs: Mat, rhs: &Panels, cols: Range<usize
                                 ..out.from(first + row, col - cols.start)
                             };
                             let mut sums = MaybeUninit::uninit();
-                            if height > TILE {
-                                four_tiles(left, panel, depth, &mut sums);
-                            } else {
-                                two_tiles(left, panel, depth, &mut sums);
-                            }
+                            bf16_tiles(left, panel, depth, height > TILE, &mut sums);
                             write(target, sums.assume_init_ref(), height, width);
                         }
                     }
                 }
             }
         }
-        // SAFETY: as above; gives the state back, so that switches of threads stay cheap.
-        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+        // SAFETY: as above.
+        unsafe { release() };
     });
 }
 
@@ -352,87 +348,118 @@ fn load(line: &Line) -> __m512i {
 
 /// The tiles of a result, each 16 rows of 16: upper left, upper right, lower left, lower right.
 #[repr(align(64))]
-struct Sums([[f32; TILE]; 4 * TILE]);
+pub(super) struct Sums<T>(pub(super) [[T; TILE]; 4 * TILE]);
 
-/// # Safety
-///
-/// AMX must be there and configured.
-unsafe fn four_tiles(left: &[Line], panel: &[Line], depth: usize, sums: &mut MaybeUninit<Sums>) {
-    assert!(left.len() >= 2 * depth * TILE && panel.len() >= 2 * depth * TILE);
-    // SAFETY: reads `depth` tiles of each group and panel, and writes four tiles.
-    unsafe {
-        asm!(
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            "test {n}, {n}",
-            "jz 3f",
-            "2:",
-            "tileloadd tmm4, [{upper} + {stride}*1]",
-            "tileloadd tmm6, [{b} + {stride}*1]",
-            "tileloadd tmm7, [{b} + {stride}*1 + 1024]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tileloadd tmm5, [{lower} + {stride}*1]",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "add {upper}, 1024",
-            "add {lower}, 1024",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "add {b}, 2048",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "dec {n}",
-            "jnz 2b",
-            "3:",
-            "tilestored [{out} + {stride}*1], tmm0",
-            "tilestored [{out} + {stride}*1 + 1024], tmm1",
-            "tilestored [{out} + {stride}*1 + 2048], tmm2",
-            "tilestored [{out} + {stride}*1 + 3072], tmm3",
-            n = inout(reg) depth => _,
-            upper = inout(reg) left.as_ptr() => _,
-            lower = inout(reg) left.as_ptr().add(depth * TILE) => _,
-            b = inout(reg) panel.as_ptr() => _,
-            stride = in(reg) 64usize,
-            out = in(reg) sums.as_mut_ptr(),
-            options(nostack),
-        );
-    }
+/// Defines a function that multiplies `depth` tiles of one or two groups of 16 rows with those of a
+/// panel; where there is one group, the lower tiles of the sums stay as they are.
+macro_rules! tile_product {
+    ($name:ident, $sum:ty, $dot:literal) => {
+        /// # Safety
+        ///
+        /// AMX must be there, with this instruction, and configured.
+        pub(super) unsafe fn $name(
+            left: &[Line],
+            panel: &[Line],
+            depth: usize,
+            two_groups: bool,
+            sums: &mut MaybeUninit<Sums<$sum>>,
+        ) {
+            let groups = if two_groups { 2 } else { 1 };
+            assert!(left.len() >= groups * depth * TILE && panel.len() >= 2 * depth * TILE);
+            if two_groups {
+                // SAFETY: reads `depth` tiles of each group and panel, and writes four tiles.
+                unsafe {
+                    asm!(
+                        "tilezero tmm0",
+                        "tilezero tmm1",
+                        "tilezero tmm2",
+                        "tilezero tmm3",
+                        "test {n}, {n}",
+                        "jz 3f",
+                        "2:",
+                        "tileloadd tmm4, [{upper} + {stride}*1]",
+                        "tileloadd tmm6, [{b} + {stride}*1]",
+                        "tileloadd tmm7, [{b} + {stride}*1 + 1024]",
+                        concat!($dot, " tmm0, tmm4, tmm6"),
+                        "tileloadd tmm5, [{lower} + {stride}*1]",
+                        concat!($dot, " tmm1, tmm4, tmm7"),
+                        "add {upper}, 1024",
+                        "add {lower}, 1024",
+                        concat!($dot, " tmm2, tmm5, tmm6"),
+                        "add {b}, 2048",
+                        concat!($dot, " tmm3, tmm5, tmm7"),
+                        "dec {n}",
+                        "jnz 2b",
+                        "3:",
+                        "tilestored [{out} + {stride}*1], tmm0",
+                        "tilestored [{out} + {stride}*1 + 1024], tmm1",
+                        "tilestored [{out} + {stride}*1 + 2048], tmm2",
+                        "tilestored [{out} + {stride}*1 + 3072], tmm3",
+                        n = inout(reg) depth => _,
+                        upper = inout(reg) left.as_ptr() => _,
+                        lower = inout(reg) left.as_ptr().add(depth * TILE) => _,
+                        b = inout(reg) panel.as_ptr() => _,
+                        stride = in(reg) 64usize,
+                        out = in(reg) sums.as_mut_ptr(),
+                        options(nostack),
+                    );
+                }
+            } else {
+                // SAFETY: reads `depth` tiles of the group and twice as many of the panel, writes
+                // two tiles.
+                unsafe {
+                    asm!(
+                        "tilezero tmm0",
+                        "tilezero tmm1",
+                        "test {n}, {n}",
+                        "jz 3f",
+                        "2:",
+                        "tileloadd tmm4, [{a} + {stride}*1]",
+                        "tileloadd tmm6, [{b} + {stride}*1]",
+                        "tileloadd tmm7, [{b} + {stride}*1 + 1024]",
+                        concat!($dot, " tmm0, tmm4, tmm6"),
+                        concat!($dot, " tmm1, tmm4, tmm7"),
+                        "add {a}, 1024",
+                        "add {b}, 2048",
+                        "dec {n}",
+                        "jnz 2b",
+                        "3:",
+                        "tilestored [{out} + {stride}*1], tmm0",
+                        "tilestored [{out} + {stride}*1 + 1024], tmm1",
+                        n = inout(reg) depth => _,
+                        a = inout(reg) left.as_ptr() => _,
+                        b = inout(reg) panel.as_ptr() => _,
+                        stride = in(reg) 64usize,
+                        out = in(reg) sums.as_mut_ptr(),
+                        options(nostack),
+                    );
+                }
+            }
+        }
+    };
 }
 
-/// [`four_tiles`] for at most 16 rows: one group, two tiles.
+tile_product!(bf16_tiles, f32, "tdpbf16ps");
+tile_product!(int8_tiles, i32, "tdpbusd");
+
+/// Makes the tiles ready for this thread, until [`release`].
 ///
 /// # Safety
 ///
-/// AMX must be there and configured.
-unsafe fn two_tiles(left: &[Line], panel: &[Line], depth: usize, sums: &mut MaybeUninit<Sums>) {
-    assert!(left.len() >= depth * TILE && panel.len() >= 2 * depth * TILE);
-    // SAFETY: reads `depth` tiles of the group and twice as many of the panel, writes two tiles.
-    unsafe {
-        asm!(
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "test {n}, {n}",
-            "jz 3f",
-            "2:",
-            "tileloadd tmm4, [{a} + {stride}*1]",
-            "tileloadd tmm6, [{b} + {stride}*1]",
-            "tileloadd tmm7, [{b} + {stride}*1 + 1024]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "add {a}, 1024",
-            "add {b}, 2048",
-            "dec {n}",
-            "jnz 2b",
-            "3:",
-            "tilestored [{out} + {stride}*1], tmm0",
-            "tilestored [{out} + {stride}*1 + 1024], tmm1",
-            n = inout(reg) depth => _,
-            a = inout(reg) left.as_ptr() => _,
-            b = inout(reg) panel.as_ptr() => _,
-            stride = in(reg) 64usize,
-            out = in(reg) sums.as_mut_ptr(),
-            options(nostack),
-        );
-    }
+/// AMX must be there. No other code may use the tiles in between.
+pub(super) unsafe fn configure() {
+    // SAFETY: the caller's.
+    unsafe { asm!("ldtilecfg [{}]", in(reg) &CONFIG, options(nostack, readonly)) };
+}
+
+/// Gives the tiles' state back, so that switches of threads stay cheap.
+///
+/// # Safety
+///
+/// AMX must be there.
+pub(super) unsafe fn release() {
+    // SAFETY: the caller's.
+    unsafe { asm!("tilerelease", options(nostack, nomem)) };
 }
 
 /// Copies or adds the sums' first `height` rows and `width` columns.
@@ -441,7 +468,7 @@ unsafe fn two_tiles(left: &[Line], panel: &[Line], depth: usize, sums: &mut Mayb
 ///
 /// `out` must have room for them, and AVX-512 be there.
 #[target_feature(enable = "avx512f")]
-unsafe fn write(out: Out, sums: &Sums, height: usize, width: usize) {
+unsafe fn write(out: Out, sums: &Sums<f32>, height: usize, width: usize) {
     let bits = u32::MAX >> (32 - width);
     for i in 0..height {
         let from = i / TILE * 2 * TILE + i % TILE;

@@ -11,6 +11,7 @@ mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod few_rows;
+mod int8;
 pub(in crate::ops) mod prepared;
 
 use std::ops::Range;
@@ -21,6 +22,7 @@ use rayon::prelude::*;
 
 use crate::Precision;
 use crate::ops::WeightFormat;
+use crate::ops::work::{Kind, span};
 
 /// A matrix inside a slice: element `(i, j)` lies at `i * row_stride + j * col_stride`.
 #[derive(Clone, Copy)]
@@ -110,6 +112,7 @@ enum Form {
     Avx512(avx512::Panels),
     #[cfg(target_arch = "x86_64")]
     Amx(amx::Panels),
+    Int8(int8::Panels),
 }
 
 impl Packed {
@@ -124,14 +127,19 @@ impl Packed {
     }
 
     fn with_format(rhs: Mat, format: WeightFormat) -> Self {
+        let _span = span(Kind::Products);
         #[cfg(target_arch = "x86_64")]
         let form = match format {
+            WeightFormat::Int8 if rhs.rows <= int8::DEEPEST => Form::Int8(int8::Panels::pack(rhs)),
             WeightFormat::Bf16 if amx::available() => Form::Amx(amx::Panels::pack(rhs)),
             WeightFormat::F32 if avx512::available() => Form::Avx512(avx512::Panels::pack(rhs)),
             _ => Form::plain(rhs, format),
         };
         #[cfg(not(target_arch = "x86_64"))]
-        let form = Form::plain(rhs, format);
+        let form = match format {
+            WeightFormat::Int8 if rhs.rows <= int8::DEEPEST => Form::Int8(int8::Panels::pack(rhs)),
+            _ => Form::plain(rhs, format),
+        };
         Self {
             k: rhs.rows,
             n: rhs.cols,
@@ -145,7 +153,7 @@ impl Form {
         let mut data = Vec::with_capacity(rhs.rows * rhs.cols);
         for i in 0..rhs.rows {
             data.extend((0..rhs.cols).map(|j| match format {
-                WeightFormat::F32 => rhs.at(i, j),
+                WeightFormat::F32 | WeightFormat::Int8 => rhs.at(i, j),
                 WeightFormat::Bf16 => bf16_rounded(rhs.at(i, j)),
             }));
         }
@@ -167,6 +175,11 @@ fn bf16_bits(x: f32) -> u16 {
     }
     ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
 }
+
+/// What a processor reads at once: 32 pairs of bytes for bf16, or 64 numbers of 8 bits.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line([u8; 64]);
 
 /// Where a product goes: rows of `row_stride` numbers, of which each thread writes its own.
 #[derive(Clone, Copy)]
@@ -222,8 +235,10 @@ pub(in crate::ops) fn product(
         Form::Avx512(_) => avx512::NR,
         #[cfg(target_arch = "x86_64")]
         Form::Amx(_) => amx::NR,
+        Form::Int8(_) => int8::NR,
     };
     share(m, n, k, unit, parallelism, |rows, cols| {
+        let _span = span(Kind::Products);
         // SAFETY: the assertions above keep each element inside `out`, of which `share` gives every
         // part to one call; what a form needs of the processor was there when packing.
         unsafe {
@@ -237,6 +252,7 @@ pub(in crate::ops) fn product(
                 Form::Avx512(panels) => avx512::product(target, lhs, panels, cols),
                 #[cfg(target_arch = "x86_64")]
                 Form::Amx(panels) => amx::product(target, lhs, panels, cols),
+                Form::Int8(panels) => int8::product(target, lhs, panels, cols),
             }
         }
     });
@@ -327,6 +343,7 @@ pub(in crate::ops) fn matmul_f32(
         accumulate,
     };
     share(m, n, k, LINE, parallelism, |rows, cols| {
+        let _span = span(Kind::Products);
         // SAFETY: the assertion above keeps each element inside `out`, of which `share` gives every
         // part to one call.
         unsafe {

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use crate::ops::gemm::{Mat, Packed, matmul, product};
 use crate::ops::rows::add_rows;
 use crate::ops::simd::{exp, vectorise};
+use crate::ops::work::{Kind, span};
 use crate::{Precision, precision};
 
 /// Tokens at a time. Each chunk reads and writes the whole gradient of W, so that fewer are slower;
@@ -176,6 +177,7 @@ fn each_row(
         .zip(tokens)
         .zip(gold)
         .for_each(|((row, token), &gold)| {
+            let _span = span(Kind::Loss);
             vectorise(
                 #[inline(always)]
                 || f(row, token, gold as usize),

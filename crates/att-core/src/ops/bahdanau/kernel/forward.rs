@@ -14,6 +14,7 @@ use crate::ops::recurrent::cpu::CpuCell;
 use crate::ops::rows::{row, row_mut};
 use crate::ops::simd::vectorise;
 use crate::ops::steps::{Steps, gather_rows};
+use crate::ops::work::{Kind, span};
 
 /// The states, `[batch, tgt_len, d_states]`.
 pub(in crate::ops::bahdanau) fn forward(
@@ -116,6 +117,7 @@ fn forward_part<C: CpuCell>(
         let query = &mut queries[now.start * d_attn..];
         product(query, d_attn, true, left, &packed.query, none);
         for (slot, position) in now.clone().enumerate() {
+            let _span = span(Kind::Attention);
             let (keys, memory) = arguments.source(steps.rows[slot], dims);
             let query = row(&queries, position, d_attn);
             let query = Factored {
@@ -145,6 +147,7 @@ fn forward_part<C: CpuCell>(
         vectorise(
             #[inline(always)]
             || {
+                let _span = span(Kind::Cells);
                 for position in now.clone() {
                     C::forward(
                         row(&x, position, d_gates),

@@ -14,6 +14,7 @@ use crate::ops::recurrent::cpu::{Before, CpuCell, Up};
 use crate::ops::rows::{add_rows, row, row_mut};
 use crate::ops::simd::vectorise;
 use crate::ops::steps::{Steps, gather_rows};
+use crate::ops::work::{Kind, span};
 
 /// The gradients of the arguments, given that of the states.
 pub(in crate::ops::luong) fn backward(
@@ -301,6 +302,7 @@ fn backward_part<C: CpuCell>(
         let d_read = &mut d_context[now.start * d_memory..];
         product(d_read, d_memory, false, up, &transposed.context, none);
         for (slot, position) in now.clone().enumerate() {
+            let _span = span(Kind::Attention);
             let (keys, memory) = arguments.source(steps.rows[slot], dims);
             let len = memory.len() / d_memory;
             let d_context = row(&d_context, position, d_memory);
@@ -348,6 +350,7 @@ fn backward_part<C: CpuCell>(
         vectorise(
             #[inline(always)]
             || {
+                let _span = span(Kind::Cells);
                 for (slot, position) in now.clone().enumerate() {
                     C::backward(
                         Up {

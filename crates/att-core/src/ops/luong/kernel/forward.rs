@@ -14,6 +14,7 @@ use crate::ops::recurrent::cpu::CpuCell;
 use crate::ops::rows::{row, row_mut};
 use crate::ops::simd::{tanh, vectorise};
 use crate::ops::steps::{Steps, gather_rows};
+use crate::ops::work::{Kind, span};
 
 /// The states, `[batch, tgt_len, d_states]`.
 pub(in crate::ops::luong) fn forward(
@@ -106,6 +107,7 @@ fn forward_part<C: CpuCell>(
         vectorise(
             #[inline(always)]
             || {
+                let _span = span(Kind::Cells);
                 for position in now.clone() {
                     C::forward(
                         row(&x, position, d_gates),
@@ -123,6 +125,7 @@ fn forward_part<C: CpuCell>(
             product(queries, d_key, true, states, weight, none);
         }
         for (slot, position) in now.clone().enumerate() {
+            let _span = span(Kind::Attention);
             let (keys, memory) = arguments.source(steps.rows[slot], dims);
             let weights = &mut weights[position * src_len..][..memory.len() / d_memory];
             if dims.additive {

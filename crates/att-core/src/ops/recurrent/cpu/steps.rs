@@ -11,6 +11,7 @@ use crate::ops::recurrent::order::Share;
 use crate::ops::rows::{row, row_mut};
 use crate::ops::simd::vectorise;
 use crate::ops::steps::gather_rows;
+use crate::ops::work::{Kind, span};
 
 /// All steps of one share in one direction.
 pub(super) struct Steps<'a> {
@@ -57,6 +58,7 @@ impl Steps<'_> {
             vectorise(
                 #[inline(always)]
                 || {
+                    let _span = span(Kind::Cells);
                     for i in 0..active {
                         let x = row(pass.inputs, self.positions[line + i], width);
                         let (h, c) = (row_mut(&mut h, i, d), row_mut(&mut c, i, d_c));
@@ -98,6 +100,7 @@ impl Steps<'_> {
             vectorise(
                 #[inline(always)]
                 || {
+                    let _span = span(Kind::Cells);
                     for i in 0..active {
                         let before = Before {
                             h: row(&memory.hiddens, line + i, d),
