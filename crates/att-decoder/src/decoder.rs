@@ -1,4 +1,4 @@
-use att_attention::{Attention, AttentionConfig, AttentionMemory};
+use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput};
 use att_core::ops::{self, CrossEntropy};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result};
 use att_layers::Embedding;
@@ -7,8 +7,8 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BahdanauConfig, BahdanauDecoder, BridgeConfig, LuongConfig, LuongDecoder, RecurrentStackConfig,
-    SummaryConfig, SummaryDecoder,
+    BahdanauConfig, BahdanauDecoder, BridgeConfig, ConditionalGruConfig, ConditionalGruDecoder,
+    LuongConfig, LuongDecoder, RecurrentStackConfig, SummaryConfig, SummaryDecoder,
 };
 
 /// Predicts the next target token from those before it and the source.
@@ -150,6 +150,8 @@ pub enum DecoderConfig {
     Bahdanau(BahdanauConfig),
     /// [`LuongDecoder`].
     Luong(LuongConfig),
+    /// [`ConditionalGruDecoder`].
+    ConditionalGru(ConditionalGruConfig),
     /// [`SummaryDecoder`].
     Summary(SummaryConfig),
 }
@@ -166,6 +168,7 @@ impl DecoderConfig {
         vec![
             Self::Bahdanau(BahdanauConfig::default()),
             Self::Luong(LuongConfig::default()),
+            Self::ConditionalGru(ConditionalGruConfig::default()),
             Self::Summary(SummaryConfig::default()),
         ]
     }
@@ -173,7 +176,7 @@ impl DecoderConfig {
     /// Whether the decoder attends to the source, so that its steps have weights.
     pub fn has_attention(&self) -> bool {
         match self {
-            Self::Bahdanau(_) | Self::Luong(_) => true,
+            Self::Bahdanau(_) | Self::Luong(_) | Self::ConditionalGru(_) => true,
             Self::Summary(_) => false,
         }
     }
@@ -185,6 +188,7 @@ impl DecoderConfig {
         match self {
             Self::Bahdanau(config) => config.validate(d_embed, tie_output, spec),
             Self::Luong(config) => config.validate(d_embed, tie_output, spec),
+            Self::ConditionalGru(config) => config.validate(d_embed, tie_output, spec),
             Self::Summary(config) => config.validate(d_embed, tie_output, spec),
         }
     }
@@ -194,6 +198,7 @@ impl DecoderConfig {
         let stack = match self {
             Self::Bahdanau(config) => &config.recurrent,
             Self::Luong(config) => &config.recurrent,
+            Self::ConditionalGru(config) => &config.stack(),
             Self::Summary(config) => &config.recurrent,
         };
         stack.layers as u64 * 3 * (stack.d_hidden as u64).pow(2)
@@ -222,6 +227,9 @@ impl DecoderConfig {
             }
             Self::Luong(config) => {
                 AnyDecoder::Luong(config.init(embedding, tie_output, spec, device))
+            }
+            Self::ConditionalGru(config) => {
+                AnyDecoder::ConditionalGru(config.init(embedding, tie_output, spec, device))
             }
             Self::Summary(config) => {
                 AnyDecoder::Summary(config.init(embedding, tie_output, spec, device))
@@ -256,6 +264,8 @@ pub enum AnyDecoder {
     Bahdanau(BahdanauDecoder),
     /// Attends after the recurrence.
     Luong(LuongDecoder),
+    /// Attends between the two halves of a recurrence.
+    ConditionalGru(ConditionalGruDecoder),
     /// No attention.
     Summary(SummaryDecoder),
 }
@@ -266,6 +276,7 @@ macro_rules! each {
         match $self {
             AnyDecoder::Bahdanau($decoder) => $call,
             AnyDecoder::Luong($decoder) => $call,
+            AnyDecoder::ConditionalGru($decoder) => $call,
             AnyDecoder::Summary($decoder) => $call,
         }
     };
@@ -318,27 +329,28 @@ impl Decoder for AnyDecoder {
     }
 }
 
-/// What each row of `[rows, d_query]` reads from its own source.
-pub(crate) struct Read {
-    /// `[rows, d_memory]`
-    pub context: Tensor<2>,
-    /// `[rows, src_len]`
-    pub weights: Tensor<2>,
-}
-
-/// Attention of one step: the rows of a source are so many queries of one memory, which is
-/// neither copied nor repeated.
-pub(crate) fn read(attention: &Attention, query: Tensor<2>, memory: &DecoderMemory) -> Read {
-    let [rows, d_query] = query.dims();
-    let beam = rows / memory.batch;
+/// What queries of `[rows, len, d_query]` read, each row from its own source, as
+/// `[rows, len, ..]`: the rows of a source are so many queries of one memory, which is neither
+/// copied nor repeated.
+pub(crate) fn read(
+    attention: &Attention,
+    query: Tensor<3>,
+    memory: &DecoderMemory,
+) -> AttentionOutput {
+    let [rows, len, d_query] = query.dims();
     let memory = memory
         .attention
         .as_ref()
         .expect("prepared by a decoder with attention");
-    let output = attention.forward(query.reshape([memory.batch(), beam, d_query]), memory);
-    Read {
-        context: output.context.flatten(0, 1),
-        weights: output.weights.flatten(0, 1),
+    let queries = rows * len / memory.batch();
+    let output = attention.forward(query.reshape([memory.batch(), queries, d_query]), memory);
+    let by_row = |tensor: Tensor<3>| {
+        let [_, _, d] = tensor.dims();
+        tensor.reshape([rows, len, d])
+    };
+    AttentionOutput {
+        context: by_row(output.context),
+        weights: by_row(output.weights),
     }
 }
 

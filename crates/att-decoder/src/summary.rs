@@ -141,7 +141,7 @@ impl Decoder for SummaryDecoder {
 
     fn initial_state(&self, source: &EncoderOutput) -> DecoderState {
         DecoderState {
-            layers: self.bridge.forward(source, &self.recurrent),
+            layers: self.bridge.forward(source, &self.recurrent.layers),
             attentional: None,
         }
     }
