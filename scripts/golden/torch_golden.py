@@ -123,7 +123,7 @@ class Convolutional(nn.Module):
     def __init__(self, config, d_input):
         super().__init__()
         self.d_memory, self.d_final = config["d_hidden"], None
-        self.positions = nn.Embedding(config["max_positions"], d_input)
+        self.positions = nn.Embedding(config["positions"]["max_len"], d_input)
         self.input = nn.Linear(d_input, self.d_memory)
         self.blocks = nn.ModuleList(
             nn.Conv1d(self.d_memory, 2 * self.d_memory, config["width"], padding="same")
@@ -143,13 +143,17 @@ class Convolutional(nn.Module):
         yield f"{name}.positions.weight", self.positions.weight, self.positions.weight.grad
         yield from linear(f"{name}.input", self.input)
         for layer, block in enumerate(self.blocks):
-            # [2 * d_out, d_in, width] to two of [width * d_in, d_out].
-            tensors = block.weight, block.weight.grad, block.bias, block.bias.grad
-            halves = zip(*(tensor.chunk(2) for tensor in tensors))
-            for part, (w, w_grad, b, b_grad) in zip(("value", "gate"), halves):
-                w, w_grad = (t.permute(2, 1, 0).flatten(0, 1) for t in (w, w_grad))
-                yield f"{name}.blocks.{layer}.{part}.weight", w, w_grad
-                yield f"{name}.blocks.{layer}.{part}.bias", b, b_grad
+            yield from convolution(f"{name}.blocks.{layer}", block)
+
+
+def convolution(name, module):
+    """Value and gate of an nn.Conv1d: [2 * d_out, d_in, width] to two of [width * d_in, d_out]."""
+    tensors = module.weight, module.weight.grad, module.bias, module.bias.grad
+    halves = zip(*(tensor.chunk(2) for tensor in tensors))
+    for part, (w, w_grad, b, b_grad) in zip(("value", "gate"), halves):
+        w, w_grad = (tensor.permute(2, 1, 0).flatten(0, 1) for tensor in (w, w_grad))
+        yield f"{name}.{part}.weight", w, w_grad
+        yield f"{name}.{part}.bias", b, b_grad
 
 
 def real_positions(x, lengths):
@@ -285,7 +289,7 @@ class Bridge(nn.Module):
 
 
 class Decoder(nn.Module):
-    """All kinds, step by step over a known target."""
+    """All kinds with a recurrence, step by step over a known target."""
 
     def __init__(self, config, embedding, tie_output, encoder):
         super().__init__()
@@ -390,6 +394,57 @@ def variant(kind):
     return kind.title().replace("_", "")
 
 
+class ConvolutionalDecoder(nn.Module):
+    """Causal nn.Conv1d with F.glu, each followed by attention, over a known target at once."""
+
+    def __init__(self, config, embedding, tie_output, encoder):
+        super().__init__()
+        assert not tie_output
+        self.embedding, d, n = embedding, config["d_hidden"], config["layers"]
+        d_embed, d_memory = embedding.embedding_dim, encoder.d_memory
+        modules = lambda make: nn.ModuleList(make() for _ in range(n))
+        self.positions = nn.Embedding(config["positions"]["max_len"], d_embed)
+        self.input = nn.Linear(d_embed, d)
+        self.convolutions = modules(lambda: nn.Conv1d(d, 2 * d, config["width"]))
+        self.queries = modules(lambda: nn.Linear(d, d_embed))
+        self.attentions = modules(
+            lambda: Attention(config["attention"]["scorer"], d_embed, d_memory)
+        )
+        self.contexts = modules(lambda: nn.Linear(d_memory, d))
+        self.deep = nn.Linear(d, config["d_output"])
+        self.out = nn.Linear(config["d_output"], embedding.num_embeddings)
+
+    def forward(self, tgt, memory, lengths, _finals):
+        real, r = real_positions(memory, lengths), 1 / math.sqrt(2)
+        positions = torch.arange(tgt.shape[1]).clamp(max=self.positions.num_embeddings - 1)
+        tokens = self.embedding(tgt) + self.positions(positions)
+        x, weights = self.input(tokens), []
+        parts = zip(self.convolutions, self.queries, self.attentions, self.contexts)
+        for convolution, query, attention, from_context in parts:
+            past = F.pad(x.mT, (convolution.kernel_size[0] - 1, 0))
+            h = F.glu(convolution(past), dim=1).mT
+            queries = (query(h) + tokens) * r
+            read = [attention(q, memory, real) for q in queries.unbind(1)]
+            context, w = (torch.stack(steps, 1) for steps in zip(*read))
+            x = (x + (h + from_context(context)) * r) * r
+            weights.append(w)
+        return self.out(self.deep(x)), torch.stack(weights).mean(0)
+
+    def ours(self, name):
+        name = f"{name}.Convolutional"
+        yield f"{name}.embedding.weight", self.embedding.weight, self.embedding.weight.grad
+        yield f"{name}.positions.weight", self.positions.weight, self.positions.weight.grad
+        yield from linear(f"{name}.input", self.input)
+        for layer, module in enumerate(self.convolutions):
+            place = f"{name}.blocks.{layer}"
+            yield from convolution(f"{place}.convolution", module)
+            yield from linear(f"{place}.query", self.queries[layer])
+            yield from self.attentions[layer].ours(f"{place}.attention.scorer")
+            yield from linear(f"{place}.context", self.contexts[layer])
+        yield from linear(f"{name}.deep", self.deep)
+        yield from linear(f"{name}.output.linear", self.out)
+
+
 class Model(nn.Module):
     def __init__(self, config):
         super().__init__()
@@ -401,7 +456,9 @@ class Model(nn.Module):
             self.src = nn.Embedding(SRC_VOCAB, config["src_embedding"]["d_embed"])
         self.encoder_kind = config["encoder"]["kind"]
         self.encoder = ENCODER[self.encoder_kind](config["encoder"], self.src.embedding_dim)
-        self.decoder = Decoder(config["decoder"], self.tgt, config["tie_output"], self.encoder)
+        decoder = config["decoder"]
+        kind = ConvolutionalDecoder if decoder["kind"] == "convolutional" else Decoder
+        self.decoder = kind(decoder, self.tgt, config["tie_output"], self.encoder)
 
     def ours(self):
         """Our name of each weight, its value and its gradient."""

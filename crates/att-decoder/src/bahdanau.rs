@@ -133,7 +133,11 @@ impl BahdanauDecoder {
             AttentionLayer::Last => states.last(),
         };
         let query = query.expect("at least one layer").hidden.clone();
-        let read = read(&self.attention, query.unsqueeze_dim(1), memory);
+        let read = read(
+            &self.attention,
+            query.unsqueeze_dim(1),
+            &memory.attention[0],
+        );
         let for_upper_layers = match self.attention_layer {
             AttentionLayer::First => Some(read.context.clone()),
             AttentionLayer::Last => None,
@@ -163,11 +167,11 @@ impl BahdanauDecoder {
         memory: &DecoderMemory,
         states: &[RecurrentState],
     ) -> Option<BahdanauInputs> {
-        let ([state], Scorer::Additive(scorer), None, Some(memory)) = (
+        let ([state], Scorer::Additive(scorer), None, [memory]) = (
             states,
             &self.attention.scorer,
             &self.combine.projection,
-            &memory.attention,
+            &memory.attention[..],
         ) else {
             return None;
         };
@@ -193,15 +197,15 @@ impl Decoder for BahdanauDecoder {
     fn prepare(&self, source: &EncoderOutput) -> DecoderMemory {
         DecoderMemory {
             batch: source.memory.dims()[0],
-            attention: Some(self.attention.prepare(source)),
-            summary: None,
+            attention: vec![self.attention.prepare(source)],
+            ..Default::default()
         }
     }
 
     fn initial_state(&self, source: &EncoderOutput) -> DecoderState {
         DecoderState {
             layers: self.bridge.forward(source, &self.recurrent.layers),
-            attentional: None,
+            ..Default::default()
         }
     }
 
@@ -220,7 +224,7 @@ impl Decoder for BahdanauDecoder {
             weights: Some(read.weights.squeeze_dim(1)),
             state: DecoderState {
                 layers: advanced.states,
-                attentional: None,
+                ..Default::default()
             },
         }
     }

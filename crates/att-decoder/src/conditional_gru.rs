@@ -133,7 +133,7 @@ impl ConditionalGruDecoder {
         };
         let [state] = <[RecurrentState; 1]>::try_from(states).expect("one layer");
         let between = step(&self.first, embedded, state);
-        let read = read(&self.attention, between.hidden, memory);
+        let read = read(&self.attention, between.hidden, &memory.attention[0]);
         let output = step(&self.second, read.context.clone(), between.last);
         Advanced {
             hidden: output.hidden,
@@ -153,15 +153,15 @@ impl Decoder for ConditionalGruDecoder {
     fn prepare(&self, source: &EncoderOutput) -> DecoderMemory {
         DecoderMemory {
             batch: source.memory.dims()[0],
-            attention: Some(self.attention.prepare(source)),
-            summary: None,
+            attention: vec![self.attention.prepare(source)],
+            ..Default::default()
         }
     }
 
     fn initial_state(&self, source: &EncoderOutput) -> DecoderState {
         DecoderState {
             layers: self.bridge.forward(source, slice::from_ref(&self.first)),
-            attentional: None,
+            ..Default::default()
         }
     }
 
@@ -180,7 +180,7 @@ impl Decoder for ConditionalGruDecoder {
             weights: Some(read.weights.squeeze_dim(1)),
             state: DecoderState {
                 layers: advanced.states,
-                attentional: None,
+                ..Default::default()
             },
         }
     }

@@ -2,7 +2,7 @@
 
 use att_attention::{AttentionConfig, ScorerConfig};
 use att_core::{DeviceSpec, EncoderOutput, MemorySpec, RecurrentState, mask, ops, random};
-use att_layers::{CellKind, EmbeddingConfig};
+use att_layers::{CellKind, EmbeddingConfig, LearnedPositionsConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::*;
@@ -76,6 +76,16 @@ fn configs() -> Vec<DecoderConfig> {
                         DecoderConfig::ConditionalGru(ConditionalGruConfig {
                             d_hidden: 6,
                             bridge,
+                            dropout: 0.0,
+                            ..config
+                        })
+                    }
+                    DecoderConfig::Convolutional(config) => {
+                        DecoderConfig::Convolutional(ConvolutionalDecoderConfig {
+                            d_hidden: 6,
+                            layers,
+                            width: if flag { 2 } else { 3 },
+                            positions: LearnedPositionsConfig { max_len: 3 },
                             dropout: 0.0,
                             ..config
                         })

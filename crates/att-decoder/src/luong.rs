@@ -171,7 +171,7 @@ impl LuongDecoder {
             AttentionLayer::Last => {
                 let output = stack.forward(input, lengths, states);
                 Attended {
-                    read: read(&self.attention, output.hidden.clone(), memory),
+                    read: read(&self.attention, output.hidden.clone(), &memory.attention[0]),
                     hidden: output.hidden,
                     layers: output.states,
                 }
@@ -180,7 +180,7 @@ impl LuongDecoder {
                 let upper = states.split_off(1);
                 let n_layers = stack.layers.len();
                 let first = stack.forward_layers(0..1, input, None, lengths, states);
-                let read = read(&self.attention, first.hidden.clone(), memory);
+                let read = read(&self.attention, first.hidden.clone(), &memory.attention[0]);
                 let context = Some(read.context.clone());
                 let top = stack.forward_layers(1..n_layers, first.hidden, context, lengths, upper);
                 Attended {
@@ -216,6 +216,7 @@ impl LuongDecoder {
                 attentional: self
                     .input_feeding
                     .then(|| attentional.clone().squeeze_dim(1)),
+                ..Default::default()
             },
             attentional,
             weights: read.weights,
@@ -299,8 +300,8 @@ impl Decoder for LuongDecoder {
     fn prepare(&self, source: &EncoderOutput) -> DecoderMemory {
         DecoderMemory {
             batch: source.memory.dims()[0],
-            attention: Some(self.attention.prepare(source)),
-            summary: None,
+            attention: vec![self.attention.prepare(source)],
+            ..Default::default()
         }
     }
 
@@ -312,6 +313,7 @@ impl Decoder for LuongDecoder {
             attentional: self
                 .input_feeding
                 .then(|| Tensor::zeros([batch, d_attentional], &source.memory.device())),
+            ..Default::default()
         }
     }
 

@@ -1,7 +1,7 @@
 //! What every encoder must hold: a new arm of [`EncoderConfig`] joins by [`EncoderConfig::all`].
 
 use att_core::{DeviceSpec, mask, random};
-use att_layers::CellKind;
+use att_layers::{CellKind, LearnedPositionsConfig};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
@@ -66,14 +66,14 @@ fn pyramidal(config: &PyramidalEncoderConfig) -> Vec<EncoderConfig> {
 }
 
 fn convolutional(config: &ConvolutionalEncoderConfig) -> Vec<EncoderConfig> {
-    let sizes = [(1, 3, 1024), (2, 1, 1024), (3, 5, 4)].into_iter();
+    let sizes = [(1, 3, 64), (2, 1, 64), (3, 5, 4)].into_iter();
     sizes
-        .map(|(layers, width, max_positions)| {
+        .map(|(layers, width, max_len)| {
             EncoderConfig::Convolutional(ConvolutionalEncoderConfig {
                 d_hidden: 4,
                 layers,
                 width,
-                max_positions,
+                positions: LearnedPositionsConfig { max_len },
                 ..config.clone()
             })
         })

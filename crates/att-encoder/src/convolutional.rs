@@ -2,7 +2,9 @@ use std::f64::consts::FRAC_1_SQRT_2;
 
 use att_core::ops::{pack, unpack};
 use att_core::{EncoderOutput, Error, MemorySpec, Result, check, mask};
-use att_layers::{Dropout, GatedConvolution, LearnedPositions, Linear, Windows, init};
+use att_layers::{
+    Dropout, GatedConvolution, LearnedPositions, LearnedPositionsConfig, Linear, Windows, init,
+};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -20,9 +22,8 @@ pub struct ConvolutionalEncoderConfig {
     /// How many positions a convolution reads, an odd number; 3 unless told. A state of the top
     /// block has seen `layers * (width - 1) / 2` tokens to either side.
     pub width: usize,
-    /// Positions that have a vector of their own; those beyond share the last one's. 1024 unless
-    /// told.
-    pub max_positions: usize,
+    /// A vector for each position.
+    pub positions: LearnedPositionsConfig,
     /// Dropout on the input of each block; 0.1 unless told.
     pub dropout: f64,
 }
@@ -33,7 +34,7 @@ impl Default for ConvolutionalEncoderConfig {
             d_hidden: 256,
             layers: 4,
             width: 3,
-            max_positions: 1024,
+            positions: LearnedPositionsConfig::default(),
             dropout: 0.1,
         }
     }
@@ -51,7 +52,9 @@ impl ConvolutionalEncoderConfig {
             let reason = format!("{} has no middle: use an odd number", self.width);
             return Err(Error::config("width", reason));
         }
-        check::size("max_positions", self.max_positions)?;
+        self.positions
+            .validate()
+            .map_err(|error| error.within("positions"))?;
         check::probability("dropout", self.dropout)
     }
 
@@ -69,7 +72,7 @@ impl ConvolutionalEncoderConfig {
     pub fn init(&self, d_input: usize, device: &Device) -> ConvolutionalEncoder {
         let (d, keep) = (self.d_hidden, 1.0 - self.dropout);
         ConvolutionalEncoder {
-            positions: LearnedPositions::new(self.max_positions, d_input, device),
+            positions: self.positions.init(d_input, device),
             input: init::linear(d_input, d, true, device),
             blocks: (0..self.layers)
                 .map(|_| GatedConvolution::new(d, d, self.width, keep, device))
@@ -121,9 +124,8 @@ impl ConvolutionalEncoder {
         assert_lengths(&embedded, lengths);
         let device = embedded.device();
         let windows = Windows::centred(lengths, self.width, &device);
-        let positions = lengths.iter().flat_map(|&length| 0..length);
-        let positions = self.positions.forward(positions);
-        let mut states = self.input.forward(pack(embedded, lengths) + positions);
+        let positioned = embedded + self.positions.vectors(0, src_len).unsqueeze::<3>();
+        let mut states = self.input.forward(pack(positioned, lengths));
         for block in &self.blocks {
             let added = block.forward(self.dropout.forward(states.clone()), &windows);
             states = (states + added) * FRAC_1_SQRT_2;
@@ -185,10 +187,10 @@ mod tests {
         );
         refused(
             ConvolutionalEncoderConfig {
-                max_positions: 0,
+                positions: LearnedPositionsConfig { max_len: 0 },
                 ..default()
             },
-            "max_positions",
+            "positions.max_len",
         );
     }
 }

@@ -99,7 +99,15 @@ impl GatedConvolution {
     ///
     /// If `windows` are those of another batch or width.
     pub fn forward(&self, states: Tensor<2>, windows: &Windows) -> Tensor<2> {
-        let windows = windows.unfold(states);
+        self.read(windows.unfold(states))
+    }
+
+    /// What [`forward`](Self::forward) makes of windows at hand, `[n, width * d_input]`.
+    ///
+    /// # Panics
+    ///
+    /// If the last dimension is another.
+    pub fn read(&self, windows: Tensor<2>) -> Tensor<2> {
         let gate = sigmoid(self.gate.forward(windows.clone()));
         self.value.forward(windows) * gate
     }

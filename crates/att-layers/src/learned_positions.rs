@@ -1,40 +1,58 @@
-use att_core::ops::embedding;
+use att_core::{Result, check, ops};
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::init;
 
-/// A learned vector for each position of a sequence (Gehring et al. 2017, sec. 3.1). Positions
-/// beyond the last one of the table share its last vector.
+/// Configuration of [`LearnedPositions`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LearnedPositionsConfig {
+    /// Positions that have a vector of their own; 512 unless told.
+    pub max_len: usize,
+}
+
+impl Default for LearnedPositionsConfig {
+    fn default() -> Self {
+        Self { max_len: 512 }
+    }
+}
+
+impl LearnedPositionsConfig {
+    /// # Errors
+    ///
+    /// If a value is out of its range.
+    pub fn validate(&self) -> Result<()> {
+        check::size("max_len", self.max_len)
+    }
+
+    /// Fresh vectors of `d_model`, normal with deviation 0.02 (Devlin et al. 2019).
+    pub fn init(&self, d_model: usize, device: &Device) -> LearnedPositions {
+        LearnedPositions {
+            weight: init::normal([self.max_len, d_model], 0.02, device),
+        }
+    }
+}
+
+/// A learned vector for each position (Gehring et al. 2017, sec. 3.1). Positions beyond the table
+/// have its last vector: they can be read, but not told apart.
 #[derive(Module, Debug)]
 pub struct LearnedPositions {
-    /// The table, `[max_positions, d]`.
+    /// `[max_len, d_model]`
     pub weight: Param<Tensor<2>>,
 }
 
 impl LearnedPositions {
-    /// A table of `max_positions` vectors, normal with deviation 0.1 (Gehring et al. 2017,
-    /// sec. 4.2).
-    pub fn new(max_positions: usize, d: usize, device: &Device) -> Self {
-        Self {
-            weight: init::normal([max_positions, d], 0.1, device),
-        }
-    }
-
-    /// The vectors of some positions, counted from 0: `[n, d]`.
-    ///
-    /// # Panics
-    ///
-    /// If there is no position.
-    pub fn forward(&self, positions: impl Iterator<Item = usize>) -> Tensor<2> {
-        let table = self.weight.val();
-        let last = table.dims()[0] - 1;
-        let ids: Vec<i64> = positions
-            .map(|position| position.min(last) as i64)
+    /// Those of `len` positions from `start` on, `[len, d_model]`.
+    pub fn vectors(&self, start: usize, len: usize) -> Tensor<2> {
+        let weight = self.weight.val();
+        let [max_len, _] = weight.dims();
+        let ids: Vec<i64> = (start..start + len)
+            .map(|t| t.min(max_len - 1) as i64)
             .collect();
-        let shape = [1, ids.len()];
-        let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, shape), &table.device());
-        embedding(table, ids).squeeze_dim(0)
+        let ids = Tensor::<1, Int>::from_data(ids.as_slice(), &weight.device());
+        ops::embedding(weight, ids.unsqueeze()).squeeze_dim(0)
     }
 }
 
@@ -43,12 +61,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lies_beyond_the_table_has_its_last_vector() {
+    fn beyond_the_table_stands_its_last_vector() {
         let device = Device::flex();
-        let positions = LearnedPositions::new(3, 2, &device);
-        let found = positions.forward([2, 0, 7].into_iter());
+        let positions = LearnedPositionsConfig { max_len: 3 }.init(2, &device);
         let table = positions.weight.val();
-        let expected = table.select(0, Tensor::from_data([2, 0, 2], &device));
-        found.into_data().assert_eq(&expected.into_data(), true);
+        let vectors = positions.vectors(1, 4);
+        assert_eq!(vectors.dims(), [4, 2]);
+        let last = table.narrow(0, 2, 1).expand([3, 2]);
+        vectors
+            .narrow(0, 1, 3)
+            .into_data()
+            .assert_eq(&last.into_data(), true);
     }
 }

@@ -38,6 +38,6 @@ mod recurrent;
 pub use convolution::{GatedConvolution, Windows};
 pub use dropout::Dropout;
 pub use embedding::{Embedding, EmbeddingConfig};
-pub use learned_positions::LearnedPositions;
+pub use learned_positions::{LearnedPositions, LearnedPositionsConfig};
 pub use linear::Linear;
 pub use recurrent::{CellKind, Gru, Lstm, Recurrent, RecurrentOutput};

@@ -47,6 +47,7 @@ cases! {
     conditional_gru
     conditional_gru_tied
     convolutional
+    convolutional_decoder
     gnmt_bahdanau
     gnmt_luong
     luong_additive
