@@ -235,7 +235,8 @@ impl Decoder for ConvolutionalDecoder {
         let (mut weights, mut windows) = (Vec::new(), Vec::new());
         let blocks = self.blocks.iter().zip(&memory.attention);
         for ((block, memory), before) in blocks.zip(state.windows) {
-            let window = Tensor::cat(vec![before, states.clone()], 1);
+            let dropped = self.dropout.forward(states.clone());
+            let window = Tensor::cat(vec![before, dropped], 1);
             windows.push(window.clone().narrow(1, 1, self.width - 1));
             let window = window.reshape([rows, self.width * d_hidden]);
             let convolved = block.convolution.read(window).unsqueeze_dim(1);
