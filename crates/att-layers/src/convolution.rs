@@ -1,4 +1,4 @@
-use att_core::ops::{and_zeros, embedding, tanh};
+use att_core::ops::{embedding, tanh, with_zero_row};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -54,7 +54,7 @@ impl Windows {
     fn unfold(&self, states: Tensor<2>) -> Tensor<2> {
         let [_, d] = states.dims();
         let [n, width] = self.ids.dims();
-        embedding(and_zeros(states), self.ids.clone()).reshape([n, width * d])
+        embedding(with_zero_row(states), self.ids.clone()).reshape([n, width * d])
     }
 }
 

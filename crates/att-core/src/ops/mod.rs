@@ -100,7 +100,7 @@ pub use linear_cross_entropy::{CrossEntropy, cross_entropy, linear_cross_entropy
 pub use lstm::{LstmArguments, LstmStates, bidirectional_lstm, lstm};
 pub use luong::{LuongInputs, LuongScore, LuongStates, luong};
 pub use masked_softmax::masked_softmax;
-pub use padded::{and_zeros, end_states, last_states, pack, reverse_padded, unpack};
+pub use padded::{end_states, last_states, pack, reverse_padded, unpack, with_zero_row};
 pub use recurrent::Direction;
 pub use tanh::tanh;
 pub use top_log_probs::{Choice, TokenLogProb, top_log_probs};

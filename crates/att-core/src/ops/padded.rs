@@ -121,11 +121,11 @@ pub fn unpack(states: Tensor<2>, lengths: &[usize], len: usize) -> Tensor<3> {
         // Behind the states stands a row of zeros.
         (0..len).map(move |t| if t < length { first + t } else { n } as i64)
     });
-    rows(and_zeros(states), batch, ids.collect())
+    rows(with_zero_row(states), batch, ids.collect())
 }
 
 /// One row of zeros below those of `states`, `[n, d]`: what ids of n stand for.
-pub fn and_zeros(states: Tensor<2>) -> Tensor<2> {
+pub fn with_zero_row(states: Tensor<2>) -> Tensor<2> {
     let [_, d] = states.dims();
     let zeros = Tensor::zeros([1, d], (&states.device(), states.dtype()));
     Tensor::cat(vec![states, zeros], 0)
