@@ -42,59 +42,152 @@ RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU}
 CELL = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}
 
 
-class Encoder(nn.Module):
+class Recurrent(nn.Module):
     """Layers of nn.LSTM or nn.GRU over packed sequences."""
 
     def __init__(self, config, d_input):
         super().__init__()
-        self.d_hidden = config["d_hidden"]
-        self.directions = 2 if config["bidirectional"] else 1
-        self.d_memory = self.directions * self.d_hidden
-        self.n_layers, self.residual = config["layers"], config["residual"]
+        self.d_hidden, n = config["d_hidden"], config["layers"]
+        both = config.get("bidirectional_layers", 0) or n
+        self.directions = [2 if config["bidirectional"] and i < both else 1 for i in range(n)]
+        self.sum = config.get("join") == "sum"
+        width = [self.d_hidden * (1 if self.sum else d) for d in self.directions]
+        self.d_memory = self.d_final = width[-1]
+        self.residual_from = config.get("residual_from", 1) - 1 if config["residual"] else n
         # torch stacks layers itself, unless something stands between them.
-        if config["residual"] or config["layer_norm"]:
-            sizes = [(d_input, 1)] + [(self.d_memory, 1)] * (self.n_layers - 1)
-        else:
-            sizes = [(d_input, self.n_layers)]
+        apart = config["residual"] or config["layer_norm"] or self.sum or both < n
+        sizes = [(d, 1) for d in [d_input] + width[:-1]] if apart else [(d_input, n)]
         self.blocks = nn.ModuleList(
             RECURRENT[config["cell"]](
-                d, self.d_hidden, n, batch_first=True, bidirectional=config["bidirectional"]
+                d, self.d_hidden, n, batch_first=True, bidirectional=self.directions[i] == 2
             )
-            for d, n in sizes
+            for i, (d, n) in enumerate(sizes)
         )
-        norm = nn.LayerNorm if config["layer_norm"] else nn.Identity
-        self.norms = nn.ModuleList(norm(self.d_memory) for _ in sizes)
+        norm = nn.LayerNorm if config["layer_norm"] else lambda _: nn.Identity()
+        self.norms = nn.ModuleList(norm(d) for d in width[: len(sizes)])
 
     def forward(self, x, lengths):
-        """The memory and each layer's final (hidden, cell); the cell of a GRU is None."""
+        """The memory, its lengths and final (hidden, cell) states; the cell of a GRU is None."""
         finals = []
-        real = torch.arange(x.shape[1]) < lengths[:, None]
-        for block, norm in zip(self.blocks, self.norms):
-            packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-            packed, final = block(packed)
-            y, _ = pad_packed_sequence(packed, batch_first=True)
+        for layer, (block, norm) in enumerate(zip(self.blocks, self.norms)):
+            y, final = packed(block, x, lengths)
+            if self.sum and self.directions[layer] == 2:
+                y = sum(y.chunk(2, dim=2))
             y = norm(y)
-            x = y + x if self.residual and x.shape == y.shape else y
-            final = final if isinstance(final, tuple) else (final, None)
-            finals += zip(*map(self.by_layer, final))
-        return x * real[..., None], finals
-
-    def by_layer(self, state):
-        """[layers * directions, batch, d] to a list of [batch, directions * d]."""
-        if state is None:
-            return [None] * self.n_layers
-        return [torch.cat(list(s), 1) for s in state.unflatten(0, (-1, self.directions))]
+            x = y + x if layer >= self.residual_from and x.shape == y.shape else y
+            finals += by_layer(block, final, self.sum)
+        finals = [final for final in finals if final[0].shape[1] == self.d_final]
+        return x * real_positions(x, lengths)[..., None], lengths, finals
 
     def ours(self, name):
         layers = [(b, i) for b in self.blocks for i in range(b.num_layers)]
         for layer, (block, inner) in enumerate(layers):
             place = f"{name}.layers.{layer}"
-            yield from recurrent(f"{place}.forward", block, f"_l{inner}")
-            if self.directions == 2:
-                yield from recurrent(f"{place}.backward", block, f"_l{inner}_reverse")
+            yield from directions(place, block, inner)
             if isinstance(norm := self.norms[min(layer, len(self.norms) - 1)], nn.LayerNorm):
                 yield f"{place}.norm.gamma", norm.weight, norm.weight.grad
                 yield f"{place}.norm.beta", norm.bias, norm.bias.grad
+
+
+class Pyramidal(nn.Module):
+    """Bidirectional layers, each above the first over pairs of states."""
+
+    def __init__(self, config, d_input):
+        super().__init__()
+        self.d_memory = self.d_final = d = 2 * config["d_hidden"]
+        self.blocks = nn.ModuleList(
+            RECURRENT[config["cell"]](
+                2 * d if i else d_input, config["d_hidden"], batch_first=True, bidirectional=True
+            )
+            for i in range(config["layers"])
+        )
+
+    def forward(self, x, lengths):
+        finals = []
+        for layer, block in enumerate(self.blocks):
+            if layer:
+                x = F.pad(x, (0, 0, 0, x.shape[1] % 2)).unflatten(1, (-1, 2)).flatten(2)
+                lengths = (lengths + 1) // 2
+            x, final = packed(block, x, lengths)
+            finals += by_layer(block, final)
+        return x, lengths, finals
+
+    def ours(self, name):
+        for layer, block in enumerate(self.blocks):
+            yield from directions(f"{name}.layers.{layer}", block, 0)
+
+
+class Convolutional(nn.Module):
+    """nn.Conv1d with F.glu and residuals over embeddings with learned positions."""
+
+    def __init__(self, config, d_input):
+        super().__init__()
+        self.d_memory, self.d_final = config["d_hidden"], None
+        self.positions = nn.Embedding(config["positions"]["max_len"], d_input)
+        self.input = nn.Linear(d_input, self.d_memory)
+        self.blocks = nn.ModuleList(
+            nn.Conv1d(self.d_memory, 2 * self.d_memory, config["width"], padding="same")
+            for _ in range(config["layers"])
+        )
+
+    def forward(self, x, lengths):
+        real = real_positions(x, lengths)[..., None]
+        positions = torch.arange(x.shape[1]).clamp(max=self.positions.num_embeddings - 1)
+        x = self.input(x + self.positions(positions)) * real
+        for block in self.blocks:
+            added = F.glu(block(x.mT), dim=1).mT
+            x = (x + added) / math.sqrt(2) * real
+        return x, lengths, []
+
+    def ours(self, name):
+        yield f"{name}.positions.weight", self.positions.weight, self.positions.weight.grad
+        yield from linear(f"{name}.input", self.input)
+        for layer, block in enumerate(self.blocks):
+            yield from convolution(f"{name}.blocks.{layer}", block)
+
+
+def convolution(name, module):
+    """Value and gate of an nn.Conv1d: [2 * d_out, d_in, width] to two of [width * d_in, d_out]."""
+    tensors = module.weight, module.weight.grad, module.bias, module.bias.grad
+    halves = zip(*(tensor.chunk(2) for tensor in tensors))
+    for part, (w, w_grad, b, b_grad) in zip(("value", "gate"), halves):
+        w, w_grad = (tensor.permute(2, 1, 0).flatten(0, 1) for tensor in (w, w_grad))
+        yield f"{name}.{part}.weight", w, w_grad
+        yield f"{name}.{part}.bias", b, b_grad
+
+
+def real_positions(x, lengths):
+    """[batch, len]: what is no padding."""
+    return torch.arange(x.shape[1]) < lengths[:, None]
+
+
+def packed(block, x, lengths):
+    """The states of a layer of torch, zero at padding, and its final (hidden, cell)."""
+    x = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    y, final = block(x)
+    y, _ = pad_packed_sequence(y, batch_first=True)
+    return y, final if isinstance(final, tuple) else (final, None)
+
+
+def by_layer(block, final, summed=False):
+    """[layers * directions, batch, d] twice to a (hidden, cell) for each layer, [batch, ..]."""
+
+    def split(state):
+        if state is None:
+            return [None] * block.num_layers
+        layers = state.unflatten(0, (block.num_layers, -1))
+        return [layer.sum(0) if summed else torch.cat(list(layer), 1) for layer in layers]
+
+    return list(zip(*map(split, final)))
+
+
+def directions(place, block, layer):
+    yield from recurrent(f"{place}.forward", block, f"_l{layer}")
+    if block.bidirectional:
+        yield from recurrent(f"{place}.backward", block, f"_l{layer}_reverse")
+
+
+ENCODER = {"recurrent": Recurrent, "pyramidal": Pyramidal, "convolutional": Convolutional}
 
 
 class Attention(nn.Module):
@@ -130,22 +223,30 @@ class Attention(nn.Module):
 
 
 class Stack(nn.Module):
-    """A decoder's recurrence: nn.LSTMCell or nn.GRUCell, one upon the other, step by step."""
+    """A decoder's recurrence: nn.LSTMCell or nn.GRUCell, one upon the other, step by step.
 
-    def __init__(self, config, d_input):
+    Cells above the first also read a context of `d_context`."""
+
+    def __init__(self, config, d_input, d_context=0):
         super().__init__()
-        self.d_hidden, self.residual = config["d_hidden"], config["residual"]
+        self.d_hidden, n = config["d_hidden"], config["layers"]
+        self.residual_from = config.get("residual_from", 1) - 1 if config["residual"] else n
         self.lstm = config["cell"] == "lstm"
-        sizes = [d_input] + [self.d_hidden] * (config["layers"] - 1)
+        sizes = [d_input] + [self.d_hidden + d_context] * (n - 1)
         self.cells = nn.ModuleList(CELL[config["cell"]](d, self.d_hidden) for d in sizes)
 
-    def forward(self, x, states):
-        """The top layer's output and each layer's (hidden, cell)."""
+    def forward(self, x, states, context_of):
+        """The top layer's output and each layer's (hidden, cell).
+
+        `context_of` gives what joins the input of a layer above the first, given the first's."""
         after = []
-        for cell, (h, c) in zip(self.cells, states):
-            h, c = cell(x, (h, c)) if self.lstm else (cell(x, h), None)
+        for layer, (cell, (h, c)) in enumerate(zip(self.cells, states)):
+            joined = x if layer == 0 else torch.cat([x] + context, 1)
+            h, c = cell(joined, (h, c)) if self.lstm else (cell(joined, h), None)
             after.append((h, c))
-            x = h + x if self.residual and x.shape == h.shape else h
+            x = h + x if layer >= self.residual_from and x.shape == h.shape else h
+            if layer == 0:
+                context = context_of(x)
         return x, after
 
     def ours(self, name):
@@ -188,16 +289,22 @@ class Bridge(nn.Module):
 
 
 class Decoder(nn.Module):
-    """All three kinds, step by step over a known target."""
+    """All kinds with a recurrence, step by step over a known target."""
 
     def __init__(self, config, embedding, tie_output, encoder):
         super().__init__()
         self.kind, self.embedding = config["kind"], embedding
         d_embed, d_memory = embedding.embedding_dim, encoder.d_memory
+        if self.kind == "conditional_gru":
+            config["recurrent"] = {
+                "cell": "gru", "layers": 1, "residual": False, "d_hidden": config["d_hidden"]
+            }
         d_hidden = config["recurrent"]["d_hidden"]
         self.feeds = config.get("input_feeding", False)
         self.summary = config.get("feed_summary", False)
+        self.first = config.get("attention_layer") == "first"
         add = config.get("combine") == "add"
+        self.join = None
         if self.kind == "bahdanau":
             self.join = nn.Linear(d_memory, d_embed, bias=False) if add else None
             d_input = d_embed if add else d_embed + d_memory
@@ -207,12 +314,17 @@ class Decoder(nn.Module):
             d_features = config["d_attentional"]
             d_input = d_embed + (d_features if self.feeds else 0)
             d_deep = d_hidden if add else d_hidden + d_memory
+        elif self.kind == "conditional_gru":
+            d_input = d_embed
+            d_deep, d_features = d_hidden + d_memory + d_embed, config["d_output"]
+            self.second = nn.GRUCell(d_memory, d_hidden)
         else:
             d_input = d_embed + (d_memory if self.summary else 0)
             d_deep, d_features = d_hidden + d_input, config["d_output"]
         self.d_features = d_features
-        self.stack = Stack(config["recurrent"], d_input)
-        self.bridge = Bridge(config["bridge"], self.stack, d_memory)
+        self.stack = Stack(config["recurrent"], d_input, d_memory if self.first else 0)
+        d_source = d_memory if config["bridge"] == "mean" else encoder.d_final
+        self.bridge = Bridge(config["bridge"], self.stack, d_source)
         if self.kind != "summary":
             self.attention = Attention(config["attention"]["scorer"], d_hidden, d_memory)
         self.deep = nn.Linear(d_deep, d_features)
@@ -226,31 +338,45 @@ class Decoder(nn.Module):
 
     def forward(self, tgt, memory, lengths, finals):
         """Logits [batch, tgt_len, vocab] and attention weights [batch, tgt_len, src_len]."""
-        real = torch.arange(memory.shape[1]) < lengths[:, None]
+        attend = lambda query: self.attention(query, memory, real_positions(memory, lengths))
         states = self.bridge(memory, lengths, finals)
         fed = torch.zeros(len(tgt), self.d_features)
         logits, weights = [], []
         for y in self.embedding(tgt).unbind(1):
             if self.kind == "bahdanau":
-                context, w = self.attention(states[-1][0], memory, real)
-                s, states = self.stack(self.combine(y, context), states)
+                context, w = attend(states[0 if self.first else -1][0])
+                upper = [context] if self.first else []
+                s, states = self.stack(self.combine(y, context), states, lambda _: upper)
                 features = torch.tanh(self.deep(torch.cat([s, context, y], 1)))
             elif self.kind == "luong":
-                s, states = self.stack(torch.cat([y, fed], 1) if self.feeds else y, states)
-                context, w = self.attention(s, memory, real)
+                read = []
+                first = lambda s: read.extend(attend(s)) or read[:1] if self.first else []
+                x = torch.cat([y, fed], 1) if self.feeds else y
+                s, states = self.stack(x, states, first)
+                context, w = read or attend(s)
                 fed = features = torch.tanh(self.deep(self.combine(s, context)))
+            elif self.kind == "conditional_gru":
+                between, _ = self.stack(y, states, lambda _: [])
+                context, w = attend(between)
+                s = self.second(context, between)
+                states = [(s, None)]
+                features = torch.tanh(self.deep(torch.cat([s, context, y], 1)))
             else:
                 x = torch.cat([y, finals[-1][0]], 1) if self.summary else y
-                s, states = self.stack(x, states)
+                s, states = self.stack(x, states, lambda _: [])
                 features, w = torch.tanh(self.deep(torch.cat([s, x], 1))), None
             logits.append(self.out(features))
             weights.append(w)
         return torch.stack(logits, 1), None if w is None else torch.stack(weights, 1)
 
     def ours(self, name):
-        name = f"{name}.{self.kind.capitalize()}"
+        name = f"{name}.{variant(self.kind)}"
         yield f"{name}.embedding.weight", self.embedding.weight, self.embedding.weight.grad
-        yield from self.stack.ours(f"{name}.recurrent")
+        if self.kind == "conditional_gru":
+            yield from recurrent(f"{name}.first", self.stack.cells[0], "")
+            yield from recurrent(f"{name}.second", self.second, "")
+        else:
+            yield from self.stack.ours(f"{name}.recurrent")
         yield from self.bridge.ours(f"{name}.bridge")
         if self.kind != "summary":
             yield from self.attention.ours(f"{name}.attention.scorer")
@@ -263,6 +389,62 @@ class Decoder(nn.Module):
             yield from linear(f"{name}.output.linear", self.out)
 
 
+def variant(kind):
+    """Our name of an enum's arm: ConditionalGru for conditional_gru."""
+    return kind.title().replace("_", "")
+
+
+class ConvolutionalDecoder(nn.Module):
+    """Causal nn.Conv1d with F.glu, each followed by attention, over a known target at once."""
+
+    def __init__(self, config, embedding, tie_output, encoder):
+        super().__init__()
+        assert not tie_output
+        self.embedding, d, n = embedding, config["d_hidden"], config["layers"]
+        d_embed, d_memory = embedding.embedding_dim, encoder.d_memory
+        modules = lambda make: nn.ModuleList(make() for _ in range(n))
+        self.positions = nn.Embedding(config["positions"]["max_len"], d_embed)
+        self.input = nn.Linear(d_embed, d)
+        self.convolutions = modules(lambda: nn.Conv1d(d, 2 * d, config["width"]))
+        self.queries = modules(lambda: nn.Linear(d, d_embed))
+        self.attentions = modules(
+            lambda: Attention(config["attention"]["scorer"], d_embed, d_memory)
+        )
+        self.contexts = modules(lambda: nn.Linear(d_memory, d))
+        self.deep = nn.Linear(d, config["d_output"])
+        self.out = nn.Linear(config["d_output"], embedding.num_embeddings)
+
+    def forward(self, tgt, memory, lengths, _finals):
+        real, r = real_positions(memory, lengths), 1 / math.sqrt(2)
+        positions = torch.arange(tgt.shape[1]).clamp(max=self.positions.num_embeddings - 1)
+        tokens = self.embedding(tgt) + self.positions(positions)
+        x, weights = self.input(tokens), []
+        parts = zip(self.convolutions, self.queries, self.attentions, self.contexts)
+        for convolution, query, attention, from_context in parts:
+            past = F.pad(x.mT, (convolution.kernel_size[0] - 1, 0))
+            h = F.glu(convolution(past), dim=1).mT
+            queries = (query(h) + tokens) * r
+            read = [attention(q, memory, real) for q in queries.unbind(1)]
+            context, w = (torch.stack(steps, 1) for steps in zip(*read))
+            x = (x + (h + from_context(context)) * r) * r
+            weights.append(w)
+        return self.out(self.deep(x)), torch.stack(weights).mean(0)
+
+    def ours(self, name):
+        name = f"{name}.Convolutional"
+        yield f"{name}.embedding.weight", self.embedding.weight, self.embedding.weight.grad
+        yield f"{name}.positions.weight", self.positions.weight, self.positions.weight.grad
+        yield from linear(f"{name}.input", self.input)
+        for layer, module in enumerate(self.convolutions):
+            place = f"{name}.blocks.{layer}"
+            yield from convolution(f"{place}.convolution", module)
+            yield from linear(f"{place}.query", self.queries[layer])
+            yield from self.attentions[layer].ours(f"{place}.attention.scorer")
+            yield from linear(f"{place}.context", self.contexts[layer])
+        yield from linear(f"{name}.deep", self.deep)
+        yield from linear(f"{name}.output.linear", self.out)
+
+
 class Model(nn.Module):
     def __init__(self, config):
         super().__init__()
@@ -272,14 +454,17 @@ class Model(nn.Module):
         self.src = self.tgt
         if not self.tied:
             self.src = nn.Embedding(SRC_VOCAB, config["src_embedding"]["d_embed"])
-        self.encoder = Encoder(config["encoder"], self.src.embedding_dim)
-        self.decoder = Decoder(config["decoder"], self.tgt, config["tie_output"], self.encoder)
+        self.encoder_kind = config["encoder"]["kind"]
+        self.encoder = ENCODER[self.encoder_kind](config["encoder"], self.src.embedding_dim)
+        decoder = config["decoder"]
+        kind = ConvolutionalDecoder if decoder["kind"] == "convolutional" else Decoder
+        self.decoder = kind(decoder, self.tgt, config["tie_output"], self.encoder)
 
     def ours(self):
         """Our name of each weight, its value and its gradient."""
         if not self.tied:
             yield "src_embedding.weight", self.src.weight, self.src.weight.grad
-        yield from self.encoder.ours("encoder.Recurrent")
+        yield from self.encoder.ours(f"encoder.{variant(self.encoder_kind)}")
         yield from self.decoder.ours("decoder")
 
 
@@ -320,13 +505,15 @@ def write(case):
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             scale = isinstance(module, nn.LayerNorm) and name == "weight"
-            nn.init.normal_(parameter, mean=1.0 if scale else 0.0, std=0.9)
+            # A convolution reads many numbers: lest a softmax over its states is all on one.
+            std = 0.3 if isinstance(module, nn.Conv1d) else 0.9
+            nn.init.normal_(parameter, mean=1.0 if scale else 0.0, std=std)
             parameter.data = parameter.data.float().double()  # what a file of f32 can hold
 
     src, src_lengths = rows(SRC_TOKENS, model.src_vocab, [], [EOS])
     tgt, tgt_lengths = rows(TGT_TOKENS, TGT_VOCAB, [BOS], [EOS])
-    memory, finals = model.encoder(model.src(src), src_lengths)
-    logits, weights = model.decoder(tgt[:, :-1], memory, src_lengths, finals)
+    memory, n_states, finals = model.encoder(model.src(src), src_lengths)
+    logits, weights = model.decoder(tgt[:, :-1], memory, n_states, finals)
     real = torch.arange(1, tgt.shape[1]) < tgt_lengths[:, None]
     gold = tgt[:, 1:][real]
     loss = F.cross_entropy(logits[real], gold, label_smoothing=SMOOTHING)

@@ -32,18 +32,18 @@ pub struct MemorySpec {
     pub final_cells: bool,
 }
 
-/// What an encoder gives to a decoder: one state for each source token, and where it ended.
+/// What an encoder gives to a decoder: one state for each source token (or, of an encoder that
+/// shortens its source, for a few of them), and where it ended.
 ///
 /// Encoder and decoder meet only here.
 #[derive(Clone, Debug)]
 pub struct EncoderOutput {
-    /// One state a source token, zero at padding, `[batch, src_len, d_memory]`.
+    /// The states, zero at padding, `[batch, src_len, d_memory]`, where `src_len` counts states.
     pub memory: Tensor<3>,
     /// True at padding, `[batch, src_len]`.
     pub src_pad_mask: Tensor<2, Bool>,
     /// Of each layer, from the bottom: the state at each sequence's own last token (backward
-    /// direction: at its first), directions concatenated, before residual and
-    /// norm, `[batch, d_final]`.
+    /// direction: at its first), directions joined, before residual and norm, `[batch, d_final]`.
     /// Empty for an encoder that has none.
     pub final_states: Vec<RecurrentState>,
 }

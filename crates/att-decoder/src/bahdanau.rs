@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::bridge::{Bridge, BridgeConfig};
 use crate::combine::{Combine, CombineKind};
 use crate::decoder::{
-    Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, Read, read, validate_tables,
+    Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read, validate_tables,
 };
-use crate::{OutputLayer, RecurrentStack, RecurrentStackConfig};
+use crate::unroll::{Advanced, unroll};
+use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig};
 
 /// Configuration of a [`BahdanauDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub struct BahdanauConfig {
     pub recurrent: RecurrentStackConfig,
     /// How a state of the decoder reads the memory.
     pub attention: AttentionConfig,
+    /// Which layer's state does; the last one's unless told.
+    pub attention_layer: AttentionLayer,
     /// Where the first state comes from.
     pub bridge: BridgeConfig,
     /// How the context joins the previous token's vector.
@@ -36,6 +39,7 @@ impl Default for BahdanauConfig {
         Self {
             recurrent: RecurrentStackConfig::default(),
             attention: AttentionConfig::default(),
+            attention_layer: AttentionLayer::default(),
             bridge: BridgeConfig::default(),
             combine: CombineKind::default(),
             d_output: 512,
@@ -65,16 +69,18 @@ impl BahdanauConfig {
     ) -> BahdanauDecoder {
         let (d_embed, d_hidden) = (embedding.d_embed(), self.recurrent.d_hidden);
         let d_input = self.combine.d_output(d_embed, spec.d_memory);
+        let d_context = self.attention_layer.d_context(spec.d_memory);
         let d_deep = d_hidden + spec.d_memory + d_embed;
         BahdanauDecoder {
             attention: self.attention.init(d_hidden, spec.d_memory, device),
             bridge: self.bridge.init(&self.recurrent, spec, device),
             combine: self.combine.init(d_embed, spec.d_memory, device),
-            recurrent: self.recurrent.init(d_input, device),
+            recurrent: self.recurrent.init_with_context(d_input, d_context, device),
             deep: init::linear(d_deep, self.d_output, true, device),
             dropout: Dropout::new(self.dropout),
             output: OutputLayer::new(self.d_output, embedding.vocab(), tie_output, device),
             embedding,
+            attention_layer: self.attention_layer,
         }
     }
 }
@@ -82,12 +88,15 @@ impl BahdanauConfig {
 /// The decoder whose context enters the recurrence (Bahdanau et al. 2015, A.2.2).
 ///
 /// ```text
-/// c[t] = attention(query = s[t-1], memory)      s of the top layer
+/// c[t] = attention(query = s[t-1], memory)      s of the top layer, or of the bottom one
 /// s[t] = recurrent([y[t-1]; c[t]], s[t-1])      or y + W c
 /// o[t] = W_o tanh(W_d [s[t]; c[t]; y[t-1]] + b_d) + b_o
 /// ```
 ///
-/// The deep output is a tanh layer, where the paper has a maxout layer.
+/// The deep output is a tanh layer, where the paper has a maxout layer. With
+/// `attention_layer = "first"` the bottom layer's state is the query, and c joins the input of each
+/// layer, as in the deep decoder of Wu et al. 2016 (sec. 3); the deep output reads the top layer's
+/// state.
 #[derive(Module, Debug)]
 pub struct BahdanauDecoder {
     /// The table of target tokens.
@@ -106,38 +115,47 @@ pub struct BahdanauDecoder {
     pub dropout: Dropout,
     /// Over the target tokens.
     pub output: OutputLayer,
-}
-
-/// What one step leaves for the output.
-struct Advanced {
-    /// `[rows, d_hidden]`
-    hidden: Tensor<2>,
-    read: Read,
-    states: Vec<RecurrentState>,
+    /// Which layer's state reads the memory.
+    #[module(skip)]
+    pub attention_layer: AttentionLayer,
 }
 
 impl BahdanauDecoder {
-    /// The cached step, up to the output; `embedded` is `[rows, d_embed]`.
+    /// The cached step, up to the output; `embedded` is `[rows, 1, d_embed]`.
     fn advance(
         &self,
-        embedded: Tensor<2>,
+        embedded: Tensor<3>,
         memory: &DecoderMemory,
         states: Vec<RecurrentState>,
     ) -> Advanced {
-        let query = states.last().expect("at least one layer").hidden.clone();
-        let read = read(&self.attention, query, memory);
+        let query = match self.attention_layer {
+            AttentionLayer::First => states.first(),
+            AttentionLayer::Last => states.last(),
+        };
+        let query = query.expect("at least one layer").hidden.clone();
+        let read = read(
+            &self.attention,
+            query.unsqueeze_dim(1),
+            &memory.attention[0],
+        );
+        let for_upper_layers = match self.attention_layer {
+            AttentionLayer::First => Some(read.context.clone()),
+            AttentionLayer::Last => None,
+        };
         let input = self.combine.forward(embedded, read.context.clone());
-        let (hidden, states) = self.recurrent.step(input, states);
+        let lengths = vec![1; input.dims()[0]];
+        let (stack, layers) = (&self.recurrent, 0..states.len());
+        let output = stack.forward_layers(layers, input, for_upper_layers, &lengths, states);
         Advanced {
-            hidden,
+            hidden: output.hidden,
             read,
-            states,
+            states: output.states,
         }
     }
 
     /// The deep output over state, context and previous token.
-    fn deep_output<const D: usize>(&self, parts: Vec<Tensor<D>>) -> Tensor<D> {
-        let input = Tensor::cat(parts, D - 1);
+    fn deep_output(&self, parts: Vec<Tensor<3>>) -> Tensor<3> {
+        let input = Tensor::cat(parts, 2);
         self.dropout.forward(tanh(self.deep.forward(input)))
     }
 
@@ -149,11 +167,11 @@ impl BahdanauDecoder {
         memory: &DecoderMemory,
         states: &[RecurrentState],
     ) -> Option<BahdanauInputs> {
-        let ([state], Scorer::Additive(scorer), None, Some(memory)) = (
+        let ([state], Scorer::Additive(scorer), None, [memory]) = (
             states,
             &self.attention.scorer,
             &self.combine.projection,
-            &memory.attention,
+            &memory.attention[..],
         ) else {
             return None;
         };
@@ -173,47 +191,21 @@ impl BahdanauDecoder {
             recurrent_bias: layer.recurrent_bias,
         })
     }
-
-    /// The whole target by the cached step.
-    fn step_by_step(
-        &self,
-        embedded: Tensor<3>,
-        memory: &DecoderMemory,
-        mut states: Vec<RecurrentState>,
-    ) -> DecoderOutput {
-        let [_, tgt_len, _] = embedded.dims();
-        let mut hidden = Vec::with_capacity(tgt_len);
-        let mut contexts = Vec::with_capacity(tgt_len);
-        let mut weights = Vec::with_capacity(tgt_len);
-        for t in 0..tgt_len {
-            let input = embedded.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
-            let advanced = self.advance(input, memory, states);
-            states = advanced.states;
-            hidden.push(advanced.hidden);
-            contexts.push(advanced.read.context);
-            weights.push(advanced.read.weights);
-        }
-        let (hidden, contexts) = (Tensor::stack(hidden, 1), Tensor::stack(contexts, 1));
-        DecoderOutput {
-            features: self.deep_output(vec![hidden, contexts, embedded]),
-            weights: Some(Tensor::stack(weights, 1)),
-        }
-    }
 }
 
 impl Decoder for BahdanauDecoder {
     fn prepare(&self, source: &EncoderOutput) -> DecoderMemory {
         DecoderMemory {
             batch: source.memory.dims()[0],
-            attention: Some(self.attention.prepare(source)),
-            summary: None,
+            attention: vec![self.attention.prepare(source)],
+            ..Default::default()
         }
     }
 
     fn initial_state(&self, source: &EncoderOutput) -> DecoderState {
         DecoderState {
-            layers: self.bridge.forward(source, &self.recurrent),
-            attentional: None,
+            layers: self.bridge.forward(source, &self.recurrent.layers),
+            ..Default::default()
         }
     }
 
@@ -223,18 +215,16 @@ impl Decoder for BahdanauDecoder {
         memory: &DecoderMemory,
         state: DecoderState,
     ) -> DecoderStep {
-        let embedded = self
-            .embedding
-            .forward(tokens.unsqueeze_dim(1))
-            .squeeze_dim::<2>(1);
+        let embedded = self.embedding.forward(tokens.unsqueeze_dim(1));
         let advanced = self.advance(embedded.clone(), memory, state.layers);
-        let features = self.deep_output(vec![advanced.hidden, advanced.read.context, embedded]);
+        let read = advanced.read;
+        let features = self.deep_output(vec![advanced.hidden, read.context, embedded]);
         DecoderStep {
-            logits: self.logits(features),
-            weights: Some(advanced.read.weights),
+            logits: self.logits(features.squeeze_dim(1)),
+            weights: Some(read.weights.squeeze_dim(1)),
             state: DecoderState {
                 layers: advanced.states,
-                attentional: None,
+                ..Default::default()
             },
         }
     }
@@ -256,7 +246,13 @@ impl Decoder for BahdanauDecoder {
                 weights: Some(states.weights),
             };
         }
-        self.step_by_step(embedded, &memory, states)
+        let whole = unroll(&embedded, states, |input, states| {
+            self.advance(input, &memory, states)
+        });
+        DecoderOutput {
+            features: self.deep_output(vec![whole.hidden, whole.contexts, embedded]),
+            weights: Some(whole.weights),
+        }
     }
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {

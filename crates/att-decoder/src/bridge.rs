@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::{RecurrentStack, RecurrentStackConfig};
+use crate::RecurrentStackConfig;
 
 /// How the encoder's end becomes the decoder's beginning; in TOML `bridge = "final"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,18 +97,18 @@ pub struct BridgeProjection {
 }
 
 impl Bridge {
-    /// The first state of each layer of `stack`, `[batch, d_hidden]`.
+    /// The first state of each of `layers`, `[batch, d_hidden]`.
     pub(crate) fn forward(
         &self,
         source: &EncoderOutput,
-        stack: &RecurrentStack,
+        layers: &[Recurrent],
     ) -> Vec<RecurrentState> {
         let [batch, _, _] = source.memory.dims();
         match self.kind {
             BridgeConfig::Zeros => {
                 let device = source.memory.device();
                 let zeros = |layer: &Recurrent| layer.zero_state(batch, &device);
-                stack.layers.iter().map(zeros).collect()
+                layers.iter().map(zeros).collect()
             }
             BridgeConfig::Copy => source.final_states.clone(),
             BridgeConfig::Final => {
@@ -189,7 +189,7 @@ mod tests {
         let bridge = BridgeConfig::Final.init(&stack, &SPEC, &device);
         let stack = stack.init(5, &device);
         let first = |finals| {
-            let states = bridge.forward(&source(finals, &device), &stack);
+            let states = bridge.forward(&source(finals, &device), &stack.layers);
             states.into_iter().map(|state| state.hidden)
         };
         // A change of the upper final state shows in the layers that start from it, and only there.

@@ -2,7 +2,7 @@
 
 use att_attention::{AttentionConfig, ScorerConfig};
 use att_core::{DeviceSpec, EncoderOutput, MemorySpec, RecurrentState, mask, ops, random};
-use att_layers::{CellKind, EmbeddingConfig};
+use att_layers::{CellKind, EmbeddingConfig, LearnedPositionsConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::*;
@@ -35,11 +35,15 @@ fn configs() -> Vec<DecoderConfig> {
                 ..Default::default()
             }));
         }
-        for (bridge, combine, flag, layers) in [
-            (BridgeConfig::Final, CombineKind::Concat, false, 1),
-            (BridgeConfig::Final, CombineKind::Concat, false, 2),
-            (BridgeConfig::Mean, CombineKind::Add, true, 2),
-            (BridgeConfig::Zeros, CombineKind::Concat, true, 2),
+        use AttentionLayer::{First, Last};
+        for (bridge, combine, flag, layers, attention_layer) in [
+            (BridgeConfig::Final, CombineKind::Concat, false, 1, Last),
+            (BridgeConfig::Final, CombineKind::Concat, false, 2, Last),
+            (BridgeConfig::Mean, CombineKind::Add, true, 2, Last),
+            (BridgeConfig::Zeros, CombineKind::Concat, true, 2, Last),
+            (BridgeConfig::Mean, CombineKind::Concat, false, 1, First),
+            (BridgeConfig::Final, CombineKind::Concat, false, 3, First),
+            (BridgeConfig::Zeros, CombineKind::Add, true, 2, First),
         ] {
             for config in DecoderConfig::all() {
                 let stack = RecurrentStackConfig {
@@ -48,10 +52,12 @@ fn configs() -> Vec<DecoderConfig> {
                     layers,
                     dropout: 0.0,
                     residual: flag,
+                    residual_from: 1,
                 };
                 configs.push(match config {
                     DecoderConfig::Bahdanau(config) => DecoderConfig::Bahdanau(BahdanauConfig {
                         recurrent: stack,
+                        attention_layer,
                         bridge,
                         combine,
                         dropout: 0.0,
@@ -59,12 +65,31 @@ fn configs() -> Vec<DecoderConfig> {
                     }),
                     DecoderConfig::Luong(config) => DecoderConfig::Luong(LuongConfig {
                         recurrent: stack,
+                        attention_layer,
                         bridge,
                         combine,
                         input_feeding: flag,
                         dropout: 0.0,
                         ..config
                     }),
+                    DecoderConfig::ConditionalGru(config) => {
+                        DecoderConfig::ConditionalGru(ConditionalGruConfig {
+                            d_hidden: 6,
+                            bridge,
+                            dropout: 0.0,
+                            ..config
+                        })
+                    }
+                    DecoderConfig::Convolutional(config) => {
+                        DecoderConfig::Convolutional(ConvolutionalDecoderConfig {
+                            d_hidden: 6,
+                            layers,
+                            width: if flag { 2 } else { 3 },
+                            positions: LearnedPositionsConfig { max_len: 3 },
+                            dropout: 0.0,
+                            ..config
+                        })
+                    }
                     DecoderConfig::Summary(config) => DecoderConfig::Summary(SummaryConfig {
                         recurrent: stack,
                         bridge,

@@ -1,4 +1,4 @@
-use att_attention::{Attention, AttentionConfig, AttentionMemory};
+use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput};
 use att_core::ops::{self, CrossEntropy};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result};
 use att_layers::Embedding;
@@ -7,8 +7,9 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BahdanauConfig, BahdanauDecoder, BridgeConfig, LuongConfig, LuongDecoder, RecurrentStackConfig,
-    SummaryConfig, SummaryDecoder,
+    BahdanauConfig, BahdanauDecoder, BridgeConfig, ConditionalGruConfig, ConditionalGruDecoder,
+    ConvolutionalDecoder, ConvolutionalDecoderConfig, LuongConfig, LuongDecoder,
+    RecurrentStackConfig, SummaryConfig, SummaryDecoder,
 };
 
 /// Predicts the next target token from those before it and the source.
@@ -75,12 +76,13 @@ pub trait Decoder {
 }
 
 /// What each step needs of the source.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct DecoderMemory {
     /// Number of sources.
     pub batch: usize,
-    /// Keys, values and mask; of a decoder with attention.
-    pub attention: Option<AttentionMemory>,
+    /// Keys, values and mask: one of a recurrent decoder with attention, one a block of a
+    /// convolutional one from the bottom, none without attention.
+    pub attention: Vec<AttentionMemory>,
     /// The source in one vector, `[batch, d_final]`; of a decoder without attention that reads it
     /// at each step.
     pub summary: Option<Tensor<2>>,
@@ -92,19 +94,28 @@ impl DecoderMemory {
         let rows = index_tensor(indices, device);
         Self {
             batch: indices.len(),
-            attention: self.attention.map(|memory| memory.select(rows.clone())),
+            attention: self
+                .attention
+                .into_iter()
+                .map(|memory| memory.select(rows.clone()))
+                .collect(),
             summary: self.summary.map(|summary| summary.select(0, rows)),
         }
     }
 }
 
-/// What a decoder carries from step to step.
-#[derive(Clone, Debug)]
+/// What a decoder carries from step to step; each kind has some of it.
+#[derive(Clone, Debug, Default)]
 pub struct DecoderState {
     /// Of each recurrent layer, from the bottom, `[rows, d_hidden]`.
     pub layers: Vec<RecurrentState>,
     /// The last attentional vector, `[rows, d_attentional]`; with input feeding.
     pub attentional: Option<Tensor<2>>,
+    /// What the next window of each convolution begins with, from the bottom,
+    /// `[rows, width - 1, d_hidden]`.
+    pub windows: Vec<Tensor<3>>,
+    /// How many steps there were; counted where positions have vectors.
+    pub position: usize,
 }
 
 impl DecoderState {
@@ -117,7 +128,15 @@ impl DecoderState {
                 .into_iter()
                 .map(|layer| layer.select(rows.clone()))
                 .collect(),
-            attentional: self.attentional.map(|vector| vector.select(0, rows)),
+            attentional: self
+                .attentional
+                .map(|vector| vector.select(0, rows.clone())),
+            windows: self
+                .windows
+                .into_iter()
+                .map(|window| window.select(0, rows.clone()))
+                .collect(),
+            position: self.position,
         }
     }
 }
@@ -150,6 +169,10 @@ pub enum DecoderConfig {
     Bahdanau(BahdanauConfig),
     /// [`LuongDecoder`].
     Luong(LuongConfig),
+    /// [`ConditionalGruDecoder`].
+    ConditionalGru(ConditionalGruConfig),
+    /// [`ConvolutionalDecoder`].
+    Convolutional(ConvolutionalDecoderConfig),
     /// [`SummaryDecoder`].
     Summary(SummaryConfig),
 }
@@ -166,16 +189,15 @@ impl DecoderConfig {
         vec![
             Self::Bahdanau(BahdanauConfig::default()),
             Self::Luong(LuongConfig::default()),
+            Self::ConditionalGru(ConditionalGruConfig::default()),
+            Self::Convolutional(ConvolutionalDecoderConfig::default()),
             Self::Summary(SummaryConfig::default()),
         ]
     }
 
     /// Whether the decoder attends to the source, so that its steps have weights.
     pub fn has_attention(&self) -> bool {
-        match self {
-            Self::Bahdanau(_) | Self::Luong(_) => true,
-            Self::Summary(_) => false,
-        }
+        !matches!(self, Self::Summary(_))
     }
 
     /// # Errors
@@ -185,18 +207,23 @@ impl DecoderConfig {
         match self {
             Self::Bahdanau(config) => config.validate(d_embed, tie_output, spec),
             Self::Luong(config) => config.validate(d_embed, tie_output, spec),
+            Self::ConditionalGru(config) => config.validate(d_embed, tie_output, spec),
+            Self::Convolutional(config) => config.validate(d_embed, tie_output, spec),
             Self::Summary(config) => config.validate(d_embed, tie_output, spec),
         }
     }
 
-    /// A lower bound on the number of weights: the recurrent products alone.
+    /// A lower bound on the number of weights: the products of the layers alone.
     pub fn least_weights(&self) -> u64 {
-        let stack = match self {
-            Self::Bahdanau(config) => &config.recurrent,
-            Self::Luong(config) => &config.recurrent,
-            Self::Summary(config) => &config.recurrent,
+        let of_stack = |stack: &RecurrentStackConfig| (stack.layers, stack.d_hidden, 3);
+        let (layers, d_hidden, products) = match self {
+            Self::Bahdanau(config) => of_stack(&config.recurrent),
+            Self::Luong(config) => of_stack(&config.recurrent),
+            Self::ConditionalGru(config) => of_stack(&config.stack()),
+            Self::Convolutional(config) => (config.layers, config.d_hidden, 2 * config.width),
+            Self::Summary(config) => of_stack(&config.recurrent),
         };
-        stack.layers as u64 * 3 * (stack.d_hidden as u64).pow(2)
+        layers as u64 * products as u64 * (d_hidden as u64).pow(2)
     }
 
     /// A decoder with fresh weights, over the tokens of `embedding`.
@@ -222,6 +249,12 @@ impl DecoderConfig {
             }
             Self::Luong(config) => {
                 AnyDecoder::Luong(config.init(embedding, tie_output, spec, device))
+            }
+            Self::ConditionalGru(config) => {
+                AnyDecoder::ConditionalGru(config.init(embedding, tie_output, spec, device))
+            }
+            Self::Convolutional(config) => {
+                AnyDecoder::Convolutional(config.init(embedding, tie_output, spec, device))
             }
             Self::Summary(config) => {
                 AnyDecoder::Summary(config.init(embedding, tie_output, spec, device))
@@ -256,6 +289,10 @@ pub enum AnyDecoder {
     Bahdanau(BahdanauDecoder),
     /// Attends after the recurrence.
     Luong(LuongDecoder),
+    /// Attends between the two halves of a recurrence.
+    ConditionalGru(ConditionalGruDecoder),
+    /// Convolutions over the past, each of which attends.
+    Convolutional(ConvolutionalDecoder),
     /// No attention.
     Summary(SummaryDecoder),
 }
@@ -266,6 +303,8 @@ macro_rules! each {
         match $self {
             AnyDecoder::Bahdanau($decoder) => $call,
             AnyDecoder::Luong($decoder) => $call,
+            AnyDecoder::ConditionalGru($decoder) => $call,
+            AnyDecoder::Convolutional($decoder) => $call,
             AnyDecoder::Summary($decoder) => $call,
         }
     };
@@ -318,27 +357,24 @@ impl Decoder for AnyDecoder {
     }
 }
 
-/// What each row of `[rows, d_query]` reads from its own source.
-pub(crate) struct Read {
-    /// `[rows, d_memory]`
-    pub context: Tensor<2>,
-    /// `[rows, src_len]`
-    pub weights: Tensor<2>,
-}
-
-/// Attention of one step: the rows of a source are so many queries of one memory, which is
-/// neither copied nor repeated.
-pub(crate) fn read(attention: &Attention, query: Tensor<2>, memory: &DecoderMemory) -> Read {
-    let [rows, d_query] = query.dims();
-    let beam = rows / memory.batch;
-    let memory = memory
-        .attention
-        .as_ref()
-        .expect("prepared by a decoder with attention");
-    let output = attention.forward(query.reshape([memory.batch(), beam, d_query]), memory);
-    Read {
-        context: output.context.flatten(0, 1),
-        weights: output.weights.flatten(0, 1),
+/// What queries of `[rows, len, d_query]` read, each row from its own source, as
+/// `[rows, len, ..]`: the rows of a source are so many queries of one memory, which is neither
+/// copied nor repeated.
+pub(crate) fn read(
+    attention: &Attention,
+    query: Tensor<3>,
+    memory: &AttentionMemory,
+) -> AttentionOutput {
+    let [rows, len, d_query] = query.dims();
+    let queries = rows * len / memory.batch();
+    let output = attention.forward(query.reshape([memory.batch(), queries, d_query]), memory);
+    let by_row = |tensor: Tensor<3>| {
+        let [_, _, d] = tensor.dims();
+        tensor.reshape([rows, len, d])
+    };
+    AttentionOutput {
+        context: by_row(output.context),
+        weights: by_row(output.weights),
     }
 }
 

@@ -4,6 +4,8 @@
 //! | --- | --- | --- |
 //! | [`BahdanauDecoder`] | attend with the last state, let the context enter the recurrence | Bahdanau et al. 2015, A.2.2 |
 //! | [`LuongDecoder`] | let the recurrence step, then attend with its state | Luong et al. 2015, sec. 3 |
+//! | [`ConditionalGruDecoder`] | attend in between two transitions of the recurrence | Sennrich et al. 2017, sec. 2 |
+//! | [`ConvolutionalDecoder`] | convolve over the past in blocks, each of which attends | Gehring et al. 2017, sec. 3 |
 //! | [`SummaryDecoder`] | no attention: a fixed summary of the source is all there is | Cho et al. 2014, Sutskever et al. 2014 |
 //!
 //! A [`Decoder`] has one cached step and the whole teacher-forced pass; its state is a value that
@@ -30,22 +32,31 @@
 //! # Ok::<(), att_core::Error>(())
 //! ```
 
+mod attention_layer;
 mod bahdanau;
 mod bridge;
 mod combine;
+mod conditional_gru;
+mod convolutional;
 mod decoder;
 mod luong;
 mod output;
 pub mod search;
 mod stack;
 mod summary;
+mod unroll;
 
 #[cfg(test)]
 mod contract;
 
+pub use attention_layer::AttentionLayer;
 pub use bahdanau::{BahdanauConfig, BahdanauDecoder};
 pub use bridge::{Bridge, BridgeConfig, BridgeProjection};
 pub use combine::CombineKind;
+pub use conditional_gru::{ConditionalGruConfig, ConditionalGruDecoder};
+pub use convolutional::{
+    ConvolutionalDecoder, ConvolutionalDecoderBlock, ConvolutionalDecoderConfig,
+};
 pub use decoder::{
     AnyDecoder, Decoder, DecoderConfig, DecoderMemory, DecoderOutput, DecoderState, DecoderStep,
 };

@@ -1,6 +1,6 @@
-use att_attention::{Attention, AttentionConfig, Scorer};
+use att_attention::{Attention, AttentionConfig, AttentionOutput, Scorer};
 use att_core::ops::{CrossEntropy, LuongInputs, LuongScore, luong, tanh};
-use att_core::{EncoderOutput, MemorySpec, Result, check, mask};
+use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
 use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
@@ -11,7 +11,7 @@ use crate::combine::{Combine, CombineKind};
 use crate::decoder::{
     Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read, validate_tables,
 };
-use crate::{OutputLayer, RecurrentStack, RecurrentStackConfig};
+use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig};
 
 /// Configuration of a [`LuongDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub struct LuongConfig {
     pub recurrent: RecurrentStackConfig,
     /// How a state of the decoder reads the memory.
     pub attention: AttentionConfig,
+    /// Which layer's state does; the last one's unless told.
+    pub attention_layer: AttentionLayer,
     /// Where the first state comes from.
     pub bridge: BridgeConfig,
     /// How the context joins the state.
@@ -39,6 +41,7 @@ impl Default for LuongConfig {
         Self {
             recurrent: RecurrentStackConfig::default(),
             attention: AttentionConfig::default(),
+            attention_layer: AttentionLayer::default(),
             bridge: BridgeConfig::default(),
             combine: CombineKind::default(),
             d_attentional: 512,
@@ -74,8 +77,10 @@ impl LuongConfig {
             0
         };
         let d_combined = self.combine.d_output(d_hidden, spec.d_memory);
+        let d_input = embedding.d_embed() + d_fed;
+        let d_context = self.attention_layer.d_context(spec.d_memory);
         LuongDecoder {
-            recurrent: self.recurrent.init(embedding.d_embed() + d_fed, device),
+            recurrent: self.recurrent.init_with_context(d_input, d_context, device),
             attention: self.attention.init(d_hidden, spec.d_memory, device),
             bridge: self.bridge.init(&self.recurrent, spec, device),
             combine: self.combine.init(d_hidden, spec.d_memory, device),
@@ -84,6 +89,7 @@ impl LuongConfig {
             output: OutputLayer::new(self.d_attentional, embedding.vocab(), tie_output, device),
             embedding,
             input_feeding: self.input_feeding,
+            attention_layer: self.attention_layer,
         }
     }
 }
@@ -96,6 +102,11 @@ impl LuongConfig {
 /// a[t] = tanh(W_a [s[t]; c[t]] + b_a)           the attentional vector (eq. 5); or s + W c
 /// o[t] = W_o a[t] + b_o
 /// ```
+///
+/// With `attention_layer = "first"` the bottom layer's state is the query, c joins the input of each
+/// layer above, and a reads the top layer's state: the deep decoder of Wu et al. 2016 (sec. 3), but
+/// with the context of the step itself rather than of the bottom layer's state before it. Without
+/// input feeding all its steps attend at once.
 #[derive(Module, Debug)]
 pub struct LuongDecoder {
     /// The table of target tokens.
@@ -116,35 +127,100 @@ pub struct LuongDecoder {
     pub output: OutputLayer,
     /// Whether the attentional vector joins the next input.
     pub input_feeding: bool,
+    /// Which layer's state reads the memory.
+    #[module(skip)]
+    pub attention_layer: AttentionLayer,
+}
+
+/// The recurrence of a [`LuongDecoder`] and what it read.
+struct Attended {
+    /// Of the top layer, `[rows, len, d_hidden]`.
+    hidden: Tensor<3>,
+    /// `[rows, len, ..]`
+    read: AttentionOutput,
+    /// For the next step.
+    layers: Vec<RecurrentState>,
+}
+
+/// What one step of a [`LuongDecoder`] leaves.
+struct Advanced {
+    /// The features, `[rows, 1, d_attentional]`.
+    attentional: Tensor<3>,
+    /// `[rows, 1, src_len]`
+    weights: Tensor<3>,
+    state: DecoderState,
 }
 
 impl LuongDecoder {
     /// The attentional vector, before dropout.
-    fn attentional<const D: usize>(&self, hidden: Tensor<D>, context: Tensor<D>) -> Tensor<D> {
+    fn attentional(&self, hidden: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
         let combined = self.combine.forward(hidden, context);
         tanh(self.attentional.forward(combined))
     }
 
-    /// The cached step, up to the output; `embedded` is `[rows, d_embed]`. The features are the
-    /// attentional vector.
+    /// All steps of `input`, `[rows, len, d_input]`, of which `lengths` are real.
+    fn attend(
+        &self,
+        input: Tensor<3>,
+        memory: &DecoderMemory,
+        lengths: &[usize],
+        mut states: Vec<RecurrentState>,
+    ) -> Attended {
+        let stack = &self.recurrent;
+        match self.attention_layer {
+            AttentionLayer::Last => {
+                let output = stack.forward(input, lengths, states);
+                Attended {
+                    read: read(&self.attention, output.hidden.clone(), &memory.attention[0]),
+                    hidden: output.hidden,
+                    layers: output.states,
+                }
+            }
+            AttentionLayer::First => {
+                let upper = states.split_off(1);
+                let n_layers = stack.layers.len();
+                let first = stack.forward_layers(0..1, input, None, lengths, states);
+                let read = read(&self.attention, first.hidden.clone(), &memory.attention[0]);
+                let context = Some(read.context.clone());
+                let top = stack.forward_layers(1..n_layers, first.hidden, context, lengths, upper);
+                Attended {
+                    hidden: top.hidden,
+                    read,
+                    layers: [first.states, top.states].concat(),
+                }
+            }
+        }
+    }
+
+    /// The cached step, up to the output; `embedded` is `[rows, 1, d_embed]`.
     fn advance(
         &self,
-        embedded: Tensor<2>,
+        embedded: Tensor<3>,
         memory: &DecoderMemory,
         state: DecoderState,
-    ) -> (Tensor<2>, Tensor<2>, DecoderState) {
+    ) -> Advanced {
         let input = match state.attentional {
-            Some(fed) => Tensor::cat(vec![embedded, fed], 1),
+            Some(fed) => Tensor::cat(vec![embedded, fed.unsqueeze_dim(1)], 2),
             None => embedded,
         };
-        let (hidden, layers) = self.recurrent.step(input, state.layers);
-        let read = read(&self.attention, hidden.clone(), memory);
-        let attentional = self.dropout.forward(self.attentional(hidden, read.context));
-        let state = DecoderState {
+        let lengths = vec![1; input.dims()[0]];
+        let Attended {
+            hidden,
+            read,
             layers,
-            attentional: self.input_feeding.then(|| attentional.clone()),
-        };
-        (attentional, read.weights, state)
+        } = self.attend(input, memory, &lengths, state.layers);
+        let attentional = self.dropout.forward(self.attentional(hidden, read.context));
+        Advanced {
+            state: DecoderState {
+                layers,
+                attentional: self
+                    .input_feeding
+                    .then(|| attentional.clone().squeeze_dim(1)),
+                ..Default::default()
+            },
+            attentional,
+            weights: read.weights,
+        }
     }
 
     /// The recurrence with input feeding in the form of [`luong`], where it has that form: one
@@ -208,15 +284,14 @@ impl LuongDecoder {
         let memory = self.prepare(source);
         let (mut features, mut weights) = (Vec::new(), Vec::new());
         for t in 0..tgt_len {
-            let input = embedded.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
-            let (feature, weight, next) = self.advance(input, &memory, state);
-            state = next;
-            features.push(feature);
-            weights.push(weight);
+            let advanced = self.advance(embedded.clone().narrow(1, t, 1), &memory, state);
+            state = advanced.state;
+            features.push(advanced.attentional);
+            weights.push(advanced.weights);
         }
         DecoderOutput {
-            features: Tensor::stack(features, 1),
-            weights: Some(Tensor::stack(weights, 1)),
+            features: Tensor::cat(features, 1),
+            weights: Some(Tensor::cat(weights, 1)),
         }
     }
 }
@@ -225,8 +300,8 @@ impl Decoder for LuongDecoder {
     fn prepare(&self, source: &EncoderOutput) -> DecoderMemory {
         DecoderMemory {
             batch: source.memory.dims()[0],
-            attention: Some(self.attention.prepare(source)),
-            summary: None,
+            attention: vec![self.attention.prepare(source)],
+            ..Default::default()
         }
     }
 
@@ -234,10 +309,11 @@ impl Decoder for LuongDecoder {
         let [batch, _, _] = source.memory.dims();
         let [_, d_attentional] = self.attentional.weight.dims();
         DecoderState {
-            layers: self.bridge.forward(source, &self.recurrent),
+            layers: self.bridge.forward(source, &self.recurrent.layers),
             attentional: self
                 .input_feeding
                 .then(|| Tensor::zeros([batch, d_attentional], &source.memory.device())),
+            ..Default::default()
         }
     }
 
@@ -247,15 +323,12 @@ impl Decoder for LuongDecoder {
         memory: &DecoderMemory,
         state: DecoderState,
     ) -> DecoderStep {
-        let embedded = self
-            .embedding
-            .forward(tokens.unsqueeze_dim(1))
-            .squeeze_dim::<2>(1);
-        let (features, weights, state) = self.advance(embedded, memory, state);
+        let embedded = self.embedding.forward(tokens.unsqueeze_dim(1));
+        let advanced = self.advance(embedded, memory, state);
         DecoderStep {
-            logits: self.logits(features),
-            weights: Some(weights),
-            state,
+            logits: self.logits(advanced.attentional.squeeze_dim(1)),
+            weights: Some(advanced.weights.squeeze_dim(1)),
+            state: advanced.state,
         }
     }
 
@@ -269,13 +342,12 @@ impl Decoder for LuongDecoder {
         let state = self.initial_state(source);
         if !self.input_feeding {
             // Nothing recurs through attention: all steps attend at once.
-            let stack = &self.recurrent;
-            let hidden = stack.forward(embedded, tgt_lengths, state.layers).hidden;
-            let memory = self.attention.prepare(source);
-            let read = self.attention.forward(hidden.clone(), &memory);
+            let memory = self.prepare(source);
+            let attended = self.attend(embedded, &memory, tgt_lengths, state.layers);
+            let attentional = self.attentional(attended.hidden, attended.read.context);
             return DecoderOutput {
-                features: self.dropout.forward(self.attentional(hidden, read.context)),
-                weights: Some(read.weights),
+                features: self.dropout.forward(attentional),
+                weights: Some(attended.read.weights),
             };
         }
         if let Some((inputs, src_lengths)) = self.whole_pass(&embedded, source, &state) {

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use att_core::ops::Direction;
 use att_core::{RecurrentState, Result, check};
 use att_layers::{CellKind, Dropout, Recurrent};
@@ -20,6 +22,9 @@ pub struct RecurrentStackConfig {
     /// Whether a layer adds its input to its output where the sizes agree (Wu et al. 2016);
     /// false unless told.
     pub residual: bool,
+    /// The lowest layer that does so, counted from 1: 3 in Wu et al. 2016. 1 unless told; not read
+    /// unless `residual`.
+    pub residual_from: usize,
 }
 
 impl Default for RecurrentStackConfig {
@@ -30,6 +35,7 @@ impl Default for RecurrentStackConfig {
             layers: 1,
             dropout: 0.1,
             residual: false,
+            residual_from: 1,
         }
     }
 }
@@ -41,19 +47,34 @@ impl RecurrentStackConfig {
     pub fn validate(&self) -> Result<()> {
         check::size("d_hidden", self.d_hidden)?;
         check::size("layers", self.layers)?;
+        check::size("residual_from", self.residual_from)?;
         check::probability("dropout", self.dropout)
     }
 
     /// Layers with fresh weights.
     pub fn init(&self, d_input: usize, device: &Device) -> RecurrentStack {
+        self.init_with_context(d_input, 0, device)
+    }
+
+    /// Layers with fresh weights, of which those above the first also read a context of `d_context`.
+    pub(crate) fn init_with_context(
+        &self,
+        d_input: usize,
+        d_context: usize,
+        device: &Device,
+    ) -> RecurrentStack {
         let layer = |index: usize| {
-            let d_input = if index == 0 { d_input } else { self.d_hidden };
+            let d_input = if index == 0 {
+                d_input
+            } else {
+                self.d_hidden + d_context
+            };
             self.cell.init(d_input, self.d_hidden, device)
         };
         RecurrentStack {
             layers: (0..self.layers).map(layer).collect(),
             dropout: Dropout::new(self.dropout),
-            residual: self.residual,
+            residual_from: self.residual.then(|| self.residual_from - 1),
         }
     }
 }
@@ -65,8 +86,10 @@ pub struct RecurrentStack {
     pub layers: Vec<Recurrent>,
     /// Between layers.
     pub dropout: Dropout,
-    /// Whether a layer adds its input to its output where the sizes agree.
-    pub residual: bool,
+    /// The lowest layer, counted from 0, that adds its input (but no context) to its output where
+    /// the sizes agree; none where no layer does.
+    #[module(skip)]
+    pub residual_from: Option<usize>,
 }
 
 /// What a [`RecurrentStack`] computes.
@@ -96,7 +119,7 @@ impl RecurrentStack {
         let [layer] = &self.layers[..] else {
             return None;
         };
-        if self.residual && layer.d_input() == layer.d_hidden() {
+        if self.residual_from == Some(0) && layer.d_input() == layer.d_hidden() {
             return None;
         }
         let (input, recurrent_weight, recurrent_bias) = match layer {
@@ -123,15 +146,34 @@ impl RecurrentStack {
         lengths: &[usize],
         states: Vec<RecurrentState>,
     ) -> StackOutput {
+        self.forward_layers(0..self.layers.len(), input, None, lengths, states)
+    }
+
+    /// [`forward`](Self::forward) through some of the layers, given their states. A `context`,
+    /// `[batch, len, d_context]`, joins the input of those above the first.
+    pub(crate) fn forward_layers(
+        &self,
+        layers: Range<usize>,
+        input: Tensor<3>,
+        context: Option<Tensor<3>>,
+        lengths: &[usize],
+        states: Vec<RecurrentState>,
+    ) -> StackOutput {
         let mut hidden = input;
         let mut last = Vec::with_capacity(states.len());
-        for (index, (layer, state)) in self.layers.iter().zip(states).enumerate() {
+        for (index, state) in layers.zip(states) {
+            let mut input = hidden.clone();
             if index > 0 {
                 hidden = self.dropout.forward(hidden);
+                input = match &context {
+                    Some(context) => Tensor::cat(vec![hidden.clone(), context.clone()], 2),
+                    None => hidden.clone(),
+                };
             }
-            let output = layer.forward(hidden.clone(), lengths, Direction::Forward, state);
+            let output = self.layers[index].forward(input, lengths, Direction::Forward, state);
             last.push(output.last);
-            hidden = if self.residual && layer.d_input() == layer.d_hidden() {
+            let adds = self.residual_from.is_some_and(|from| index >= from);
+            hidden = if adds && hidden.dims() == output.hidden.dims() {
                 output.hidden + hidden
             } else {
                 output.hidden
@@ -141,17 +183,5 @@ impl RecurrentStack {
             hidden,
             states: last,
         }
-    }
-
-    /// One step of [`forward`](Self::forward): `input` is `[rows, d_input]`; the hidden state of
-    /// the top layer comes back as `[rows, d_hidden]`.
-    pub(crate) fn step(
-        &self,
-        input: Tensor<2>,
-        states: Vec<RecurrentState>,
-    ) -> (Tensor<2>, Vec<RecurrentState>) {
-        let lengths = vec![1; input.dims()[0]];
-        let output = self.forward(input.unsqueeze_dim(1), &lengths, states);
-        (output.hidden.squeeze_dim(1), output.states)
     }
 }

@@ -132,7 +132,7 @@ impl Decoder for SummaryDecoder {
         let top = source.final_states.last();
         DecoderMemory {
             batch: source.memory.dims()[0],
-            attention: None,
+            attention: Vec::new(),
             summary: top
                 .filter(|_| self.feed_summary)
                 .map(|state| state.hidden.clone()),
@@ -141,8 +141,8 @@ impl Decoder for SummaryDecoder {
 
     fn initial_state(&self, source: &EncoderOutput) -> DecoderState {
         DecoderState {
-            layers: self.bridge.forward(source, &self.recurrent),
-            attentional: None,
+            layers: self.bridge.forward(source, &self.recurrent.layers),
+            ..Default::default()
         }
     }
 
@@ -163,7 +163,7 @@ impl Decoder for SummaryDecoder {
             weights: None,
             state: DecoderState {
                 layers: output.states,
-                attentional: None,
+                ..Default::default()
             },
         }
     }

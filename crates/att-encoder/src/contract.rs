@@ -1,7 +1,7 @@
 //! What every encoder must hold: a new arm of [`EncoderConfig`] joins by [`EncoderConfig::all`].
 
-use att_core::{DeviceSpec, random};
-use att_layers::CellKind;
+use att_core::{DeviceSpec, mask, random};
+use att_layers::{CellKind, LearnedPositionsConfig};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
@@ -12,6 +12,8 @@ fn configs() -> Vec<EncoderConfig> {
     let all = EncoderConfig::all().into_iter();
     all.flat_map(|config| match config {
         EncoderConfig::Recurrent(config) => recurrent(&config),
+        EncoderConfig::Pyramidal(config) => pyramidal(&config),
+        EncoderConfig::Convolutional(config) => convolutional(&config),
     })
     .collect()
 }
@@ -33,7 +35,49 @@ fn recurrent(config: &RecurrentEncoderConfig) -> Vec<EncoderConfig> {
             }
         }
     }
+    // Wu et al. 2016.
+    for join in [JoinKind::Concat, JoinKind::Sum] {
+        configs.push(EncoderConfig::Recurrent(RecurrentEncoderConfig {
+            d_hidden: 4,
+            layers: 3,
+            bidirectional_layers: 1,
+            join,
+            residual: true,
+            residual_from: 2,
+            ..config.clone()
+        }));
+    }
     configs
+}
+
+fn pyramidal(config: &PyramidalEncoderConfig) -> Vec<EncoderConfig> {
+    let cells = [CellKind::Lstm, CellKind::Gru].into_iter();
+    cells
+        .flat_map(|cell| [1, 2, 3].map(|layers| (cell, layers)))
+        .map(|(cell, layers)| {
+            EncoderConfig::Pyramidal(PyramidalEncoderConfig {
+                cell,
+                d_hidden: 4,
+                layers,
+                ..config.clone()
+            })
+        })
+        .collect()
+}
+
+fn convolutional(config: &ConvolutionalEncoderConfig) -> Vec<EncoderConfig> {
+    let sizes = [(1, 3, 64), (2, 1, 64), (3, 5, 4)].into_iter();
+    sizes
+        .map(|(layers, width, max_len)| {
+            EncoderConfig::Convolutional(ConvolutionalEncoderConfig {
+                d_hidden: 4,
+                layers,
+                width,
+                positions: LearnedPositionsConfig { max_len },
+                ..config.clone()
+            })
+        })
+        .collect()
 }
 
 fn tensor(shape: [usize; 3], device: &Device) -> Tensor<3> {
@@ -59,19 +103,23 @@ fn each(test: impl Fn(&EncoderConfig, &Device)) {
 fn real_states_do_not_depend_on_padding_or_on_other_rows() {
     each(|config, device| {
         let encoder = config.init(3, device);
-        let input = tensor([3, 6, 3], device);
-        let lengths = [6, 2, 1];
+        let input = tensor([3, 9, 3], device);
+        let lengths = [9, 2, 1];
+        let n_states = |len: usize| len.div_ceil(encoder.tokens_per_state());
         let batch = encoder.forward(input.clone(), &lengths);
+        let unmasked = mask::lengths(batch.src_pad_mask.clone());
+        assert_eq!(unmasked, lengths.map(n_states), "{config:?}");
         for (row, len) in lengths.into_iter().enumerate() {
             let alone = input.clone().narrow(0, row, 1).narrow(1, 0, len);
             let alone = encoder.forward(alone, &[len]);
             let memory = batch.memory.clone().narrow(0, row, 1);
+            let (real, all) = (n_states(len), n_states(9));
             assert!(
-                close(alone.memory, memory.clone().narrow(1, 0, len)),
+                close(alone.memory, memory.clone().narrow(1, 0, real)),
                 "{config:?}"
             );
-            if len < 6 {
-                let padding = memory.narrow(1, len, 6 - len).abs().max();
+            if real < all {
+                let padding = memory.narrow(1, real, all - real).abs().max();
                 assert_eq!(padding.into_scalar::<f32>(), 0.0, "{config:?}");
             }
             for (alone, batch) in alone.final_states.iter().zip(&batch.final_states) {
@@ -89,10 +137,10 @@ fn real_states_do_not_depend_on_padding_or_on_other_rows() {
 fn the_sizes_are_those_promised() {
     each(|config, device| {
         let spec = config.memory_spec();
-        let output = config
-            .init(3, device)
-            .forward(tensor([2, 4, 3], device), &[4, 3]);
-        assert_eq!(output.memory.dims(), [2, 4, spec.d_memory]);
+        let encoder = config.init(3, device);
+        let output = encoder.forward(tensor([2, 4, 3], device), &[4, 3]);
+        let n_states = 4_usize.div_ceil(encoder.tokens_per_state());
+        assert_eq!(output.memory.dims(), [2, n_states, spec.d_memory]);
         assert_eq!(output.final_states.len(), spec.n_final_states);
         for state in output.final_states {
             assert_eq!(state.hidden.dims(), [2, spec.d_final]);
@@ -115,12 +163,12 @@ fn gradients_reach_every_weight_and_no_padding() {
     each(|config, device| {
         let device = device.clone().autodiff();
         let encoder = config.init(3, &device);
-        let input = tensor([2, 4, 3], &device).require_grad();
-        let output = encoder.forward(input.clone(), &[4, 2]);
+        let input = tensor([2, 9, 3], &device).require_grad();
+        let output = encoder.forward(input.clone(), &[9, 2]);
         let mix = tensor(output.memory.dims(), &device);
         let grads = (output.memory * mix).sum().backward();
         let d_input = input.grad(&grads).unwrap();
-        let padding = d_input.clone().narrow(0, 1, 1).narrow(1, 2, 2);
+        let padding = d_input.clone().narrow(0, 1, 1).narrow(1, 2, 7);
         assert_eq!(padding.abs().max().into_scalar::<f32>(), 0.0, "{config:?}");
         assert!(d_input.abs().max().into_scalar::<f32>() > 0.0);
         encoder.visit(&mut Check(&grads, config));

@@ -3,7 +3,10 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::{RecurrentEncoder, RecurrentEncoderConfig};
+use crate::{
+    ConvolutionalEncoder, ConvolutionalEncoderConfig, PyramidalEncoder, PyramidalEncoderConfig,
+    RecurrentEncoder, RecurrentEncoderConfig,
+};
 
 /// Which [`Encoder`], and its settings; in TOML `kind = "recurrent"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,6 +14,10 @@ use crate::{RecurrentEncoder, RecurrentEncoderConfig};
 pub enum EncoderConfig {
     /// [`RecurrentEncoder`].
     Recurrent(RecurrentEncoderConfig),
+    /// [`PyramidalEncoder`].
+    Pyramidal(PyramidalEncoderConfig),
+    /// [`ConvolutionalEncoder`].
+    Convolutional(ConvolutionalEncoderConfig),
 }
 
 impl Default for EncoderConfig {
@@ -22,7 +29,11 @@ impl Default for EncoderConfig {
 impl EncoderConfig {
     /// One of each kind with its default settings.
     pub fn all() -> Vec<Self> {
-        vec![Self::Recurrent(RecurrentEncoderConfig::default())]
+        vec![
+            Self::Recurrent(RecurrentEncoderConfig::default()),
+            Self::Pyramidal(PyramidalEncoderConfig::default()),
+            Self::Convolutional(ConvolutionalEncoderConfig::default()),
+        ]
     }
 
     /// # Errors
@@ -31,6 +42,8 @@ impl EncoderConfig {
     pub fn validate(&self) -> Result<()> {
         match self {
             Self::Recurrent(config) => config.validate(),
+            Self::Pyramidal(config) => config.validate(),
+            Self::Convolutional(config) => config.validate(),
         }
     }
 
@@ -38,29 +51,41 @@ impl EncoderConfig {
     pub fn memory_spec(&self) -> MemorySpec {
         match self {
             Self::Recurrent(config) => config.memory_spec(),
+            Self::Pyramidal(config) => config.memory_spec(),
+            Self::Convolutional(config) => config.memory_spec(),
         }
     }
 
-    /// A lower bound on the number of weights: the recurrent products alone.
+    /// A lower bound on the number of weights: the products of the layers alone.
     pub fn least_weights(&self) -> u64 {
-        match self {
-            Self::Recurrent(config) => config.layers as u64 * 3 * (config.d_hidden as u64).pow(2),
-        }
+        let (layers, d_hidden, products) = match self {
+            Self::Recurrent(config) => (config.layers, config.d_hidden, 3),
+            Self::Pyramidal(config) => (config.layers, config.d_hidden, 3),
+            Self::Convolutional(config) => (config.layers, config.d_hidden, 2 * config.width),
+        };
+        layers as u64 * products as u64 * (d_hidden as u64).pow(2)
     }
 
     /// An encoder of vectors of `d_input`, with fresh weights.
     pub fn init(&self, d_input: usize, device: &Device) -> Encoder {
         match self {
             Self::Recurrent(config) => Encoder::Recurrent(config.init(d_input, device)),
+            Self::Pyramidal(config) => Encoder::Pyramidal(config.init(d_input, device)),
+            Self::Convolutional(config) => Encoder::Convolutional(config.init(d_input, device)),
         }
     }
 }
 
 /// An encoder of any kind.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // a model holds one
 pub enum Encoder {
     /// LSTM or GRU layers.
     Recurrent(RecurrentEncoder),
+    /// Recurrent layers, each with half as many states as the one below.
+    Pyramidal(PyramidalEncoder),
+    /// Convolutions.
+    Convolutional(ConvolutionalEncoder),
 }
 
 impl Encoder {
@@ -73,6 +98,29 @@ impl Encoder {
     pub fn forward(&self, embedded: Tensor<3>, lengths: &[usize]) -> EncoderOutput {
         match self {
             Self::Recurrent(encoder) => encoder.forward(embedded, lengths),
+            Self::Pyramidal(encoder) => encoder.forward(embedded, lengths),
+            Self::Convolutional(encoder) => encoder.forward(embedded, lengths),
         }
     }
+
+    /// How many source tokens a state of the memory stands for: state i for those from
+    /// `i * tokens_per_state` on, of which the last state of a source may have fewer. 1 for all but
+    /// a pyramid.
+    pub fn tokens_per_state(&self) -> usize {
+        match self {
+            Self::Recurrent(_) | Self::Convolutional(_) => 1,
+            Self::Pyramidal(encoder) => encoder.tokens_per_state(),
+        }
+    }
+}
+
+/// # Panics
+///
+/// If `lengths` does not name one length from 1 to `src_len` a row of `[batch, src_len, d]`.
+pub(crate) fn assert_lengths(embedded: &Tensor<3>, lengths: &[usize]) {
+    let [batch, src_len, _] = embedded.dims();
+    assert!(
+        lengths.len() == batch && lengths.iter().all(|l| (1..=src_len).contains(l)),
+        "lengths {lengths:?} of {batch} sources of up to {src_len} tokens"
+    );
 }

@@ -1,11 +1,13 @@
-//! Encoders for [burn](https://burn.dev): one state for each source token.
+//! Encoders for [burn](https://burn.dev): one state for each source token, or for a few.
 //!
 //! | encoder | states | paper |
 //! | --- | --- | --- |
-//! | [`RecurrentEncoder`] | LSTM or GRU, one or both directions, any number of layers | Bahdanau et al. 2015, sec. 3.2 |
+//! | [`RecurrentEncoder`] | LSTM or GRU, one or both directions, any number of layers | Bahdanau et al. 2015, sec. 3.2; Wu et al. 2016, sec. 3 |
+//! | [`PyramidalEncoder`] | LSTM or GRU in both directions, half as many with each layer | Chan et al. 2016, sec. 3.1 |
+//! | [`ConvolutionalEncoder`] | of all tokens at once, from their neighbours | Gehring et al. 2017, sec. 3 |
 //!
 //! Lengths are respected: the states of real tokens do not depend on padding, states at padding
-//! are zero, and the final state of a sequence is the one at its own last token.
+//! are zero, and the final state of a sequence, where there is one, is that at its own last token.
 //!
 //! ```
 //! use att_core::DeviceSpec;
@@ -25,11 +27,15 @@
 //! # Ok::<(), att_core::Error>(())
 //! ```
 
+mod convolutional;
 mod encoder;
+mod pyramidal;
 mod recurrent;
 
 #[cfg(test)]
 mod contract;
 
+pub use convolutional::{ConvolutionalEncoder, ConvolutionalEncoderConfig};
 pub use encoder::{Encoder, EncoderConfig};
-pub use recurrent::{RecurrentEncoder, RecurrentEncoderConfig, RecurrentEncoderLayer};
+pub use pyramidal::{PyramidalEncoder, PyramidalEncoderConfig};
+pub use recurrent::{JoinKind, RecurrentEncoder, RecurrentEncoderConfig, RecurrentEncoderLayer};

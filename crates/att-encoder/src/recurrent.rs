@@ -6,6 +6,19 @@ use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::encoder::assert_lengths;
+
+/// How the states of both directions become one; in TOML `join = "concat"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JoinKind {
+    /// `[forward; backward]`.
+    #[default]
+    Concat,
+    /// `forward + backward`: no larger than one of them.
+    Sum,
+}
+
 /// Configuration of a [`RecurrentEncoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -16,13 +29,21 @@ pub struct RecurrentEncoderConfig {
     pub d_hidden: usize,
     /// Number of layers; 1 unless told.
     pub layers: usize,
-    /// Whether each layer also reads the source backwards; true unless told.
+    /// Whether layers also read the source backwards; true unless told.
     pub bidirectional: bool,
+    /// How many layers, from the bottom, do so: 1 in Wu et al. 2016. 0, as unless told, is all; not
+    /// read unless `bidirectional`.
+    pub bidirectional_layers: usize,
+    /// How both directions become one: `"concat"` (unless told) or `"sum"`.
+    pub join: JoinKind,
     /// Dropout on the output of each layer; 0.1 unless told.
     pub dropout: f64,
     /// Whether a layer adds its input to its output where the sizes agree (Wu et al. 2016);
     /// false unless told.
     pub residual: bool,
+    /// The lowest layer that does so, counted from 1: 3 in Wu et al. 2016. 1 unless told; not read
+    /// unless `residual`.
+    pub residual_from: usize,
     /// Whether each layer's output is normalised (Ba et al. 2016); false unless told.
     pub layer_norm: bool,
 }
@@ -34,8 +55,11 @@ impl Default for RecurrentEncoderConfig {
             d_hidden: 256,
             layers: 1,
             bidirectional: true,
+            bidirectional_layers: 0,
+            join: JoinKind::Concat,
             dropout: 0.1,
             residual: false,
+            residual_from: 1,
             layer_norm: false,
         }
     }
@@ -48,34 +72,66 @@ impl RecurrentEncoderConfig {
     pub fn validate(&self) -> Result<()> {
         check::size("d_hidden", self.d_hidden)?;
         check::size("layers", self.layers)?;
+        check::size("residual_from", self.residual_from)?;
         check::probability("dropout", self.dropout)
+    }
+
+    /// Whether the layer of this number, from 0, reads both ways.
+    fn reads_both_ways(&self, index: usize) -> bool {
+        let layers = self.bidirectional_layers;
+        self.bidirectional && (layers == 0 || index < layers)
+    }
+
+    /// Size of the states of the layer of this number, from 0.
+    fn d_states(&self, index: usize) -> usize {
+        if self.reads_both_ways(index) && self.join == JoinKind::Concat {
+            2 * self.d_hidden
+        } else {
+            self.d_hidden
+        }
     }
 
     /// The sizes in the output.
     pub fn memory_spec(&self) -> MemorySpec {
-        let directions = if self.bidirectional { 2 } else { 1 };
+        let d_memory = self.d_states(self.layers - 1);
+        let of_that_size = |&index: &usize| self.d_states(index) == d_memory;
         MemorySpec {
-            d_memory: directions * self.d_hidden,
-            n_final_states: self.layers,
-            d_final: directions * self.d_hidden,
+            d_memory,
+            n_final_states: (0..self.layers).filter(of_that_size).count(),
+            d_final: d_memory,
             final_cells: self.cell == CellKind::Lstm,
+        }
+    }
+
+    /// The layer of this number, from 0, over states of `d_input`, with fresh weights.
+    pub(crate) fn init_layer(
+        &self,
+        index: usize,
+        d_input: usize,
+        device: &Device,
+    ) -> RecurrentEncoderLayer {
+        let direction = || self.cell.init(d_input, self.d_hidden, device);
+        let d_states = self.d_states(index);
+        RecurrentEncoderLayer {
+            forward: direction(),
+            backward: self.reads_both_ways(index).then(direction),
+            norm: self
+                .layer_norm
+                .then(|| LayerNormConfig::new(d_states).init(device)),
+            residual: self.residual && index + 1 >= self.residual_from && d_input == d_states,
+            join: self.join,
         }
     }
 
     /// An encoder of vectors of `d_input`, with fresh weights.
     pub fn init(&self, d_input: usize, device: &Device) -> RecurrentEncoder {
-        let d_output = self.memory_spec().d_memory;
         let layer = |index: usize| {
-            let d_input = if index == 0 { d_input } else { d_output };
-            let direction = || self.cell.init(d_input, self.d_hidden, device);
-            RecurrentEncoderLayer {
-                forward: direction(),
-                backward: self.bidirectional.then(direction),
-                norm: self
-                    .layer_norm
-                    .then(|| LayerNormConfig::new(d_output).init(device)),
-                residual: self.residual && d_input == d_output,
-            }
+            let d_input = if index == 0 {
+                d_input
+            } else {
+                self.d_states(index - 1)
+            };
+            self.init_layer(index, d_input, device)
         };
         RecurrentEncoder {
             layers: (0..self.layers).map(layer).collect(),
@@ -85,7 +141,12 @@ impl RecurrentEncoderConfig {
 }
 
 /// Recurrent layers over the source, in one or both directions (Schuster and Paliwal 1997;
-/// Bahdanau et al. 2015, sec. 3.2): `memory[s] = [forward state at s; backward state at s]`.
+/// Bahdanau et al. 2015, sec. 3.2): `memory[s] = [forward state at s; backward state at s]`, or their
+/// sum.
+///
+/// The deep encoder of Wu et al. 2016 (sec. 3) has eight layers, of which the lowest alone reads both
+/// ways, and residual connections from the third on. Where the lower layers so have larger states
+/// than the top one, final states are those of the layers of the top's size.
 #[derive(Module, Debug)]
 pub struct RecurrentEncoder {
     /// From the bottom.
@@ -105,6 +166,17 @@ pub struct RecurrentEncoderLayer {
     pub norm: Option<LayerNorm>,
     /// Whether the input is added to the output.
     pub residual: bool,
+    /// How both directions become one.
+    #[module(skip)]
+    pub join: JoinKind,
+}
+
+/// What a [`RecurrentEncoderLayer`] computes.
+pub(crate) struct LayerOutput {
+    /// `[batch, len, d_states]`
+    pub states: Tensor<3>,
+    /// At each row's own end, before norm and residual, `[batch, d_states]`.
+    pub last: RecurrentState,
 }
 
 impl RecurrentEncoder {
@@ -116,21 +188,19 @@ impl RecurrentEncoder {
     /// If `lengths` does not name one length from 1 to `src_len` a row, or sizes disagree.
     pub fn forward(&self, embedded: Tensor<3>, lengths: &[usize]) -> EncoderOutput {
         let [batch, src_len, _] = embedded.dims();
-        assert!(
-            lengths.len() == batch && lengths.iter().all(|l| (1..=src_len).contains(l)),
-            "lengths {lengths:?} of {batch} sources of up to {src_len} tokens"
-        );
+        assert_lengths(&embedded, lengths);
         let device = embedded.device();
         let mut states = embedded;
         let mut final_states = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
-            let (output, last) = layer.forward(states, lengths);
-            states = self.dropout.forward(output);
-            final_states.push(last);
+            let output = layer.forward(states, lengths);
+            states = self.dropout.forward(output.states);
+            final_states.push(output.last);
         }
+        let [_, _, d_memory] = states.dims();
+        final_states.retain(|state| state.hidden.dims()[1] == d_memory);
         let src_pad_mask = mask::src_pad_mask(lengths, src_len, &device);
         if self.layers.last().is_some_and(|top| top.fills_padding()) {
-            let [_, _, d_memory] = states.dims();
             let padding = src_pad_mask
                 .clone()
                 .unsqueeze_dim::<3>(2)
@@ -146,7 +216,8 @@ impl RecurrentEncoder {
 }
 
 impl RecurrentEncoderLayer {
-    fn forward(&self, input: Tensor<3>, lengths: &[usize]) -> (Tensor<3>, RecurrentState) {
+    /// `input` is `[batch, len, d_input]`.
+    pub(crate) fn forward(&self, input: Tensor<3>, lengths: &[usize]) -> LayerOutput {
         let [batch, _, _] = input.dims();
         let start = self.forward.zero_state(batch, &input.device());
         let output = match &self.backward {
@@ -161,14 +232,19 @@ impl RecurrentEncoderLayer {
                 [start.clone(), start],
             ),
         };
-        let mut states = output.hidden;
+        let (mut states, mut last) = (output.hidden, output.last);
+        if self.backward.is_some() && self.join == JoinKind::Sum {
+            states = sum_of_halves(states);
+            last.hidden = sum_of_halves(last.hidden);
+            last.cell = last.cell.map(sum_of_halves);
+        }
         if let Some(norm) = &self.norm {
             states = norm.forward(states);
         }
         if self.residual {
             states = states + input;
         }
-        (states, output.last)
+        LayerOutput { states, last }
     }
 
     /// Whether the output can be other than zero at padding, as the recurrent states are not: a
@@ -176,6 +252,12 @@ impl RecurrentEncoderLayer {
     fn fills_padding(&self) -> bool {
         self.norm.is_some() || self.residual
     }
+}
+
+/// `[.., 2 * d]` to `[.., d]`.
+fn sum_of_halves<const D: usize>(states: Tensor<D>) -> Tensor<D> {
+    let d = states.dims()[D - 1] / 2;
+    states.clone().narrow(D - 1, 0, d) + states.narrow(D - 1, d, d)
 }
 
 #[cfg(test)]
@@ -205,6 +287,63 @@ mod tests {
             let expected = Tensor::cat(vec![forward, backward], 1);
             assert!(last.all_close(expected, Some(1e-5), Some(1e-6)));
         }
+    }
+
+    #[test]
+    fn directions_join_by_sum() {
+        let device = Device::flex();
+        let config = RecurrentEncoderConfig {
+            d_hidden: 4,
+            dropout: 0.0,
+            ..Default::default()
+        };
+        let sum = RecurrentEncoderConfig {
+            join: JoinKind::Sum,
+            ..config.clone()
+        };
+        let input = || {
+            random::seed(9);
+            let input = TensorData::new(random::normal(2 * 5 * 3, 1.0), [2, 5, 3]);
+            Tensor::<3>::from_data(input, &device)
+        };
+        // The same weights.
+        let run = |config: &RecurrentEncoderConfig| {
+            let input = input();
+            config.init(3, &device).forward(input, &[5, 2])
+        };
+        let (concat, sum) = (run(&config), run(&sum));
+        let expected = sum_of_halves(concat.memory);
+        assert!(sum.memory.all_close(expected, None, None));
+        let expected = sum_of_halves(concat.final_states[0].hidden.clone());
+        assert!(
+            sum.final_states[0]
+                .hidden
+                .clone()
+                .all_close(expected, None, None)
+        );
+    }
+
+    #[test]
+    fn residuals_begin_and_both_ways_end_where_told() {
+        let config = RecurrentEncoderConfig {
+            d_hidden: 4,
+            layers: 4,
+            bidirectional_layers: 1,
+            residual: true,
+            residual_from: 3,
+            ..Default::default()
+        };
+        let encoder = config.init(8, &Device::flex());
+        let layers = encoder.layers.iter();
+        let both: Vec<bool> = layers
+            .clone()
+            .map(|layer| layer.backward.is_some())
+            .collect();
+        let residual: Vec<bool> = layers.map(|layer| layer.residual).collect();
+        assert_eq!(both, [true, false, false, false]);
+        assert_eq!(residual, [false, false, true, true]);
+        // The lowest layer's final state is larger than the others.
+        assert_eq!(config.memory_spec().n_final_states, 3);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`Embedding`] | a vector for each token, with dropout |
 //! | [`Recurrent`] ([`Lstm`] or [`Gru`]) | states over a padded batch, as one fused operation |
+//! | [`GatedConvolution`] | a convolution with a gated linear unit, over a packed batch |
+//! | [`LearnedPositions`] | a vector for each position |
 //! | [`Dropout`] | inverted dropout, the same masks on every backend |
 //! | [`Linear`] | `x W + b`, as one fused operation |
 //! | [`init`] | initial weights, the same on every backend |
@@ -25,13 +27,17 @@
 //! # Ok::<(), att_core::Error>(())
 //! ```
 
+mod convolution;
 mod dropout;
 mod embedding;
 pub mod init;
+mod learned_positions;
 mod linear;
 mod recurrent;
 
+pub use convolution::{GatedConvolution, Windows};
 pub use dropout::Dropout;
 pub use embedding::{Embedding, EmbeddingConfig};
+pub use learned_positions::{LearnedPositions, LearnedPositionsConfig};
 pub use linear::Linear;
 pub use recurrent::{CellKind, Gru, Lstm, Recurrent, RecurrentOutput};

@@ -28,7 +28,8 @@ pub struct ForcedOutput {
     pub features: Tensor<2>,
     /// The token that stands there, `n` of them.
     pub gold: Vec<u32>,
-    /// Attention weights, `[batch, tgt_len, src_len]`; none without attention.
+    /// Attention weights over the states of the memory, `[batch, tgt_len, src_len]`: one a source
+    /// token, or fewer ([`Encoder::tokens_per_state`]); none without attention.
     pub weights: Option<Tensor<3>>,
 }
 
@@ -112,9 +113,24 @@ impl Seq2Seq {
             .cross_entropy(features, &output.gold, smoothing)
     }
 
-    /// The best hypotheses for each source.
+    /// The best hypotheses for each source. Their attention weights are over source tokens: where a
+    /// state of the memory stands for several ([`Encoder::tokens_per_state`]), its weight is spread
+    /// over them evenly.
     pub fn search(&self, src: &Padded, config: &SearchConfig) -> Vec<Vec<Hypothesis>> {
-        config.search(&self.decoder, &self.encode(src), &src.lengths)
+        let mut found = config.search(&self.decoder, &self.encode(src), &src.lengths);
+        let tokens_per_state = self.encoder.tokens_per_state();
+        if tokens_per_state > 1 {
+            for (hypotheses, &length) in found.iter_mut().zip(&src.lengths) {
+                let steps = hypotheses
+                    .iter_mut()
+                    .flat_map(|one| &mut one.weights)
+                    .flatten();
+                for weights in steps {
+                    *weights = over_tokens(weights, tokens_per_state, length);
+                }
+            }
+        }
+        found
     }
 
     /// Some columns of a padded matrix as a tensor, `[rows, cols]`.
@@ -125,5 +141,35 @@ impl Seq2Seq {
             .flat_map(|row| row[cols.clone()].iter().map(|&id| i64::from(id)))
             .collect();
         Tensor::from_data(TensorData::new(ids, shape), &self.device())
+    }
+}
+
+/// The weights of states, each spread evenly over the source tokens that it stands for; the last
+/// state may stand for fewer, so that there are `length`.
+fn over_tokens(weights: &[f32], tokens_per_state: usize, length: usize) -> Vec<f32> {
+    let states = weights.iter().enumerate();
+    states
+        .flat_map(|(state, weight)| {
+            let tokens = tokens_per_state.min(length - state * tokens_per_state);
+            std::iter::repeat_n(weight / tokens as f32, tokens)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_weight_of_a_state_is_spread_over_its_tokens() {
+        assert_eq!(
+            over_tokens(&[0.5, 0.25, 0.25], 4, 10),
+            [[0.125; 4], [0.0625; 4]]
+                .concat()
+                .into_iter()
+                .chain([0.125; 2])
+                .collect::<Vec<f32>>()
+        );
+        assert_eq!(over_tokens(&[1.0], 8, 1), [1.0]);
     }
 }

@@ -41,7 +41,8 @@ pub struct Candidate {
     pub log_prob: f64,
     /// That of each token.
     pub token_log_probs: Vec<f32>,
-    /// For each of `tokens` the attention weights over the `src_tokens`; none without attention.
+    /// For each of `tokens` the attention weights over the `src_tokens`, as
+    /// [`Seq2Seq::search`] spreads them; none without attention.
     pub weights: Option<Vec<Vec<f32>>>,
 }
 
@@ -214,9 +215,13 @@ mod tests {
 
     /// A translator with random weights, from letters to letters.
     fn translator(folder: &Path, decoder: &str) -> Translator {
+        translator_of(folder, "kind = 'recurrent'", decoder)
+    }
+
+    fn translator_of(folder: &Path, encoder: &str, decoder: &str) -> Translator {
         let model = ModelConfig::from_toml(&format!(
             "src_embedding = {{ d_embed = 4 }}\ntgt_embedding = {{ d_embed = 4 }}\n\
-             encoder = {{ kind = 'recurrent', d_hidden = 3 }}\n\
+             encoder = {{ {encoder}, d_hidden = 3 }}\n\
              decoder = {{ {decoder}, recurrent = {{ d_hidden = 6 }} }}"
         ))
         .unwrap();
@@ -296,5 +301,33 @@ mod tests {
         let summary = translator(folder.path(), "kind = 'summary', d_output = 5");
         let found = summary.translate(&["abc"], &search()).unwrap().remove(0);
         assert_eq!(found.attention(0), None);
+    }
+
+    #[test]
+    fn attention_is_over_tokens_also_where_a_state_stands_for_several() {
+        let folder = tempfile::tempdir().unwrap();
+        let pyramid = "kind = 'pyramidal', layers = 2";
+        let decoder = "kind = 'luong', d_attentional = 5";
+        let translator = translator_of(folder.path(), pyramid, decoder);
+        let lines = ["abcd", "d", "abc"];
+        for beam_size in [1, 2] {
+            let search = SearchConfig {
+                beam_size,
+                n_best: 1,
+                ..search()
+            };
+            for (line, found) in lines
+                .iter()
+                .zip(translator.translate(&lines, &search).unwrap())
+            {
+                let attention = found.attention(0).unwrap();
+                let src_len = line.len() + 1; // with EOS
+                assert_eq!(attention.src_tokens.len(), src_len);
+                for weights in attention.weights.chunks(src_len) {
+                    assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+                    assert_eq!(weights[0], weights[1]);
+                }
+            }
+        }
     }
 }

@@ -44,6 +44,12 @@ cases! {
     bahdanau_dot
     bahdanau_general
     bahdanau_scaled_dot
+    conditional_gru
+    conditional_gru_tied
+    convolutional
+    convolutional_decoder
+    gnmt_bahdanau
+    gnmt_luong
     luong_additive
     luong_dot
     luong_feed_additive
@@ -52,6 +58,8 @@ cases! {
     luong_feed_scaled_dot
     luong_general
     luong_scaled_dot
+    pyramidal_gru
+    pyramidal_lstm
     summary_copy
     summary_feed_final
     summary_feed_zeros

@@ -102,6 +102,7 @@ pub use linear_cross_entropy::{CrossEntropy, cross_entropy, linear_cross_entropy
 pub use lstm::{LstmArguments, LstmStates, bidirectional_lstm, lstm};
 pub use luong::{LuongInputs, LuongScore, LuongStates, luong};
 pub use masked_softmax::masked_softmax;
+pub use padded::{end_states, last_states, pack, reverse_padded, unpack, with_zero_row};
 pub use padded::{end_states, last_states, reverse_padded};
 pub use prepared_weights::{PreparedWeights, WeightFormat};
 pub use recurrent::Direction;

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
+use super::embedding::embedding;
 use crate::mask;
 
 /// Each row reversed within its own length; padding stays where it is.
@@ -80,6 +81,63 @@ pub fn end_states(states: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
     Tensor::cat(vec![forward, backward], 1)
 }
 
+/// The states of real positions alone, row after row: `[n, d]` of `[batch, len, d]`, where n is the
+/// sum of `lengths`. [`unpack`] is the way back.
+///
+/// # Panics
+///
+/// If `lengths` does not name one length of at most `len` a row, or all are 0.
+pub fn pack(states: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
+    let [batch, len, d] = states.dims();
+    assert_lengths(lengths, batch, len);
+    let table = states.reshape([batch * len, d]);
+    if lengths.iter().all(|&length| length == len) {
+        return table;
+    }
+    let ids = lengths
+        .iter()
+        .enumerate()
+        .flat_map(|(b, &length)| (0..length).map(move |t| (b * len + t) as i64));
+    rows(table, 1, ids.collect()).squeeze_dim(0)
+}
+
+/// The states of real positions in their places, `[batch, len, d]`, with zeros at padding: what
+/// [`pack`] made `states` (`[n, d]`) of.
+///
+/// # Panics
+///
+/// If a length exceeds `len`, or n is not their sum, or 0.
+pub fn unpack(states: Tensor<2>, lengths: &[usize], len: usize) -> Tensor<3> {
+    let ([n, d], batch) = (states.dims(), lengths.len());
+    assert_lengths(lengths, batch, len);
+    assert_eq!(lengths.iter().sum::<usize>(), n, "one state a position");
+    if n == batch * len {
+        return states.reshape([batch, len, d]);
+    }
+    let mut next = 0;
+    let ids = lengths.iter().flat_map(|&length| {
+        let first = next;
+        next += length;
+        // Behind the states stands a row of zeros.
+        (0..len).map(move |t| if t < length { first + t } else { n } as i64)
+    });
+    rows(with_zero_row(states), batch, ids.collect())
+}
+
+/// One row of zeros below those of `states`, `[n, d]`: what ids of n stand for.
+pub fn with_zero_row(states: Tensor<2>) -> Tensor<2> {
+    let [_, d] = states.dims();
+    let zeros = Tensor::zeros([1, d], (&states.device(), states.dtype()));
+    Tensor::cat(vec![states, zeros], 0)
+}
+
+/// The rows of a table at `ids`, dealt out to a batch of `batch`.
+fn rows(table: Tensor<2>, batch: usize, ids: Vec<i64>) -> Tensor<3> {
+    let shape = [batch, ids.len() / batch];
+    let ids = Tensor::from_data(TensorData::new(ids, shape), &table.device());
+    embedding(table, ids)
+}
+
 /// `states` (`[batch, len, d]`) with zeros from `lengths[b]` on in row `b`.
 pub(super) fn zero_padding(states: Tensor<3>, lengths: &[usize]) -> Tensor<3> {
     let [batch, len, d] = states.dims();
@@ -124,6 +182,23 @@ mod tests {
         for (lengths, expected) in [([2, 3], [2.0, 6.0]), ([3, 3], [3.0, 6.0])] {
             let last = last_states(states(), &lengths);
             assert_eq!(last.into_data().try_to_vec::<f32>().unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn packed_states_are_the_real_ones_and_go_back_to_their_places() {
+        for lengths in [[2, 3], [3, 1], [3, 3], [0, 1]] {
+            let packed = pack(states(), &lengths);
+            let real = lengths.iter().enumerate();
+            let real =
+                real.flat_map(|(b, &length)| (0..length).map(move |t| (3 * b + t + 1) as f32));
+            let real: Vec<f32> = real.collect();
+            assert_eq!(
+                packed.clone().into_data().try_to_vec::<f32>().unwrap(),
+                real
+            );
+            let back = unpack(packed, &lengths, 3).into_data();
+            back.assert_eq(&zero_padding(states(), &lengths).into_data(), true);
         }
     }
 

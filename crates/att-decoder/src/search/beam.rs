@@ -3,7 +3,7 @@ use att_core::ops::{Choice, TokenLogProb, top_log_probs};
 use att_core::special::{BOS, EOS, PAD};
 use burn::tensor::{Int, Tensor};
 
-use super::{Hypothesis, SearchConfig, WeightRows};
+use super::{Hypothesis, SearchConfig, WeightRows, n_states};
 use crate::Decoder;
 
 /// Keeps the `beam_size` most probable hypotheses at each step (Graves 2012; Sutskever et al.
@@ -30,6 +30,7 @@ pub fn beam_search(
     let [batch, _, _] = source.memory.dims();
     assert_eq!(lengths.len(), batch, "one length a source");
     let device = source.memory.device();
+    let n_states = n_states(source);
     let beam = config.beam_size;
     let mut searches: Vec<Search> = lengths
         .iter()
@@ -62,7 +63,7 @@ pub fn beam_search(
         for (position, &index) in active.iter().enumerate() {
             let rows = position * width;
             let slots = searches[index].advance(&best[rows..rows + width], |slot| {
-                weights.row(rows + slot, lengths[index])
+                weights.row(rows + slot, n_states[index])
             });
             if let Some(slots) = slots {
                 kept.push(position);

@@ -3,7 +3,7 @@ use att_core::ops::top_log_probs;
 use att_core::special::{BOS, EOS};
 use burn::tensor::{Int, Tensor};
 
-use super::{Hypothesis, SearchConfig, WeightRows};
+use super::{Hypothesis, SearchConfig, WeightRows, n_states};
 use crate::Decoder;
 
 /// Takes the most probable token at each step until EOS; ties go to the smaller id.
@@ -23,6 +23,7 @@ pub fn greedy_search(
     let [batch, _, _] = source.memory.dims();
     assert_eq!(lengths.len(), batch, "one length a source");
     let device = source.memory.device();
+    let n_states = n_states(source);
     let mut found: Vec<Hypothesis> = lengths
         .iter()
         .map(|_| Hypothesis {
@@ -54,7 +55,7 @@ pub fn greedy_search(
             let next = best[row][0];
             hypothesis.log_prob += f64::from(next.log_prob);
             hypothesis.token_log_probs.push(next.log_prob);
-            if let Some(weights) = weights.row(row, lengths[index]) {
+            if let Some(weights) = weights.row(row, n_states[index]) {
                 hypothesis.weights.get_or_insert_default().push(weights);
             }
             if next.token == EOS {

@@ -9,7 +9,7 @@ pub struct Hypothesis {
     pub log_prob: f64,
     /// That of each token, EOS the last.
     pub token_log_probs: Vec<f32>,
-    /// The attention weights of each step, EOS the last, over the tokens of the source (padding
-    /// left out); none without attention.
+    /// The attention weights of each step, EOS the last, over the states of the memory (padding
+    /// left out): one a source token, or fewer; none without attention.
     pub weights: Option<Vec<Vec<f32>>>,
 }

@@ -16,7 +16,7 @@ pub use greedy::greedy_search;
 pub use hypothesis::Hypothesis;
 pub use penalty::LengthPenalty;
 
-use att_core::{EncoderOutput, host_vec};
+use att_core::{EncoderOutput, host_vec, mask};
 use burn::tensor::Tensor;
 
 use crate::Decoder;
@@ -45,7 +45,7 @@ impl SearchConfig {
     }
 }
 
-/// The attention weights of a step, on the host.
+/// The attention weights of a step over the states of the memory, on the host.
 struct WeightRows {
     /// Row-major, `[rows, src_len]`; none without attention.
     weights: Option<Vec<f32>>,
@@ -59,9 +59,15 @@ impl WeightRows {
         Self { weights, src_len }
     }
 
-    /// Those over the first `len` tokens, which are the real ones.
-    fn row(&self, row: usize, len: usize) -> Option<Vec<f32>> {
+    /// Those over the first `n_states` of the memory, which are the real ones.
+    fn row(&self, row: usize, n_states: usize) -> Option<Vec<f32>> {
         let weights = self.weights.as_ref()?;
-        Some(weights[row * self.src_len..][..len].to_vec())
+        Some(weights[row * self.src_len..][..n_states].to_vec())
     }
+}
+
+/// How many states of the memory each source has: one a token, or fewer where the encoder joins
+/// some.
+fn n_states(source: &EncoderOutput) -> Vec<usize> {
+    mask::lengths(source.src_pad_mask.clone())
 }

@@ -6,7 +6,10 @@ use att_layers::EmbeddingConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 
 use super::*;
-use crate::{AnyDecoder, BahdanauConfig, DecoderConfig, LuongConfig, RecurrentStackConfig};
+use crate::{
+    AnyDecoder, BahdanauConfig, ConditionalGruConfig, ConvolutionalDecoderConfig, DecoderConfig,
+    LuongConfig, RecurrentStackConfig,
+};
 
 const D: usize = 6;
 
@@ -27,6 +30,15 @@ fn configs() -> Vec<DecoderConfig> {
         }),
         DecoderConfig::Luong(LuongConfig {
             recurrent,
+            ..Default::default()
+        }),
+        DecoderConfig::ConditionalGru(ConditionalGruConfig {
+            d_hidden: 12,
+            ..Default::default()
+        }),
+        DecoderConfig::Convolutional(ConvolutionalDecoderConfig {
+            d_hidden: 12,
+            layers: 2,
             ..Default::default()
         }),
     ]
@@ -114,7 +126,13 @@ use att_core::special::{BOS, EOS, UNK};
 
 fn assert_same(a: &Hypothesis, b: &Hypothesis) {
     assert_eq!(a.tokens, b.tokens);
-    assert!((a.score - b.score).abs() < 1e-5, "{} {}", a.score, b.score);
+    let allowed = 1e-5 * a.score.abs().max(1.0);
+    assert!(
+        (a.score - b.score).abs() < allowed,
+        "{} {}",
+        a.score,
+        b.score
+    );
     assert_eq!(a.weights.is_some(), b.weights.is_some());
     if let (Some(a), Some(b)) = (&a.weights, &b.weights) {
         assert_eq!(a.len(), b.len());
