@@ -103,7 +103,6 @@ pub use lstm::{LstmArguments, LstmStates, bidirectional_lstm, lstm};
 pub use luong::{LuongInputs, LuongScore, LuongStates, luong};
 pub use masked_softmax::masked_softmax;
 pub use padded::{end_states, last_states, pack, reverse_padded, unpack, with_zero_row};
-pub use padded::{end_states, last_states, reverse_padded};
 pub use prepared_weights::{PreparedWeights, WeightFormat};
 pub use recurrent::Direction;
 pub use tanh::tanh;
