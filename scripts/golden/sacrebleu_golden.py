@@ -50,6 +50,7 @@ ITEMS = [
     # XML entities and mteval's oddities.
     ("Tom &amp; Jerry say &quot;hi&quot; &lt;b&gt;now&lt;/b&gt;", "Tom & Jerry say \"hi\" <b>now</b>"),
     ("&amp;lt; is not &lt; and AT&T stays", "< is not < and AT&T stays"),
+    ("It's, he said, the mayor's.", "It's, &amp;quot;he&amp;quot; said, the mayor's, too."),
     ("a <skipped>gap and a line-\nbreak\nhere", "a gap and a linebreak here"),
     # German and other European languages.
     ("Der alte Mann geht über die schöne Brücke.", "Der alte Mann ging über die schöne, große Brücke.", "Ein alter Mann geht über eine schöne Brücke."),

@@ -59,8 +59,8 @@ impl CorpusMetric for AlignmentErrorRate {
             let found = segment.references.len();
             return Err(Error::OneReference { item, found });
         };
-        let found = Links::parse(segment.hypothesis, item)?.possible;
-        let Links { sure, possible } = Links::parse(reference, item)?;
+        let found = Links::parse(segment.hypothesis, item, "hypothesis")?.possible;
+        let Links { sure, possible } = Links::parse(reference, item, "reference")?;
         let counts = [
             found.intersection(&sure).count(),
             found.intersection(&possible).count(),
@@ -108,7 +108,7 @@ struct Links {
 }
 
 impl Links {
-    fn parse(line: &str, item: usize) -> Result<Self> {
+    fn parse(line: &str, item: usize, side: &'static str) -> Result<Self> {
         let mut links = Self::default();
         for (i, text) in line.split_whitespace().enumerate() {
             let link = text.find(['-', 'p', '?']).and_then(|at| {
@@ -118,6 +118,7 @@ impl Links {
             });
             let Some((link, is_sure)) = link else {
                 return Err(Error::Link {
+                    side,
                     item,
                     word: i + 1,
                     text: text.to_owned(),
@@ -162,7 +163,7 @@ mod tests {
         let error = aer(&["0-0", "0-0 1:1"], &[["0-0"], ["0-0"]]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "item 1 (counted from 0): word 2 `1:1` is not a link such as 0-1 (sure) or 0p1 (possible)"
+            "item 1 (counted from 0): word 2 of the hypothesis, `1:1`, is not a link such as 0-1 (sure) or 0p1 (possible)"
         );
         for word in ["3", "-1", "1-", "1-2-3", "1é2", "a-1"] {
             assert!(aer(&[word], &[["0-0"]]).is_err(), "{word}");

@@ -38,9 +38,11 @@ pub enum Error {
 
     /// A word of an alignment that is not a link.
     #[error(
-        "item {item} (counted from 0): word {word} `{text}` is not a link such as 0-1 (sure) or 0p1 (possible)"
+        "item {item} (counted from 0): word {word} of the {side}, `{text}`, is not a link such as 0-1 (sure) or 0p1 (possible)"
     )]
     Link {
+        /// `hypothesis` or `reference`.
+        side: &'static str,
         /// The item's index.
         item: usize,
         /// Which word of the line, from 1.

@@ -219,6 +219,7 @@ fn alignments_are_scored() {
     let folder = outputs();
     folder.write("found.align", "0-0 1-1\n0-1 1-0\n");
     folder.write("gold.align", "0-0 1p1\n0-1 1p0 2-2\n");
+    folder.write("short.align", "0-0\n1:0\n");
     let found = evaluate(
         &folder,
         &["found.align"],
@@ -229,7 +230,14 @@ fn alignments_are_scored() {
     let aer = scores(&found)[0][0]["score"].as_f64().unwrap();
     assert!((aer - 100.0 / 7.0).abs() < 1e-9, "{aer}");
     let words = evaluate(&folder, &["a.txt"], &["ref.txt"], &["--metric", "aer"]);
-    refused(&words, &["a.txt", "line 1", "`the`"]);
+    refused(&words, &["a.txt line 1", "`the`"]);
+    let words = evaluate(
+        &folder,
+        &["found.align"],
+        &["short.align"],
+        &["--metric", "aer"],
+    );
+    refused(&words, &["short.align line 2", "`1:0`"]);
 }
 
 #[test]

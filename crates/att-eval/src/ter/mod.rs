@@ -106,7 +106,8 @@ impl CorpusMetric for Ter {
         let hypothesis = words(&hypothesis);
         let (mut fewest, mut length) = (usize::MAX, 0);
         for reference in &segment.references {
-            let reference = self.tokenize(reference);
+            // Twice, as sacreBLEU does it: `'s` before a comma comes off in the second pass alone.
+            let reference = self.tokenize(&self.tokenize(reference));
             let reference = words(&reference);
             fewest = fewest.min(shift::edits(&hypothesis, &reference));
             length += reference.len();
@@ -154,6 +155,17 @@ mod tests {
     fn the_closest_reference_gives_the_edits_and_all_of_them_the_length() {
         let score = ter("a b", &["a b", "a b c d"]);
         assert_eq!((score.edits, score.ref_len), (0, 3.0));
+    }
+
+    #[test]
+    fn references_are_normalized_twice() {
+        let ter = Ter {
+            normalized: true,
+            ..Ter::default()
+        };
+        let score = ter.score(&["a's, b"], &[["a's, b"]]).unwrap();
+        // a's , b against a 's , b
+        assert_eq!((score.edits, score.ref_len), (2, 4.0));
     }
 
     #[test]

@@ -2,26 +2,22 @@
 
 use super::Ter;
 use crate::bleu::tokenizer::{pad_each, set_off_ascii_marks, set_off_points, unescape};
-use crate::text::{fold_case, is_space};
+use crate::text::{fold_case, is_space, words};
 
 impl Ter {
-    /// The text, with white space between its words.
+    /// The text, with one space between its words.
     pub(super) fn tokenize(&self, text: &str) -> String {
-        let text = text.trim_end_matches(is_space);
         let mut text = fold_case(text, !self.case_sensitive).into_owned();
-        if text.is_empty() {
-            return text;
-        }
         if self.normalized {
-            text = set_off_western(&text);
+            text = set_off_western(text.trim_end_matches(is_space));
             if self.asian_support {
                 text = pad_each(&text, |c| is_ideograph(c) || is_asian_mark(c));
             }
         }
         if self.no_punct {
-            text.retain(|c| !is_mark(c) && !(self.asian_support && is_asian_mark(c)));
+            text.retain(|c| !(is_mark(c) || self.asian_support && is_asian_mark(c)));
         }
-        text
+        words(&text).join(" ")
     }
 }
 
@@ -64,10 +60,9 @@ fn is_asian_mark(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::words;
 
     fn check(ter: Ter, text: &str, expected: &str) {
-        assert_eq!(words(&ter.tokenize(text)).join(" "), expected, "{ter:?}");
+        assert_eq!(ter.tokenize(text), expected, "{ter:?}");
     }
 
     #[test]

@@ -342,10 +342,19 @@ fn check_lines(
 /// Names the file and the line of what a metric could not read.
 fn in_file(path: &Path, references: &[PathBuf], error: att_eval::Error) -> String {
     match &error {
-        att_eval::Error::Link { item, word, text } => format!(
-            "{} or {} line {}: word {word} `{text}` is not a link such as 0-1 (sure) or 0p1 (possible)",
-            path.display(),
-            references[0].display(),
+        att_eval::Error::Link {
+            side,
+            item,
+            word,
+            text,
+        } => format!(
+            "{} line {}: word {word}, `{text}`, is not a link such as 0-1 (sure) or 0p1 (possible)",
+            if *side == "hypothesis" {
+                path
+            } else {
+                &references[0]
+            }
+            .display(),
             item + 1
         ),
         _ => format!("{}: {error}", path.display()),

@@ -126,10 +126,13 @@ impl Report {
         }
         table.print(out)?;
         for system in &self.systems {
-            for score in &system.scores {
-                if let Some(detail) = &score.detail {
-                    writeln!(out, "\n{} of {}: {detail}", score.name, system.system)?;
-                }
+            let details = system.scores.iter().filter_map(|score| {
+                let detail = score.detail.as_ref()?;
+                Some(format!("{}  {detail}\n", score.name))
+            });
+            let details: String = details.collect();
+            if !details.is_empty() {
+                write!(out, "\n{}\n{details}", system.system)?;
             }
         }
         if let Some(test) = &self.test {
@@ -141,9 +144,9 @@ impl Report {
         }
         // A paired test's signature stands with the systems that it compares.
         let last = &self.systems[self.systems.len() - 1];
-        writeln!(out, "\nsignatures")?;
+        writeln!(out)?;
         for score in &last.scores {
-            writeln!(out, "{}  {}", score.name, score.signature)?;
+            writeln!(out, "{}|{}", score.name, score.signature)?;
         }
         for (i, score) in metrics.iter().enumerate() {
             let Some(buckets) = &score.by_length else {
