@@ -302,6 +302,12 @@ fn files_that_do_not_fit_are_named() {
     try_files(
         &["a.txt"],
         &["ref.txt"],
+        &["--by", "frequency", "--train", "no/such.txt"],
+        &["no/such.txt"],
+    );
+    try_files(
+        &["a.txt"],
+        &["ref.txt"],
         &["--confidence", "--samples", "0"],
         &["0 samples"],
     );

@@ -3,13 +3,13 @@ use std::path::{Path, PathBuf};
 
 use att_data::{Lines, read_lines};
 use att_eval::{
-    AlignmentErrorRate, Bleu, BleuTokenizer, Chrf, CorpusMetric, Cutoffs, ErrorRate, ErrorUnit,
-    ExactMatchRate, Resampling, Rouge, RougeUnit, Smoothing, Statistics, Ter, WordFrequencies,
-    paired_bootstrap, paired_randomisation, word_f1_by_frequency,
+    BleuTokenizer, Cutoffs, Resampling, Smoothing, Statistics, WordFrequencies, paired_bootstrap,
+    paired_randomisation, word_f1_by_frequency,
 };
 use clap::{Args, ValueEnum};
 
 use super::Options;
+use super::named_metric::NamedMetric;
 use super::report::{Bucket, Frequencies, Report, Score, System};
 use crate::commands::{CommandResult, Outcome};
 
@@ -22,7 +22,7 @@ pub struct FileOptions {
     pub references: Vec<PathBuf>,
     /// BLEU's tokens: 13a, intl, zh, char or none
     #[arg(long, default_value_t, requires = "references", value_name = "NAME")]
-    tokenize: BleuTokenizer,
+    pub tokenize: BleuTokenizer,
     /// BLEU's smoothing: exp, floor[:VALUE], add-k[:K] or none
     #[arg(
         long,
@@ -30,25 +30,25 @@ pub struct FileOptions {
         requires = "references",
         value_name = "NAME"
     )]
-    smooth: Smoothing,
+    pub smooth: Smoothing,
     /// Ignore case in all metrics but TER and ROUGE, which do, and exact_match and aer
     #[arg(long, requires = "references")]
-    lowercase: bool,
+    pub lowercase: bool,
     /// Set off punctuation for TER
     #[arg(long, requires = "references")]
-    ter_normalized: bool,
+    pub ter_normalized: bool,
     /// Take out punctuation for TER
     #[arg(long, requires = "references")]
-    ter_no_punct: bool,
+    pub ter_no_punct: bool,
     /// With the two before, make words of East Asian characters for TER
     #[arg(long, requires = "references")]
-    ter_asian_support: bool,
+    pub ter_asian_support: bool,
     /// Let case count in TER
     #[arg(long, requires = "references")]
-    ter_case_sensitive: bool,
+    pub ter_case_sensitive: bool,
     /// Cut words to their stems for ROUGE
     #[arg(long, requires = "references")]
-    rouge_stem: bool,
+    pub rouge_stem: bool,
     /// Give 95 % confidence intervals, by bootstrap resampling
     #[arg(long, requires = "references")]
     confidence: bool,
@@ -74,7 +74,7 @@ pub struct FileOptions {
     train: Option<PathBuf>,
     /// Also score each line by itself: with --json in the report, else as a table behind it
     #[arg(long, requires = "references")]
-    sentences: bool,
+    pub sentences: bool,
     /// Print JSON
     #[arg(long, requires = "references")]
     json: bool,
@@ -123,9 +123,9 @@ pub fn run(options: &Options) -> CommandResult {
     } else {
         options.metric.clone()
     };
-    let metrics: Vec<Named> = names
+    let metrics: Vec<NamedMetric> = names
         .into_iter()
-        .map(|name| Named::new(name, files))
+        .map(|name| NamedMetric::new(name, files))
         .collect::<Result<_, _>>()?;
 
     let first = &options.inputs[0];
@@ -134,6 +134,7 @@ pub fn run(options: &Options) -> CommandResult {
     for (path, lines) in files.references.iter().zip(&streams) {
         check_lines(first, outputs[0].len(), path, lines.len())?;
     }
+    let frequencies = files.train.as_deref().map(read_frequencies).transpose()?;
     let segments = outputs[0].len();
     let references: Vec<Vec<&str>> = (0..segments)
         .map(|i| streams.iter().map(|lines| lines[i].as_str()).collect())
@@ -161,17 +162,10 @@ pub fn run(options: &Options) -> CommandResult {
             system.scores.push(score);
         }
     }
-    if let Some(train) = &files.train {
-        let frequencies =
-            Lines::open(train)?.try_fold(WordFrequencies::default(), |mut sum, line| {
-                line.map(|line| {
-                    sum.add(&line);
-                    sum
-                })
-            })?;
+    if let Some(frequencies) = &frequencies {
         let cutoffs = Cutoffs::FREQUENCIES;
         for (system, lines) in systems.iter_mut().zip(&outputs) {
-            let found = word_f1_by_frequency(lines, &references, &frequencies, cutoffs)?;
+            let found = word_f1_by_frequency(lines, &references, frequencies, cutoffs)?;
             system.by_frequency = Some(Frequencies::new(&found, cutoffs));
         }
     }
@@ -191,7 +185,7 @@ pub fn run(options: &Options) -> CommandResult {
 
 /// One metric's figures for one system.
 fn score(
-    metric: &Named,
+    metric: &NamedMetric,
     statistics: &Statistics,
     baseline: Option<&Statistics>,
     lengths: &[usize],
@@ -249,58 +243,6 @@ fn score(
     Ok(score)
 }
 
-/// A metric as the command line names it.
-struct Named {
-    name: String,
-    metric: Box<dyn CorpusMetric>,
-}
-
-impl Named {
-    const ALL: &str = "bleu, chrf, chrf++, ter, wer, per, cer, ser, exact_match, rouge1, rouge2, \
-                       rougeL, aer";
-
-    fn new(name: String, options: &FileOptions) -> Result<Self, String> {
-        let lowercase = options.lowercase;
-        let rate = |unit| Box::new(ErrorRate { unit, lowercase });
-        let stem = options.rouge_stem;
-        let rouge = |unit| Box::new(Rouge { unit, stem });
-        let metric: Box<dyn CorpusMetric> = match name.as_str() {
-            "bleu" => Box::new(Bleu {
-                tokenizer: options.tokenize,
-                smoothing: options.smooth,
-                // As sacreBLEU's --sentence-level.
-                effective_order: options.sentences,
-                lowercase,
-            }),
-            "chrf" => Box::new(Chrf {
-                lowercase,
-                ..Chrf::default()
-            }),
-            "chrf++" => Box::new(Chrf {
-                lowercase,
-                ..Chrf::plus_plus()
-            }),
-            "ter" => Box::new(Ter {
-                normalized: options.ter_normalized,
-                no_punct: options.ter_no_punct,
-                asian_support: options.ter_asian_support,
-                case_sensitive: options.ter_case_sensitive,
-            }),
-            "wer" => rate(ErrorUnit::Words),
-            "per" => rate(ErrorUnit::Anywhere),
-            "cer" => rate(ErrorUnit::Characters),
-            "ser" => rate(ErrorUnit::Items),
-            "exact_match" => Box::new(ExactMatchRate),
-            "rouge1" => rouge(RougeUnit::Words),
-            "rouge2" => rouge(RougeUnit::Bigrams),
-            "rougeL" => rouge(RougeUnit::Subsequence),
-            "aer" => Box::new(AlignmentErrorRate),
-            _ => return Err(format!("unknown metric `{name}`: use one of {}", Self::ALL)),
-        };
-        Ok(Self { name, metric })
-    }
-}
-
 /// Files of as many lines as `first` has.
 fn read_parallel(
     paths: &[PathBuf],
@@ -337,6 +279,14 @@ fn check_lines(
         tgt_path: path.into(),
         tgt_lines: lines,
     })
+}
+
+fn read_frequencies(path: &Path) -> att_data::Result<WordFrequencies> {
+    let mut frequencies = WordFrequencies::default();
+    for line in Lines::open(path)? {
+        frequencies.add(&line?);
+    }
+    Ok(frequencies)
 }
 
 /// Names the file and the line of what a metric could not read.

@@ -1,5 +1,6 @@
 mod files;
 mod model;
+mod named_metric;
 mod report;
 
 use std::path::PathBuf;
