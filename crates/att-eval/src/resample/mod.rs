@@ -240,7 +240,7 @@ mod tests {
 
     /// A system that has the words right but every `n`th.
     fn outputs(n: usize) -> Vec<String> {
-        let output = |i: usize| format!("w{} v{i}", if i % n == 0 { 0 } else { i });
+        let output = |i: usize| format!("w{} v{i}", if i.is_multiple_of(n) { 0 } else { i });
         (1..=60).map(output).collect()
     }
 

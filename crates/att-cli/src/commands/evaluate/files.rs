@@ -23,7 +23,7 @@ pub struct FileOptions {
     /// BLEU's tokens: 13a, intl, zh, char or none
     #[arg(long, default_value_t, requires = "references", value_name = "NAME")]
     pub tokenize: BleuTokenizer,
-    /// BLEU's smoothing: exp, floor[:VALUE], add-k[:K] or none
+    /// BLEU's smoothing: exp, floor, floor:VALUE, add-k, add-k:K or none
     #[arg(
         long,
         default_value = "exp",
