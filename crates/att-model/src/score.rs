@@ -75,7 +75,7 @@ fn force(model: &Seq2Seq, batch: &Batch) -> Vec<Forced> {
     let mut log_probs = Vec::with_capacity(n);
     for start in (0..n).step_by(at_a_time) {
         let end = n.min(start + at_a_time);
-        let features = output.features.clone().slice([start..end]);
+        let features = output.features.clone().narrow(0, start, end - start);
         let logits = model.decoder.logits(features);
         let choices: Vec<Choice> = output.gold[start..end]
             .iter()

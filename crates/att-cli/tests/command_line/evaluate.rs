@@ -164,8 +164,9 @@ fn two_systems_are_compared() {
         let again = evaluate(&folder, &["a.txt", "b.txt"], &["ref.txt"], &more);
         assert_eq!(found.stdout, again.stdout, "the same seed, other numbers");
         let systems = scores(&found);
-        for metric in 0..2 {
-            let (baseline, system) = (&systems[0][metric], &systems[1][metric]);
+        let of = |system: usize| systems[system].as_array().unwrap();
+        assert_eq!(of(0).len(), 2);
+        for (baseline, system) in of(0).iter().zip(of(1)) {
             assert!(baseline["p_value"].is_null());
             let p = system["p_value"].as_f64().unwrap();
             assert!((1.0 / 51.0..=1.0).contains(&p), "{p}");
