@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{bench, evaluate, inspect, quickstart, train, translate};
+use commands::{bench, evaluate, inspect, quickstart, score, train, translate};
 
 /// Train, decode and explain encoder-decoder models with attention.
 #[derive(Parser)]
@@ -38,9 +38,13 @@ enum Command {
     Train(train::Options),
     /// Translate lines of text with a trained model
     Translate(translate::Options),
-    /// Score a trained model on a corpus
-    #[command(override_usage = "att evaluate <MODEL> --data <FILE>... [OPTIONS]")]
+    /// Score a trained model on a corpus, or files of outputs against references
+    #[command(
+        override_usage = "att evaluate <MODEL> --data <FILE>... [OPTIONS]\n       att evaluate <OUTPUT>... --ref <FILE> [OPTIONS]"
+    )]
     Evaluate(evaluate::Options),
+    /// Print how probable a model finds given translations
+    Score(score::Options),
     /// Describe a trained model: configuration, weights by part, vocabularies
     Inspect(inspect::Options),
     /// Measure the speed of training or decoding on this machine; one line of JSON
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Command::Train(options) => train::run(&options),
         Command::Translate(options) => translate::run(&options),
         Command::Evaluate(options) => evaluate::run(&options),
+        Command::Score(options) => score::run(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::Bench(options) => bench::run(&options),
     };

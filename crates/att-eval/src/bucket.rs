@@ -56,9 +56,58 @@ where
         .collect()
 }
 
+/// Ranges of whole numbers, such as lengths or frequencies: below the first cutoff, from there to
+/// below the second, ..., from the last on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cutoffs<'a>(
+    /// Ascending.
+    pub &'a [usize],
+);
+
+impl Cutoffs<'static> {
+    /// compare-mt's for the lengths of sentences.
+    pub const LENGTHS: Self = Self(&[10, 20, 30, 40, 50, 60]);
+
+    /// compare-mt's for the frequencies of words.
+    pub const FREQUENCIES: Self = Self(&[1, 2, 3, 4, 5, 10, 100, 1000]);
+}
+
+impl Cutoffs<'_> {
+    /// How many ranges there are.
+    pub fn count(self) -> usize {
+        self.0.len() + 1
+    }
+
+    /// Which range a value falls in, from 0.
+    pub fn bucket(self, value: usize) -> usize {
+        self.0.partition_point(|&cutoff| cutoff <= value)
+    }
+
+    /// The range's name, as compare-mt has it: `<10`, `[10,20)`, `>=60`, or a single value.
+    pub fn name(self, bucket: usize) -> String {
+        let (from, to) = (bucket.checked_sub(1).map(|i| self.0[i]), self.0.get(bucket));
+        match (from, to) {
+            (None, None) => "all".to_owned(),
+            (None, Some(to)) => format!("<{to}"),
+            (Some(from), None) => format!(">={from}"),
+            (Some(from), Some(&to)) if to == from + 1 => from.to_string(),
+            (Some(from), Some(to)) => format!("[{from},{to})"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cutoffs_part_the_numbers() {
+        let cutoffs = Cutoffs(&[1, 2, 5]);
+        let names: Vec<_> = (0..cutoffs.count()).map(|i| cutoffs.name(i)).collect();
+        assert_eq!(names, ["<1", "1", "[2,5)", ">=5"]);
+        let buckets = [0, 1, 2, 4, 5, 9].map(|value| cutoffs.bucket(value));
+        assert_eq!(buckets, [0, 1, 2, 2, 3, 3]);
+    }
     use crate::{Bleu, exact_match};
 
     #[test]

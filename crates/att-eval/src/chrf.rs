@@ -1,10 +1,10 @@
 //! chrF and chrF++ over a corpus, equal to sacreBLEU's.
 
-use crate::Result;
 use crate::ngram::count;
-use crate::segment::{Segment, segments};
-use crate::signature::{SACREBLEU_VERSION, case, nrefs, yes_no};
+use crate::segment::Segment;
+use crate::signature::{case, yes_no};
 use crate::text::{fold_case, is_space, words};
+use crate::{CorpusMetric, Result, Statistics};
 use std::fmt;
 use std::hash::Hash;
 
@@ -88,19 +88,11 @@ impl Chrf {
         R: AsRef<[S]>,
         S: AsRef<str>,
     {
-        let segments = segments(hypotheses, references)?;
-        let mut corpus = vec![Overlap::default(); self.char_order + self.word_order];
-        for segment in &segments {
-            for (sum, overlap) in corpus.iter_mut().zip(self.best_overlaps(segment)) {
-                sum.hypothesis += overlap.hypothesis;
-                sum.reference += overlap.reference;
-                sum.matches += overlap.matches;
-            }
-        }
+        let statistics = Statistics::new(self, hypotheses, references)?;
         Ok(ChrfScore {
-            score: self.f_score(&corpus),
-            name: format!("chrF{}{}", self.beta, "+".repeat(self.word_order)),
-            signature: self.signature(&nrefs(&segments)),
+            score: statistics.score(),
+            name: self.name(),
+            signature: statistics.signature(),
         })
     }
 
@@ -181,16 +173,45 @@ impl Chrf {
             0.0
         }
     }
+}
 
-    fn signature(&self, nrefs: &str) -> String {
+impl CorpusMetric for Chrf {
+    fn name(&self) -> String {
+        format!("chrF{}{}", self.beta, "+".repeat(self.word_order))
+    }
+
+    fn options(&self) -> String {
         format!(
-            "nrefs:{nrefs}|case:{}|eff:{}|nc:{}|nw:{}|space:{}|version:{SACREBLEU_VERSION}",
+            "case:{}|eff:{}|nc:{}|nw:{}|space:{}",
             case(self.lowercase),
             yes_no(!self.eps_smoothing),
             self.char_order,
             self.word_order,
             yes_no(self.whitespace),
         )
+    }
+
+    fn higher_is_better(&self) -> bool {
+        true
+    }
+
+    fn statistics(&self, segment: &Segment) -> Result<Vec<f64>> {
+        let best = self.best_overlaps(segment).into_iter();
+        Ok(best
+            .flat_map(|o| [o.hypothesis, o.reference, o.matches].map(|n| n as f64))
+            .collect())
+    }
+
+    fn score_of(&self, sums: &[f64]) -> f64 {
+        let overlaps: Vec<Overlap> = sums
+            .chunks_exact(3)
+            .map(|row| Overlap {
+                hypothesis: row[0] as usize,
+                reference: row[1] as usize,
+                matches: row[2] as usize,
+            })
+            .collect();
+        self.f_score(&overlaps)
     }
 }
 

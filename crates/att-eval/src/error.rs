@@ -15,7 +15,7 @@ pub enum Error {
     UnequalCounts {
         /// How many hypotheses there are.
         hypotheses: usize,
-        /// What is counted against them: `reference lists` or `bucket keys`.
+        /// What is counted against them: `reference lists`, `bucket keys`, ....
         what: &'static str,
         /// How many of those there are.
         others: usize,
@@ -26,6 +26,38 @@ pub enum Error {
     NoReference {
         /// The item's index.
         item: usize,
+    },
+
+    /// A corpus can't be resampled zero times.
+    #[error("0 samples say nothing: draw at least one, 1000 as a rule")]
+    NoSamples,
+
+    /// More segments than resampling can number.
+    #[error("resampling takes no more than 4294967295 segments")]
+    TooManySegments,
+
+    /// A word of an alignment that is not a link.
+    #[error(
+        "item {item} (counted from 0): word {word} of the {side}, `{text}`, is not a link such as 0-1 (sure) or 0p1 (possible)"
+    )]
+    Link {
+        /// `hypothesis` or `reference`.
+        side: &'static str,
+        /// The item's index.
+        item: usize,
+        /// Which word of the line, from 1.
+        word: usize,
+        /// The word.
+        text: String,
+    },
+
+    /// Alignments are held against one reference each.
+    #[error("item {item} (counted from 0) has {found} reference alignments: give one")]
+    OneReference {
+        /// The item's index.
+        item: usize,
+        /// How many there are.
+        found: usize,
     },
 
     /// A name is not among the known ones.

@@ -1,9 +1,11 @@
-//! Error rates over items and over tokens: WER and PER.
+//! Error rates over items, words and characters: SER, WER, CER and PER.
 
-use crate::Result;
 use crate::edit::{EditCounts, edit_distance};
+use crate::ngram::count;
 use crate::segment::{Segment, segments};
-use crate::text::words;
+use crate::signature::{case, own_version};
+use crate::text::{fold_case, words};
+use crate::{CorpusMetric, Result};
 use std::fmt;
 
 /// Errors counted over a corpus, and the two rates that they give.
@@ -29,7 +31,7 @@ pub struct ErrorRates {
 impl ErrorRates {
     /// Wrong items in percent of all items: WER where items are words.
     pub fn item_error_rate(&self) -> f64 {
-        percent(self.wrong_items, self.items)
+        percent(self.wrong_items as f64, self.items as f64)
     }
 
     /// Edits in percent of reference tokens: PER where tokens are phones.
@@ -37,7 +39,7 @@ impl ErrorRates {
     /// Insertions can bring it above 100; with no reference token at all it is infinite, or 0 if
     /// there are no edits either.
     pub fn token_error_rate(&self) -> f64 {
-        percent(self.edits.total(), self.reference_tokens)
+        percent(self.edits.total() as f64, self.reference_tokens as f64)
     }
 
     fn add(&mut self, segment: &Segment) {
@@ -107,12 +109,140 @@ where
     Ok(rates)
 }
 
+/// An error rate as a [`CorpusMetric`], errors over what could be wrong:
+///
+/// ```text
+/// rate = 100 * sum_i errors_i / sum_i total_i
+/// ```
+///
+/// Each hypothesis is held against its closest reference: the one with the fewest errors and, among
+/// equals, the longest. [`error_rates`] gives the kinds of edits besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrorRate {
+    /// What is counted.
+    pub unit: ErrorUnit,
+    /// Whether to ignore case. Default: no.
+    pub lowercase: bool,
+}
+
+/// What an [`ErrorRate`] counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorUnit {
+    /// Items of which any word is wrong: the sentence error rate, SER, and the word error rate of
+    /// pronunciations.
+    Items,
+    /// Edits of words: the word error rate, WER, and the phone error rate of pronunciations.
+    Words,
+    /// Edits of characters, single spaces between words included: the character error rate, CER.
+    Characters,
+    /// Wrong words, wherever they stand: the position-independent error rate, PER (Tillmann et al.
+    /// 1997), `max(len(h), len(r)) - #shared words` over the reference's words.
+    Anywhere,
+}
+
+impl ErrorRate {
+    /// WER: edits of words.
+    pub fn words() -> Self {
+        Self::of(ErrorUnit::Words)
+    }
+
+    /// CER: edits of characters.
+    pub fn characters() -> Self {
+        Self::of(ErrorUnit::Characters)
+    }
+
+    /// The rate of this unit; case counts.
+    pub fn of(unit: ErrorUnit) -> Self {
+        Self {
+            unit,
+            lowercase: false,
+        }
+    }
+
+    /// Errors, and how many there could be but for what is too much.
+    fn errors(&self, hypothesis: &[&str], reference: &str) -> (usize, usize) {
+        let reference = fold_case(reference, self.lowercase);
+        let reference = words(&reference);
+        match self.unit {
+            ErrorUnit::Items => (usize::from(hypothesis != reference), 1),
+            ErrorUnit::Words => (
+                edit_distance(hypothesis, &reference).total(),
+                reference.len(),
+            ),
+            ErrorUnit::Characters => {
+                let characters = |words: &[&str]| words.join(" ").chars().collect::<Vec<char>>();
+                let (hypothesis, reference) = (characters(hypothesis), characters(&reference));
+                (
+                    edit_distance(&hypothesis, &reference).total(),
+                    reference.len(),
+                )
+            }
+            ErrorUnit::Anywhere => {
+                let here = count(hypothesis, 1);
+                let there = count(&reference, 1);
+                let shared = here
+                    .iter()
+                    .map(|(word, &n)| n.min(there.get(word).copied().unwrap_or(0)));
+                let shared: usize = shared.sum();
+                (
+                    hypothesis.len().max(reference.len()) - shared,
+                    reference.len(),
+                )
+            }
+        }
+    }
+}
+
+impl CorpusMetric for ErrorRate {
+    fn name(&self) -> String {
+        match self.unit {
+            ErrorUnit::Items => "SER",
+            ErrorUnit::Words => "WER",
+            ErrorUnit::Characters => "CER",
+            ErrorUnit::Anywhere => "PER",
+        }
+        .to_owned()
+    }
+
+    fn options(&self) -> String {
+        format!("case:{}|tok:none", case(self.lowercase))
+    }
+
+    fn version(&self) -> String {
+        own_version()
+    }
+
+    fn higher_is_better(&self) -> bool {
+        false
+    }
+
+    fn statistics(&self, segment: &Segment) -> Result<Vec<f64>> {
+        let hypothesis = fold_case(segment.hypothesis, self.lowercase);
+        let hypothesis = words(&hypothesis);
+        let references = segment.references.iter();
+        let closest = references
+            .map(|reference| self.errors(&hypothesis, reference))
+            .min_by_key(|&(errors, total)| (errors, std::cmp::Reverse(total)));
+        // A segment has at least one reference.
+        let (errors, total) = closest.unwrap_or_default();
+        Ok(vec![errors as f64, total as f64])
+    }
+
+    fn score_of(&self, sums: &[f64]) -> f64 {
+        percent(sums[0], sums[1])
+    }
+
+    fn detail(&self, sums: &[f64]) -> Option<String> {
+        Some(format!("{} of {}", sums[0], sums[1]))
+    }
+}
+
 /// `100 * part / whole`, and 0 for nothing of nothing.
-fn percent(part: usize, whole: usize) -> f64 {
-    if part == 0 {
+fn percent(part: f64, whole: f64) -> f64 {
+    if part == 0.0 {
         0.0
     } else {
-        100.0 * part as f64 / whole as f64
+        100.0 * part / whole
     }
 }
 
@@ -167,5 +297,37 @@ mod tests {
         assert_eq!(right.token_error_rate(), 0.0);
         let wrong = error_rates(&["a"], &[[""]]).unwrap();
         assert_eq!(wrong.token_error_rate(), f64::INFINITY);
+    }
+
+    fn rate(unit: ErrorUnit, hypothesis: &str, references: &[&str]) -> f64 {
+        let metric = ErrorRate::of(unit);
+        let statistics = crate::Statistics::new(&metric, &[hypothesis], &[references]).unwrap();
+        statistics.score()
+    }
+
+    #[test]
+    fn each_unit_counts_what_its_name_says() {
+        use ErrorUnit::{Anywhere, Characters, Items, Words};
+        assert_eq!(rate(Items, "a  b ", &["a b"]), 0.0);
+        assert_eq!(rate(Items, "a b", &["a c", "b"]), 100.0);
+        assert_eq!(rate(Words, "b a d", &["a b c d"]), 50.0);
+        assert_eq!(rate(Words, "a b", &["x", "a c d"]), 100.0 * 2.0 / 3.0);
+        assert_eq!(rate(Characters, "ab  cd", &["ab cde"]), 100.0 / 6.0);
+        assert_eq!(rate(Anywhere, "b a d", &["a b c d"]), 25.0);
+        assert_eq!(rate(Anywhere, "b a a d e f", &["a b c d"]), 75.0);
+    }
+
+    #[test]
+    fn case_counts_unless_told() {
+        let lowercase = ErrorRate {
+            lowercase: true,
+            ..ErrorRate::words()
+        };
+        let score = |metric: &ErrorRate| {
+            let statistics = crate::Statistics::new(metric, &["A b"], &[["a B"]]);
+            statistics.unwrap().score()
+        };
+        assert_eq!(score(&ErrorRate::words()), 100.0);
+        assert_eq!(score(&lowercase), 0.0);
     }
 }

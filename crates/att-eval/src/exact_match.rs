@@ -1,7 +1,8 @@
 //! The share of outputs that are right as a whole.
 
-use crate::Result;
-use crate::segment::segments;
+use crate::segment::{Segment, segments};
+use crate::signature::own_version;
+use crate::{CorpusMetric, Result};
 use std::fmt;
 
 /// How many hypotheses equal one of their references.
@@ -24,6 +25,41 @@ impl fmt::Display for ExactMatch {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { items, matches } = self;
         write!(f, "exact match = {:.2} ({matches}/{items})", self.percent())
+    }
+}
+
+/// [`exact_match`] as a [`CorpusMetric`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ExactMatchRate;
+
+impl CorpusMetric for ExactMatchRate {
+    fn name(&self) -> String {
+        "exact match".to_owned()
+    }
+
+    fn options(&self) -> String {
+        "case:mixed".to_owned()
+    }
+
+    fn version(&self) -> String {
+        own_version()
+    }
+
+    fn higher_is_better(&self) -> bool {
+        true
+    }
+
+    fn statistics(&self, segment: &Segment) -> Result<Vec<f64>> {
+        let right = segment.references.contains(&segment.hypothesis);
+        Ok(vec![f64::from(u8::from(right)), 1.0])
+    }
+
+    fn score_of(&self, sums: &[f64]) -> f64 {
+        100.0 * sums[0] / sums[1]
+    }
+
+    fn detail(&self, sums: &[f64]) -> Option<String> {
+        Some(format!("{} of {}", sums[0], sums[1]))
     }
 }
 

@@ -1,13 +1,17 @@
 //! One figure of each metric, chosen by name.
 
 use crate::error::{Result, parse_name};
-use crate::{Bleu, Chrf, error_rates, exact_match};
+use crate::{
+    Bleu, Chrf, CorpusMetric, ErrorRate, ErrorUnit, ExactMatchRate, Rouge, Statistics, Ter,
+};
 use std::fmt;
 use std::str::FromStr;
 
 /// A metric by name, for a configuration file or a command line.
 ///
-/// `Display` and `FromStr` use `wer`, `per`, `exact_match`, `bleu` and `chrf`.
+/// `Display` and `FromStr` use `wer`, `per`, `exact_match`, `bleu`, `chrf`, `chrf++`, `ter`, `cer`,
+/// `rouge1`, `rouge2` and `rougeL`. The first two are named as for pronunciations, where an item is
+/// a word; for sentences, [`ErrorRate::words`] is the word error rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Metric {
     /// The item error rate, [`ErrorRates::item_error_rate`](crate::ErrorRates::item_error_rate):
@@ -22,27 +26,59 @@ pub enum Metric {
     Bleu,
     /// [`Chrf`] with its defaults.
     Chrf,
+    /// [`Chrf::plus_plus`].
+    ChrfPlusPlus,
+    /// [`Ter`] with its defaults.
+    Ter,
+    /// The character error rate, [`ErrorRate::characters`].
+    Cer,
+    /// ROUGE-1, [`Rouge::words`].
+    Rouge1,
+    /// ROUGE-2, [`Rouge::bigrams`].
+    Rouge2,
+    /// ROUGE-L, [`Rouge`] with its defaults.
+    RougeL,
 }
 
 impl Metric {
     /// All metrics.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 11] = [
         Self::Wer,
         Self::Per,
         Self::ExactMatch,
         Self::Bleu,
         Self::Chrf,
+        Self::ChrfPlusPlus,
+        Self::Ter,
+        Self::Cer,
+        Self::Rouge1,
+        Self::Rouge2,
+        Self::RougeL,
     ];
 
     /// Whether a better output has the higher figure; error rates have the lower.
     pub fn higher_is_better(self) -> bool {
+        self.corpus_metric().higher_is_better()
+    }
+
+    /// The metric itself.
+    pub fn corpus_metric(self) -> Box<dyn CorpusMetric> {
         match self {
-            Self::Wer | Self::Per => false,
-            Self::ExactMatch | Self::Bleu | Self::Chrf => true,
+            Self::Wer => Box::new(ErrorRate::of(ErrorUnit::Items)),
+            Self::Per => Box::new(ErrorRate::words()),
+            Self::ExactMatch => Box::new(ExactMatchRate),
+            Self::Bleu => Box::new(Bleu::default()),
+            Self::Chrf => Box::new(Chrf::default()),
+            Self::ChrfPlusPlus => Box::new(Chrf::plus_plus()),
+            Self::Ter => Box::new(Ter::default()),
+            Self::Cer => Box::new(ErrorRate::characters()),
+            Self::Rouge1 => Box::new(Rouge::words()),
+            Self::Rouge2 => Box::new(Rouge::bigrams()),
+            Self::RougeL => Box::new(Rouge::default()),
         }
     }
 
-    /// The metric's figure in percent, from 0 to 100 except that [`Metric::Per`] can be above.
+    /// The metric's figure in percent, from 0 to 100 except that edits can be above.
     ///
     /// # Errors
     ///
@@ -54,13 +90,8 @@ impl Metric {
         R: AsRef<[S]>,
         S: AsRef<str>,
     {
-        Ok(match self {
-            Self::Wer => error_rates(hypotheses, references)?.item_error_rate(),
-            Self::Per => error_rates(hypotheses, references)?.token_error_rate(),
-            Self::ExactMatch => exact_match(hypotheses, references)?.percent(),
-            Self::Bleu => Bleu::default().score(hypotheses, references)?.score,
-            Self::Chrf => Chrf::default().score(hypotheses, references)?.score,
-        })
+        let metric = self.corpus_metric();
+        Ok(Statistics::new(metric.as_ref(), hypotheses, references)?.score())
     }
 }
 
@@ -72,6 +103,12 @@ impl fmt::Display for Metric {
             Self::ExactMatch => "exact_match",
             Self::Bleu => "bleu",
             Self::Chrf => "chrf",
+            Self::ChrfPlusPlus => "chrf++",
+            Self::Ter => "ter",
+            Self::Cer => "cer",
+            Self::Rouge1 => "rouge1",
+            Self::Rouge2 => "rouge2",
+            Self::RougeL => "rougeL",
         })
     }
 }
@@ -95,7 +132,8 @@ mod tests {
         }
         assert_eq!(
             "meteor".parse::<Metric>().unwrap_err().to_string(),
-            "unknown metric `meteor`: use one of wer, per, exact_match, bleu, chrf"
+            "unknown metric `meteor`: use one of wer, per, exact_match, bleu, chrf, \
+             chrf++, ter, cer, rouge1, rouge2, rougeL"
         );
     }
 

@@ -2,9 +2,14 @@
 
 use crate::{Error, Result};
 
-/// A hypothesis and its references; there is always at least one reference.
-pub(crate) struct Segment<'a> {
+/// A hypothesis and its references, as a [`CorpusMetric`](crate::CorpusMetric) reads them.
+#[derive(Debug, Clone)]
+pub struct Segment<'a> {
+    /// Its index among the segments of the corpus.
+    pub item: usize,
+    /// The text to score.
     pub hypothesis: &'a str,
+    /// What it is held against; at least one.
     pub references: Vec<&'a str>,
 }
 
@@ -36,6 +41,7 @@ where
                 return Err(Error::NoReference { item });
             }
             Ok(Segment {
+                item,
                 hypothesis: hypothesis.as_ref(),
                 references,
             })

@@ -7,6 +7,7 @@
 //! | encode sources, run over known targets | [`Seq2Seq`] |
 //! | keep all that decoding needs in one place | [`ModelDirectory`] |
 //! | translate text, and see the attention | [`Translator`] |
+//! | ask how probable given translations are | [`Translator::score`] |
 //!
 //! ```
 //! use att_core::DeviceSpec;
@@ -37,6 +38,7 @@
 mod config;
 mod directory;
 mod error;
+mod score;
 mod seq2seq;
 mod translator;
 pub mod weights;

@@ -118,19 +118,26 @@ impl Seq2Seq {
     /// over them evenly.
     pub fn search(&self, src: &Padded, config: &SearchConfig) -> Vec<Vec<Hypothesis>> {
         let mut found = config.search(&self.decoder, &self.encode(src), &src.lengths);
-        let tokens_per_state = self.encoder.tokens_per_state();
-        if tokens_per_state > 1 {
+        if self.encoder.tokens_per_state() > 1 {
             for (hypotheses, &length) in found.iter_mut().zip(&src.lengths) {
                 let steps = hypotheses
                     .iter_mut()
                     .flat_map(|one| &mut one.weights)
                     .flatten();
                 for weights in steps {
-                    *weights = over_tokens(weights, tokens_per_state, length);
+                    *weights = self.over_tokens(weights, length);
                 }
             }
         }
         found
+    }
+
+    /// The weights of a step over the states of a source (and padding), as weights over its `length`
+    /// tokens: [`over_tokens`].
+    pub(crate) fn over_tokens(&self, weights: &[f32], length: usize) -> Vec<f32> {
+        let tokens_per_state = self.encoder.tokens_per_state();
+        let states = length.div_ceil(tokens_per_state);
+        over_tokens(&weights[..states], tokens_per_state, length)
     }
 
     /// Some columns of a padded matrix as a tensor, `[rows, cols]`.

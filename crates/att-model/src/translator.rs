@@ -164,21 +164,14 @@ impl Translator {
     }
 
     fn translation(&self, line: &str, hypotheses: Vec<Hypothesis>) -> Translation {
-        let eos = special::NAMES[EOS as usize].to_string();
-        let mut src_tokens = self.directory.src_tokenizer.tokens(line);
-        src_tokens.push(eos.clone());
+        let src_tokens = with_eos(self.directory.src_tokenizer.tokens(line));
         let tokenizer = &self.directory.tgt_tokenizer;
         let token = |&id: &u32| tokenizer.id_to_token(id).unwrap_or_default().to_string();
         let candidates = hypotheses
             .into_iter()
             .map(|hypothesis| Candidate {
                 text: tokenizer.decode(&hypothesis.tokens),
-                tokens: hypothesis
-                    .tokens
-                    .iter()
-                    .map(token)
-                    .chain([eos.clone()])
-                    .collect(),
+                tokens: with_eos(hypothesis.tokens.iter().map(token).collect()),
                 score: hypothesis.score,
                 log_prob: hypothesis.log_prob,
                 token_log_probs: hypothesis.token_log_probs,
@@ -207,8 +200,14 @@ fn prepare(model: &Seq2Seq, format: WeightFormat) -> PreparedWeights {
     PreparedWeights::new(matrices.0, format)
 }
 
+/// The tokens, and EOS behind them.
+pub(crate) fn with_eos(mut tokens: Vec<String>) -> Vec<String> {
+    tokens.push(special::NAMES[EOS as usize].to_string());
+    tokens
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::ModelConfig;
     use att_data::TokenizerConfig;
@@ -218,7 +217,7 @@ mod tests {
         translator_of(folder, "kind = 'recurrent'", decoder)
     }
 
-    fn translator_of(folder: &Path, encoder: &str, decoder: &str) -> Translator {
+    pub(crate) fn translator_of(folder: &Path, encoder: &str, decoder: &str) -> Translator {
         let model = ModelConfig::from_toml(&format!(
             "src_embedding = {{ d_embed = 4 }}\ntgt_embedding = {{ d_embed = 4 }}\n\
              encoder = {{ {encoder}, d_hidden = 3 }}\n\

@@ -134,8 +134,9 @@ pub struct TrainingConfig {
     pub max_minutes: f64,
     /// Steps between validations; 0, as unless told, is once an epoch.
     pub valid_every: usize,
-    /// How validation scores the model's output: `"wer"`, `"per"`, `"exact_match"`, `"bleu"` or
-    /// `"chrf"`; BLEU unless told.
+    /// How validation scores the model's output, by the name of a [`Metric`]: `"wer"`, `"per"`,
+    /// `"exact_match"`, `"bleu"`, `"chrf"`, `"chrf++"`, `"ter"`, `"cer"`, `"rouge1"`, `"rouge2"` or
+    /// `"rougeL"`; BLEU unless told.
     #[serde(with = "metric_name")]
     pub metric: Metric,
     /// The beam of validation; 1 (greedy) unless told.

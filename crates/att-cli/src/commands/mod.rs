@@ -4,6 +4,7 @@ pub mod bench;
 pub mod evaluate;
 pub mod inspect;
 pub mod quickstart;
+pub mod score;
 pub mod train;
 pub mod translate;
 

@@ -1,16 +1,16 @@
-//! BLEU over a corpus, equal to sacreBLEU's.
+//! BLEU over a corpus or a sentence, equal to sacreBLEU's.
 
 mod smoothing;
-mod tokenizer;
+pub(crate) mod tokenizer;
 
 pub use smoothing::Smoothing;
 pub use tokenizer::BleuTokenizer;
 
-use crate::Result;
 use crate::ngram::{Counts, count};
-use crate::segment::{Segment, segments};
-use crate::signature::{SACREBLEU_VERSION, case, nrefs, yes_no};
+use crate::segment::Segment;
+use crate::signature::{case, yes_no};
 use crate::text::{fold_case, is_space, words};
+use crate::{CorpusMetric, Result, Statistics};
 use std::fmt;
 
 /// The longest n-grams that BLEU looks at.
@@ -79,35 +79,31 @@ impl Bleu {
         R: AsRef<[S]>,
         S: AsRef<str>,
     {
-        let segments = segments(hypotheses, references)?;
-        let mut statistics = Statistics::default();
-        for segment in &segments {
-            self.add(&mut statistics, segment);
-        }
-        let Statistics {
-            matches,
-            totals,
-            hyp_len,
-            ref_len,
-        } = statistics;
-
-        let brevity_penalty = brevity_penalty(hyp_len, ref_len);
-        let (precisions, orders) = self.precisions(&matches, &totals);
-        let log_sum: f64 = precisions[..orders].iter().map(|p| p.ln()).sum();
+        let statistics = Statistics::new(self, hypotheses, references)?;
         Ok(BleuScore {
-            score: brevity_penalty * (log_sum / orders as f64).exp(),
-            precisions,
-            matches,
-            totals,
-            brevity_penalty,
-            hyp_len,
-            ref_len,
-            signature: self.signature(&nrefs(&segments)),
+            signature: statistics.signature(),
+            ..self.score_of_sums(&Sums::from_row(&statistics.sums()))
         })
     }
 
-    /// Adds one item's n-grams and lengths.
-    fn add(&self, statistics: &mut Statistics, segment: &Segment) {
+    fn score_of_sums(&self, sums: &Sums) -> BleuScore {
+        let brevity_penalty = brevity_penalty(sums.hyp_len, sums.ref_len);
+        let (precisions, orders) = self.precisions(&sums.matches, &sums.totals);
+        let log_sum: f64 = precisions[..orders].iter().map(|p| p.ln()).sum();
+        BleuScore {
+            score: brevity_penalty * (log_sum / orders as f64).exp(),
+            precisions,
+            matches: sums.matches,
+            totals: sums.totals,
+            brevity_penalty,
+            hyp_len: sums.hyp_len,
+            ref_len: sums.ref_len,
+            signature: String::new(),
+        }
+    }
+
+    /// One item's n-grams and lengths.
+    fn sums(&self, segment: &Segment) -> Sums {
         let hypothesis = self.tokenize(segment.hypothesis);
         let hypothesis = words(&hypothesis);
         let references: Vec<String> = segment
@@ -120,19 +116,22 @@ impl Bleu {
         let hyp_len = hypothesis.len();
         let ref_lens = references.iter().map(Vec::len);
         let closest = ref_lens.min_by_key(|&len| (len.abs_diff(hyp_len), len));
-        statistics.hyp_len += hyp_len;
-        statistics.ref_len += closest.unwrap_or(0);
-
+        let mut sums = Sums {
+            hyp_len,
+            ref_len: closest.unwrap_or(0),
+            ..Sums::default()
+        };
         for order in 1..=MAX_ORDER {
             let references: Vec<Counts<&str>> =
                 references.iter().map(|words| count(words, order)).collect();
             for (ngram, occurrences) in count(&hypothesis, order) {
                 let in_references = references.iter().filter_map(|counts| counts.get(ngram));
                 let most = in_references.max().copied().unwrap_or(0);
-                statistics.totals[order - 1] += occurrences;
-                statistics.matches[order - 1] += occurrences.min(most);
+                sums.totals[order - 1] += occurrences;
+                sums.matches[order - 1] += occurrences.min(most);
             }
         }
+        sums
     }
 
     fn tokenize(&self, text: &str) -> String {
@@ -182,41 +181,88 @@ impl Bleu {
         }
         (precisions, orders)
     }
+}
 
-    fn signature(&self, nrefs: &str) -> String {
+impl CorpusMetric for Bleu {
+    fn name(&self) -> String {
+        "BLEU".to_owned()
+    }
+
+    fn options(&self) -> String {
         format!(
-            "nrefs:{nrefs}|case:{}|eff:{}|tok:{}|smooth:{}|version:{SACREBLEU_VERSION}",
+            "case:{}|eff:{}|tok:{}|smooth:{}",
             case(self.lowercase),
             yes_no(self.effective_order),
             self.tokenizer,
             self.smoothing,
         )
     }
+
+    fn higher_is_better(&self) -> bool {
+        true
+    }
+
+    fn statistics(&self, segment: &Segment) -> Result<Vec<f64>> {
+        Ok(self.sums(segment).to_row())
+    }
+
+    fn score_of(&self, sums: &[f64]) -> f64 {
+        self.score_of_sums(&Sums::from_row(sums)).score
+    }
+
+    fn detail(&self, sums: &[f64]) -> Option<String> {
+        Some(self.score_of_sums(&Sums::from_row(sums)).detail())
+    }
 }
 
-impl fmt::Display for BleuScore {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl BleuScore {
+    /// What sacreBLEU prints behind the score.
+    fn detail(&self) -> String {
         let ratio = if self.ref_len == 0 {
             0.0
         } else {
             self.hyp_len as f64 / self.ref_len as f64
         };
         let [p1, p2, p3, p4] = self.precisions;
-        write!(
-            f,
-            "BLEU = {:.2} {p1:.1}/{p2:.1}/{p3:.1}/{p4:.1} (BP = {:.3} ratio = {ratio:.3} hyp_len = {} ref_len = {})",
-            self.score, self.brevity_penalty, self.hyp_len, self.ref_len,
+        format!(
+            "{p1:.1}/{p2:.1}/{p3:.1}/{p4:.1} (BP = {:.3} ratio = {ratio:.3} hyp_len = {} ref_len = {})",
+            self.brevity_penalty, self.hyp_len, self.ref_len,
         )
+    }
+}
+
+impl fmt::Display for BleuScore {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "BLEU = {:.2} {}", self.score, self.detail())
     }
 }
 
 /// What a corpus is reduced to before BLEU is computed.
 #[derive(Default)]
-struct Statistics {
-    matches: [usize; MAX_ORDER],
-    totals: [usize; MAX_ORDER],
+struct Sums {
     hyp_len: usize,
     ref_len: usize,
+    matches: [usize; MAX_ORDER],
+    totals: [usize; MAX_ORDER],
+}
+
+impl Sums {
+    fn to_row(&self) -> Vec<f64> {
+        let lengths = [self.hyp_len, self.ref_len];
+        let counts = lengths.iter().chain(&self.matches).chain(&self.totals);
+        counts.map(|&count| count as f64).collect()
+    }
+
+    /// The other way; counts are whole below 2^53.
+    fn from_row(row: &[f64]) -> Self {
+        let counts = |from: usize| std::array::from_fn(|i| row[from + i] as usize);
+        Self {
+            hyp_len: row[0] as usize,
+            ref_len: row[1] as usize,
+            matches: counts(2),
+            totals: counts(2 + MAX_ORDER),
+        }
+    }
 }
 
 fn brevity_penalty(hyp_len: usize, ref_len: usize) -> f64 {

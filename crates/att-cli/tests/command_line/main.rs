@@ -1,0 +1,101 @@
+//! The command as a user meets it: its verbs on a tiny model, and every kind of bad input.
+//!
+//! Bad input gets one line on the standard error that names the file, line or key, and a status
+//! other than zero; no panic, and nothing lost or half-written.
+
+mod bench;
+mod evaluate;
+mod quickstart;
+mod score;
+mod support;
+mod train;
+mod translate;
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use support::*;
+
+#[test]
+fn help_lists_the_verbs() {
+    let help = stdout(&run(&["--help"]));
+    for verb in [
+        "quickstart",
+        "train",
+        "translate",
+        "evaluate",
+        "score",
+        "inspect",
+        "bench",
+    ] {
+        assert!(help.contains(verb), "{help}");
+    }
+}
+
+#[test]
+fn usage_names_first_what_a_list_of_files_would_swallow() {
+    for (verb, name) in [
+        ("train", "<CONFIG>"),
+        ("evaluate", "<MODEL>"),
+        ("bench train", "<CONFIG>"),
+    ] {
+        let arguments: Vec<&str> = verb.split(' ').chain(["--help"]).collect();
+        let help = stdout(&run(&arguments));
+        let usage = format!("Usage: att {verb} {name} --");
+        assert!(help.contains(&usage), "{help}");
+    }
+}
+
+#[test]
+fn a_device_that_is_not_there_is_named_with_those_that_are() {
+    let output = run(&["translate", model(), "--device", "tpu"]);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        message.contains("tpu") && message.contains("flex, ndarray"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_leaves_no_half_written_file() {
+    let folder = Folder::new();
+    // A limit on the size of files is the part of a full disk that needs no privilege.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 8; exec {} train {} --train {} --valid {} --out {} --max-steps 3",
+        env!("CARGO_BIN_EXE_att"),
+        text(&folder.path("experiment.toml")),
+        text(&folder.path("pairs.tsv")),
+        text(&folder.path("pairs.tsv")),
+        text(&folder.path("run")),
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    refused(&output, &["last.safetensors", "cannot write"]);
+    let mut left = fs::read_dir(folder.path("run"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    assert!(!left.any(|path| text(&path).contains("safetensors")));
+
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = att(&["inspect", model()])
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    refused(&output, &["No space left"]);
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let script = format!(
+        "{} inspect {} | head -n 1",
+        env!("CARGO_BIN_EXE_att"),
+        model()
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(stdout(&output).starts_with("model"));
+}

@@ -1,0 +1,137 @@
+//! `att translate`, and models that it refuses.
+
+use std::fs;
+
+use crate::support::*;
+
+#[test]
+fn a_model_translates_line_by_line() {
+    let found = stdout(&run_with_input(
+        &["translate", model()],
+        b"abc\n\ncb\r\nzz\n",
+    ));
+    let lines: Vec<&str> = found.lines().collect();
+    assert_eq!(lines.len(), 4, "as many lines as in the input: {found}");
+    assert_eq!(&lines[..3], ["c b a", "", "b c"]);
+}
+
+#[test]
+fn n_best_and_attention_have_their_forms() {
+    let folder = tempfile::tempdir().unwrap();
+    let attention = folder.path().join("attention.jsonl");
+    let arguments = [
+        "translate",
+        model(),
+        "--n-best",
+        "3",
+        "--attention",
+        text(&attention),
+    ];
+    let found = stdout(&run_with_input(&arguments, b"abc\nba\n"));
+    let lines: Vec<Vec<&str>> = found
+        .lines()
+        .map(|line| line.split(" ||| ").collect())
+        .collect();
+    assert_eq!(lines.len(), 6);
+    assert_eq!(lines[0][..2], ["0", "c b a"]);
+    assert_eq!(lines[3][..2], ["1", "a b"]);
+    let scores: Vec<f64> = lines[..3]
+        .iter()
+        .map(|line| line[2].parse().unwrap())
+        .collect();
+    assert!(scores.windows(2).all(|pair| pair[0] >= pair[1]));
+    let records = fs::read_to_string(attention).unwrap();
+    let first: serde_json::Value = serde_json::from_str(records.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        first["src_tokens"],
+        serde_json::json!(["a", "b", "c", "</s>"])
+    );
+    assert_eq!(
+        first["tgt_tokens"],
+        serde_json::json!(["c", "b", "a", "</s>"])
+    );
+    assert_eq!(first["weights"].as_array().unwrap().len(), 4);
+    assert_eq!(records.lines().count(), 6);
+}
+
+#[test]
+fn the_models_own_n_best_counts_unless_told() {
+    let copy = copy_of_model();
+    let path = copy.path().join("config.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config.replace("n_best = 1", "n_best = 2")).unwrap();
+    let translate = |more: &[&str]| {
+        let arguments = [&["translate", text(copy.path())][..], more].concat();
+        stdout(&run_with_input(&arguments, b"abc\n\n"))
+    };
+    let found = translate(&[]);
+    let lines: Vec<&str> = found.lines().collect();
+    assert!(lines[0].starts_with("0 ||| c b a ||| "), "{found}");
+    assert!(lines[1].starts_with("0 ||| "), "{found}");
+    assert_eq!(lines[2..], ["1 |||  ||| 0"]);
+    assert_eq!(translate(&["--n-best", "1"]).lines().count(), 2);
+}
+
+#[test]
+fn attention_of_a_model_without_it_is_refused_at_once() {
+    let folder = Folder::new();
+    let summary = "decoder = { kind = 'summary', d_output = 16, recurrent = { d_hidden = 16 } }";
+    let decoder = EXPERIMENT.lines().find(|line| line.contains("'luong'"));
+    folder.write(
+        "experiment.toml",
+        EXPERIMENT.replace(decoder.unwrap(), summary),
+    );
+    let trained = folder.train(&["pairs.tsv"], &["--max-steps", "1"]);
+    assert!(trained.status.success());
+    let (model, attention) = (folder.path("run"), folder.path("attention.jsonl"));
+    let arguments = [
+        "translate",
+        text(&model),
+        "--attention",
+        text(&attention),
+        "--input",
+        "no/such.txt",
+    ];
+    // Before it even looks for its input.
+    let output = run(&arguments);
+    refused(&output, &[text(&model), "no attention", "--attention"]);
+    assert_eq!(output.stdout, b"");
+    assert!(!attention.exists());
+}
+
+#[test]
+fn damaged_and_foreign_models_are_refused() {
+    let copy = copy_of_model();
+    let path = |name: &str| copy.path().join(name);
+    let translate = || run_with_input(&["translate", text(copy.path())], b"abc\n");
+    let weights = fs::read(path("model.safetensors")).unwrap();
+    for cut in [0, 7, 100, weights.len() / 2, weights.len() - 1] {
+        fs::write(path("model.safetensors"), &weights[..cut]).unwrap();
+        refused(&translate(), &["model.safetensors"]);
+    }
+    fs::write(path("model.safetensors"), &weights).unwrap();
+
+    let config = fs::read_to_string(path("config.toml")).unwrap();
+    fs::write(
+        path("config.toml"),
+        config.replace("d_attentional = 16", "d_attentional = 20"),
+    )
+    .unwrap();
+    refused(&translate(), &["model.safetensors", "shape"]);
+    fs::write(path("config.toml"), &config).unwrap();
+
+    let other = Folder::new();
+    other.write("pairs.tsv", "abcde\te d c b a\nedcba\ta b c d e\n");
+    assert!(
+        other
+            .train(&["pairs.tsv"], &["--max-steps", "1"])
+            .status
+            .success()
+    );
+    fs::copy(
+        other.path("run/src.tokenizer.json"),
+        path("src.tokenizer.json"),
+    )
+    .unwrap();
+    refused(&translate(), &["src.tokenizer.json", "source"]);
+}

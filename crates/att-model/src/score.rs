@@ -1,0 +1,212 @@
+//! How probable given translations are.
+
+use att_core::ops::{Choice, top_log_probs};
+use att_core::{host_vec, on_kernel_threads};
+use att_data::{Batch, BatchLimit, Example, Pair};
+use att_decoder::Decoder;
+
+use crate::translator::with_eos;
+use crate::{Candidate, Seq2Seq, Translation, Translator};
+
+/// The greatest number of logits that exist at a time.
+const MAX_LOGITS: usize = 1 << 24;
+
+impl Translator {
+    /// How probable each target is, given its source (forced decoding):
+    ///
+    /// ```text
+    /// log_prob = sum_t log p(y_t | y_1 ... y_(t-1), x)        y_n = EOS
+    /// ```
+    ///
+    /// One result a pair, in the order of the pairs, with the target as its only candidate and
+    /// `log_prob` as its score. Tokens are the pieces of the text; what is unknown has the
+    /// probability of UNK. An empty target is EOS alone. Pairs of like length share a batch, and up
+    /// to rounding it makes no difference which.
+    pub fn score(&self, pairs: &[Pair]) -> Vec<Translation> {
+        let tokenizers = self.directory();
+        let examples: Vec<Example> = pairs
+            .iter()
+            .map(|pair| Example {
+                src: tokenizers.src_tokenizer.encode(&pair.src),
+                tgt: tokenizers.tgt_tokenizer.encode(&pair.tgt),
+            })
+            .collect();
+        let width = |index: usize| {
+            let Example { src, tgt } = &examples[index];
+            src.len().max(tgt.len()) + 1 // with EOS
+        };
+        let mut order: Vec<usize> = (0..examples.len()).collect();
+        order.sort_by_key(|&index| (width(index), index));
+        let mut scored: Vec<Option<Translation>> = vec![None; pairs.len()];
+        for indices in BatchLimit::of_rows(self.batch_size()).cut(&order, width) {
+            let batch = Batch::new(&examples, &indices);
+            let forced = on_kernel_threads(|| force(self.model(), &batch));
+            for (index, forced) in indices.into_iter().zip(forced) {
+                let Pair { src, tgt } = &pairs[index];
+                let log_prob = forced.token_log_probs.iter().copied().map(f64::from).sum();
+                let candidate = Candidate {
+                    text: tgt.clone(),
+                    tokens: with_eos(tokenizers.tgt_tokenizer.tokens(tgt)),
+                    score: log_prob,
+                    log_prob,
+                    token_log_probs: forced.token_log_probs,
+                    weights: forced.weights,
+                };
+                scored[index] = Some(Translation {
+                    src_tokens: with_eos(tokenizers.src_tokenizer.tokens(src)),
+                    candidates: vec![candidate],
+                });
+            }
+        }
+        scored.into_iter().flatten().collect()
+    }
+}
+
+/// What the model says of a row's target.
+struct Forced {
+    token_log_probs: Vec<f32>,
+    weights: Option<Vec<Vec<f32>>>,
+}
+
+fn force(model: &Seq2Seq, batch: &Batch) -> Vec<Forced> {
+    let output = model.forward(batch);
+    let n = output.gold.len();
+    let at_a_time = (MAX_LOGITS / model.tgt_vocab()).max(1);
+    let mut log_probs = Vec::with_capacity(n);
+    for start in (0..n).step_by(at_a_time) {
+        let end = n.min(start + at_a_time);
+        let features = output.features.clone().narrow(0, start, end - start);
+        let logits = model.decoder.logits(features);
+        let choices: Vec<Choice> = output.gold[start..end]
+            .iter()
+            .map(|&id| Choice::Only(id))
+            .collect();
+        let found = top_log_probs(logits, 1, &choices);
+        log_probs.extend(found.into_iter().map(|best| best[0].log_prob));
+    }
+    let mut log_probs = log_probs.into_iter();
+
+    let steps = batch.tgt.cols - 1;
+    let weights = output.weights.map(|weights| {
+        let [_, _, n_states] = weights.dims();
+        (host_vec(weights), n_states)
+    });
+    (0..batch.tgt.rows)
+        .map(|row| {
+            let tgt_len = batch.tgt.lengths[row] - 1; // without BOS
+            let of_row = |(weights, n_states): &(Vec<f32>, usize)| {
+                let rows = weights[row * steps * n_states..].chunks_exact(*n_states);
+                let of_step = |weights| model.over_tokens(weights, batch.src.lengths[row]);
+                rows.take(tgt_len).map(of_step).collect()
+            };
+            Forced {
+                token_log_probs: log_probs.by_ref().take(tgt_len).collect(),
+                weights: weights.as_ref().map(of_row),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::translator::tests::translator_of;
+    use att_decoder::search::SearchConfig;
+
+    /// Encoders and decoders.
+    const MODELS: [[&str; 2]; 4] = [
+        ["kind = 'recurrent'", "kind = 'luong', d_attentional = 5"],
+        ["kind = 'recurrent'", "kind = 'bahdanau'"],
+        ["kind = 'recurrent'", "kind = 'summary', d_output = 5"],
+        ["kind = 'pyramidal', layers = 2", "kind = 'bahdanau'"],
+    ];
+
+    fn pairs() -> Vec<Pair> {
+        let mut pairs: Vec<Pair> = [
+            ("abc", "cba"),
+            ("d", ""),
+            ("", "ab"),
+            ("ab", "dcbadcba"),
+            ("abc", "x"),
+            ("aaaaaaaaaa", "b"),
+            ("abc", "cba"),
+        ]
+        .map(|(src, tgt)| Pair::new(src, tgt))
+        .into();
+        // A batch of its own.
+        pairs.insert(2, Pair::new("abcd".repeat(3000), "a"));
+        pairs
+    }
+
+    #[test]
+    fn neither_batch_size_nor_order_changes_a_result() {
+        for [encoder, decoder] in MODELS {
+            let folder = tempfile::tempdir().unwrap();
+            let mut translator = translator_of(folder.path(), encoder, decoder);
+            let pairs = pairs();
+            let expected = translator.score(&pairs);
+            assert_eq!(expected.len(), pairs.len());
+            let check = |found: &Translation, expected: &Translation| {
+                let (found, expected) = (&found.candidates[0], &expected.candidates[0]);
+                assert_eq!(found.tokens, expected.tokens);
+                assert_eq!(found.token_log_probs.len(), found.tokens.len());
+                assert_close(&found.token_log_probs, &expected.token_log_probs);
+            };
+            for batch_size in [1, 2, 3] {
+                translator = translator.with_batch_size(batch_size);
+                let found = translator.score(&pairs);
+                found.iter().zip(&expected).for_each(|(a, b)| check(a, b));
+                let reversed: Vec<Pair> = pairs.iter().rev().cloned().collect();
+                let found = translator.score(&reversed);
+                found
+                    .iter()
+                    .rev()
+                    .zip(&expected)
+                    .for_each(|(a, b)| check(a, b));
+            }
+        }
+    }
+
+    #[test]
+    fn what_search_finds_has_the_score_and_the_attention_that_search_gave_it() {
+        for [encoder, decoder] in MODELS {
+            let folder = tempfile::tempdir().unwrap();
+            let translator = translator_of(folder.path(), encoder, decoder);
+            let search = SearchConfig {
+                beam_size: 3,
+                n_best: 3,
+                max_len: 5,
+                ..Default::default()
+            };
+            let tokenizer = &translator.directory().src_tokenizer;
+            let sources = ["abcd", "ba"].map(|line| Example {
+                src: tokenizer.encode(line),
+                tgt: Vec::new(),
+            });
+            let sources_batch = Batch::new(&sources, &[0, 1]);
+            let found = translator.model().search(&sources_batch.src, &search);
+            for (Example { src, .. }, hypotheses) in sources.iter().zip(found) {
+                assert_eq!(hypotheses.len(), 3);
+                for hypothesis in hypotheses {
+                    let example = Example {
+                        src: src.clone(),
+                        tgt: hypothesis.tokens,
+                    };
+                    let forced = force(translator.model(), &Batch::new(&[example], &[0])).remove(0);
+                    assert_close(&forced.token_log_probs, &hypothesis.token_log_probs);
+                    assert_eq!(forced.weights.is_some(), hypothesis.weights.is_some());
+                    let weights = forced.weights.unwrap_or_default().concat();
+                    assert_close(&weights, &hypothesis.weights.unwrap_or_default().concat());
+                }
+            }
+        }
+    }
+
+    #[track_caller]
+    fn assert_close(found: &[f32], expected: &[f32]) {
+        assert_eq!(found.len(), expected.len());
+        for (a, b) in found.iter().zip(expected) {
+            assert!((a - b).abs() < 1e-5, "{a}, not {b}");
+        }
+    }
+}
