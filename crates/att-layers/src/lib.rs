@@ -34,4 +34,4 @@ mod recurrent;
 pub use dropout::Dropout;
 pub use embedding::{Embedding, EmbeddingConfig};
 pub use linear::Linear;
-pub use recurrent::{CellKind, Gru, Lstm, Recurrent, RecurrentOutput};
+pub use recurrent::{CellKind, Gru, Lstm, Recurrent};

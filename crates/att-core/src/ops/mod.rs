@@ -38,7 +38,6 @@ mod host;
 #[cfg(feature = "cpu")]
 mod rows;
 mod simd;
-#[cfg(feature = "cpu")]
 mod steps;
 #[cfg(feature = "cpu")]
 mod tensor_list;
@@ -97,10 +96,10 @@ pub use embedding::embedding;
 pub use gru::{GruArguments, bidirectional_gru, gru};
 pub use linear::linear;
 pub use linear_cross_entropy::{CrossEntropy, cross_entropy, linear_cross_entropy};
-pub use lstm::{LstmArguments, LstmStates, bidirectional_lstm, lstm};
+pub use lstm::{LstmArguments, bidirectional_lstm, lstm};
 pub use luong::{LuongInputs, LuongScore, LuongStates, luong};
 pub use masked_softmax::masked_softmax;
 pub use padded::{end_states, last_states, reverse_padded};
-pub use recurrent::Direction;
+pub use recurrent::{Direction, RecurrentStates};
 pub use tanh::tanh;
 pub use top_log_probs::{Choice, TokenLogProb, top_log_probs};

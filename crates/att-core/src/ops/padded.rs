@@ -59,6 +59,12 @@ pub fn last_states(states: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
     at_positions(states, last_positions(lengths, len).collect())
 }
 
+/// The state at the first position of each row, `[batch, d]` of `[batch, len, d]`: that after the
+/// last step of the backward direction.
+pub(super) fn first_states(states: Tensor<3>) -> Tensor<2> {
+    states.narrow(1, 0, 1).squeeze_dim(1)
+}
+
 /// The states after the last step of either direction, `[batch, 2 * d]`: of the first half of the
 /// numbers those at the [last](last_states) real position, of the second half those at 0.
 ///

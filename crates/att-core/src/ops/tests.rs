@@ -37,8 +37,10 @@ fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
 fn lstm_arguments(make: &Make) -> LstmArguments {
     let [batch, len, d] = SHAPE;
     LstmArguments {
-        inputs: make.tensor([batch, len, 4 * d]),
-        recurrent: make.tensor([d, 4 * d]),
+        input: make.tensor([batch, len, 3]),
+        input_weight: make.tensor([3, 4 * d]),
+        input_bias: make.tensor([4 * d]),
+        recurrent_weight: make.tensor([d, 4 * d]),
         hidden: make.tensor([batch, d]),
         cell: make.tensor([batch, d]),
     }
@@ -47,9 +49,11 @@ fn lstm_arguments(make: &Make) -> LstmArguments {
 fn gru_arguments(make: &Make) -> GruArguments {
     let [batch, len, d] = SHAPE;
     GruArguments {
-        inputs: make.tensor([batch, len, 3 * d]),
-        recurrent: make.tensor([d, 3 * d]),
-        bias: make.tensor([d]),
+        input: make.tensor([batch, len, 3]),
+        input_weight: make.tensor([3, 3 * d]),
+        input_bias: make.tensor([3 * d]),
+        recurrent_weight: make.tensor([d, 3 * d]),
+        recurrent_bias: make.tensor([d]),
         hidden: make.tensor([batch, d]),
     }
 }
@@ -119,11 +123,11 @@ const OPS: [(&str, Op); 14] = [
         flat(embedding(table, ids))
     }),
     ("gru", |make| {
-        flat(gru(gru_arguments(make), Direction::Forward, &LENGTHS))
+        flat(gru(gru_arguments(make), Direction::Forward, &LENGTHS).hidden)
     }),
     ("bidirectional_gru", |make| {
         let [forward, backward] = [gru_arguments(make), gru_arguments(make)];
-        flat(bidirectional_gru(forward, backward, &LENGTHS))
+        flat(bidirectional_gru(forward, backward, &LENGTHS).hidden)
     }),
     ("linear", |make| {
         let [_, _, d] = SHAPE;
@@ -139,7 +143,8 @@ const OPS: [(&str, Op); 14] = [
     }),
     ("bidirectional_lstm", |make| {
         let [forward, backward] = [lstm_arguments(make), lstm_arguments(make)];
-        flat(bidirectional_lstm(forward, backward, &LENGTHS).cell)
+        let last = bidirectional_lstm(forward, backward, &LENGTHS).last;
+        flat(last.cell.expect("of an LSTM"))
     }),
     ("luong", |make| {
         let states = luong(luong_inputs(make), &LENGTHS, &LENGTHS);
