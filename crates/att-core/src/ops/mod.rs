@@ -49,6 +49,15 @@ mod test_support;
 #[cfg(test)]
 mod tests;
 
+/// Refuses a tensor of no numbers: nothing can be meant by it, and kernels need not think of it.
+fn assert_some<const D: usize>(operation: &str, tensor: &burn::tensor::Tensor<D>) {
+    let sizes = tensor.dims();
+    assert!(
+        sizes.iter().all(|&size| size > 0),
+        "{operation}: a tensor of {sizes:?} has no numbers"
+    );
+}
+
 /// Whether the operation on this tensor is one of the kernels on slices.
 #[cfg(feature = "cpu")]
 fn has_cpu_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {

@@ -2,13 +2,13 @@ use burn::tensor::Tensor;
 
 use super::{LuongInputs, LuongScore, LuongStates};
 use crate::mask::src_pad_mask;
+use crate::ops::Direction;
 use crate::ops::additive_score::additive_score_reference;
 use crate::ops::attention_read::attention_read_reference;
 use crate::ops::dot_score::dot_score_reference;
 use crate::ops::gru::{GruArguments, gru_reference};
 use crate::ops::lstm::{LstmArguments, lstm_reference};
 use crate::ops::padded::zero_padding;
-use crate::ops::Direction;
 
 /// [`luong`](super::luong()) from plain tensor operations: the oracle that the fused one is tested
 /// against.

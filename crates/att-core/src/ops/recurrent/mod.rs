@@ -16,13 +16,11 @@ mod sequences;
 #[cfg(test)]
 pub(super) mod tests;
 
-use burn::backend::{
-    Backend, Dispatch, DispatchTensor, backend_extension, tensor::FloatTensor,
-};
+use burn::backend::{Backend, Dispatch, DispatchTensor, backend_extension, tensor::FloatTensor};
 use burn::tensor::{Tensor, assert_shape};
 
-use super::padded::{end_states, first_states, last_states};
 use super::linear;
+use super::padded::{end_states, first_states, last_states};
 use crate::RecurrentState;
 
 pub use sequences::{Direction, Sequences};
@@ -90,10 +88,11 @@ impl Layer {
     }
 
     fn assert_shapes(&self) {
+        super::assert_some("recurrent layer", &self.input);
+        super::assert_some("recurrent layer", &self.hidden);
         let [batch, _, d_input] = self.input.dims();
         let [_, d_hidden] = self.hidden.dims();
         let width = self.cell().parts() * d_hidden;
-        assert!(d_input * d_hidden > 0, "a recurrent layer has numbers");
         assert_shape!(self.input_weight, [d_input, width]);
         assert_shape!(self.input_bias, [width]);
         assert_shape!(self.recurrent_weight, [d_hidden, width]);
@@ -166,11 +165,7 @@ fn projected_first(layers: Vec<Layer>, sequences: Sequences) -> RecurrentStates 
 }
 
 /// What stands in `[batch, len, d]` after each row's last step, `[batch, d]`.
-pub(super) fn last_of(
-    states: Tensor<3>,
-    directions: &[Direction],
-    lengths: &[usize],
-) -> Tensor<2> {
+pub(super) fn last_of(states: Tensor<3>, directions: &[Direction], lengths: &[usize]) -> Tensor<2> {
     match directions {
         [Direction::Forward] => last_states(states, lengths),
         [Direction::Backward] => first_states(states),

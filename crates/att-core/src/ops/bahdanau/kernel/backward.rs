@@ -230,7 +230,9 @@ fn backward_part<C: CpuCell>(
                 #[inline(always)]
                 || {
                     match grads.weights {
-                        Some(grad) => d_scores.copy_from_slice(&row(grad, at(slot), src_len)[..len]),
+                        Some(grad) => {
+                            d_scores.copy_from_slice(&row(grad, at(slot), src_len)[..len])
+                        }
                         None => d_scores.fill(0.0),
                     }
                     let d_memory_out = &mut d_memory_out[slot * src_len * d_memory..];

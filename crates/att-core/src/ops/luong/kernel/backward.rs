@@ -276,7 +276,14 @@ fn backward_part<C: CpuCell>(
         let up = Mat::rows(&d_attentional[now.start * d_out..], rows, d_out, d_out);
         product(&mut d_state, d, false, up, &transposed.others.state, none);
         let d_read = &mut d_context[now.start * d_memory..];
-        product(d_read, d_memory, false, up, &transposed.others.context, none);
+        product(
+            d_read,
+            d_memory,
+            false,
+            up,
+            &transposed.others.context,
+            none,
+        );
         for (slot, position) in now.clone().enumerate() {
             let (keys, memory) = arguments.source(steps.rows[slot], dims);
             let len = memory.len() / d_memory;
@@ -286,7 +293,9 @@ fn backward_part<C: CpuCell>(
                 #[inline(always)]
                 || {
                     match grads.weights {
-                        Some(grad) => d_scores.copy_from_slice(&row(grad, at(slot), src_len)[..len]),
+                        Some(grad) => {
+                            d_scores.copy_from_slice(&row(grad, at(slot), src_len)[..len])
+                        }
                         None => d_scores.fill(0.0),
                     }
                     for (d_weight, state) in d_scores.iter_mut().zip(memory.chunks_exact(d_memory))

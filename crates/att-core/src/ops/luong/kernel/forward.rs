@@ -90,7 +90,14 @@ fn forward_part<C: CpuCell>(
             packed.fed.add(sums, before, none);
         }
         let before = Mat::rows(&hidden[now.start * d..], rows, d, d);
-        product(sums, SLOTS * d, true, before, &packed.others.recurrent, none);
+        product(
+            sums,
+            SLOTS * d,
+            true,
+            before,
+            &packed.others.recurrent,
+            none,
+        );
         vectorise(
             #[inline(always)]
             || {

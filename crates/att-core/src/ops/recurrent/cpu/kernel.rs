@@ -36,7 +36,15 @@ pub(super) struct Sizes {
 
 impl<'a> Arguments<'a> {
     fn new<C: CpuCell>(tensors: &[&'a [f32]], sizes: Sizes) -> Self {
-        let &[input, input_weight, input_bias, recurrent_weight, hidden, extra] = tensors else {
+        let &[
+            input,
+            input_weight,
+            input_bias,
+            recurrent_weight,
+            hidden,
+            extra,
+        ] = tensors
+        else {
             panic!("{ARGUMENTS} arguments a direction");
         };
         let (cell, recurrent_bias): (&[f32], &[f32]) = match C::HAS_C {
@@ -67,7 +75,9 @@ impl<'a> Arguments<'a> {
 
 fn all_arguments<'a, C: CpuCell>(tensors: &[&'a [f32]], sizes: Sizes) -> Vec<Arguments<'a>> {
     let directions = tensors.chunks_exact(ARGUMENTS);
-    directions.map(|of| Arguments::new::<C>(of, sizes)).collect()
+    directions
+        .map(|of| Arguments::new::<C>(of, sizes))
+        .collect()
 }
 
 /// What the layers give out: h of all steps, `[batch, len, directions * d]`, then the last h and of
@@ -108,7 +118,11 @@ pub(super) fn forward<C: CpuCell>(
             sizes,
             within_step: plan.within_step,
         };
-        (k, steps, share.forward::<C>(&layers[k], &weights[k], hidden, keep))
+        (
+            k,
+            steps,
+            share.forward::<C>(&layers[k], &weights[k], hidden, keep),
+        )
     });
 
     let mut last_hidden = vec![0.0; batch * directions * d];
