@@ -14,6 +14,9 @@ use crate::random;
 /// batch, len, d; no multiple of a vector's width.
 const SHAPE: [usize; 3] = [3, 4, 5];
 
+/// Reads the gradient of one argument.
+type ReadGradient = Box<dyn Fn(&Gradients) -> Vec<f32>>;
+
 /// Makes random arguments of a type, times a scale.
 struct Make<'a> {
     device: &'a Device,
@@ -22,7 +25,7 @@ struct Make<'a> {
     /// As [`SHAPE`].
     shape: [usize; 3],
     /// The gradients of the arguments that were made.
-    gradients: RefCell<Vec<Box<dyn Fn(&Gradients) -> Vec<f32>>>>,
+    gradients: RefCell<Vec<ReadGradient>>,
 }
 
 impl<'a> Make<'a> {
