@@ -1,25 +1,23 @@
-//! Recurrent layers: the recurrence alone, and with the projection of its input.
+//! Recurrent layers, with the projection of their input.
 
 use att_core::ops::Direction::{Backward, Forward};
 use att_core::ops::gru::{GruArguments, gru, gru_reference};
 use att_core::ops::lstm::{LstmArguments, lstm, lstm_reference};
-use att_core::ops::{bidirectional_gru, bidirectional_lstm, linear};
+use att_core::ops::{bidirectional_gru, bidirectional_lstm};
 use burn::nn::{GruConfig, LstmConfig};
 use burn::tensor::{Device, Tensor};
 
 use crate::{Arguments, Case, Variant, lengths, matrix, tensor};
 
-/// batch, len, d_hidden.
-const RECURRENCES: [[usize; 3]; 2] = [[64, 25, 512], [128, 8, 256]];
+/// batch, len, d_input, d_hidden, of both directions.
+const BOTH: [[usize; 4]; 2] = [[64, 25, 256, 512], [128, 8, 256, 256]];
 
 /// batch, len, d_input, d_hidden; the last is a step of a beam.
 const LAYERS: [[usize; 4]; 3] = [[64, 25, 256, 512], [64, 8, 128, 128], [5, 1, 512, 512]];
 
 pub(super) fn cases() -> Vec<Case> {
-    let recurrences = RECURRENCES.into_iter().flat_map(|shape| {
+    let both = BOTH.into_iter().flat_map(|shape| {
         [
-            Case::new("lstm", &shape, move |device| lstms(shape, device)).marked("ragged"),
-            Case::new("gru", &shape, move |device| grus(shape, device)).marked("ragged"),
             Case::new("bidirectional_lstm", &shape, move |device| {
                 both_lstms(shape, device)
             })
@@ -53,48 +51,62 @@ pub(super) fn cases() -> Vec<Case> {
         full.into_iter()
             .chain(ragged.into_iter().filter(move |_| len > 1))
     });
-    recurrences.chain(layers).collect()
+    both.chain(layers).collect()
 }
-
-/// Projected input, recurrent weights, first hidden state, first cell state.
-type Lstm = (Tensor<3>, Tensor<2>, Tensor<2>, Tensor<2>);
-
-/// Projected input, recurrent weights, first hidden state, bias inside the reset gate.
-type Gru = (Tensor<3>, Tensor<2>, Tensor<2>, Tensor<1>);
 
 /// Input, and weight and bias of its projection.
 type Projection = (Tensor<3>, Tensor<2>, Tensor<1>);
 
-fn lstm_arguments((inputs, recurrent, hidden, cell): Lstm) -> LstmArguments {
+/// With the recurrent weights, the first hidden state, and the first cell state.
+type Lstm = (Projection, Tensor<2>, Tensor<2>, Tensor<2>);
+
+/// With the recurrent weights, the first hidden state, and the bias inside the reset gate.
+type Gru = (Projection, Tensor<2>, Tensor<2>, Tensor<1>);
+
+fn lstm_arguments(((input, input_weight, input_bias), w, hidden, cell): Lstm) -> LstmArguments {
     LstmArguments {
-        inputs,
-        recurrent,
+        input,
+        input_weight,
+        input_bias,
+        recurrent_weight: w,
         hidden,
         cell,
     }
 }
 
-fn gru_arguments((inputs, recurrent, hidden, bias): Gru) -> GruArguments {
+fn gru_arguments(((input, input_weight, input_bias), w, hidden, bias): Gru) -> GruArguments {
     GruArguments {
-        inputs,
-        recurrent,
-        bias,
+        input,
+        input_weight,
+        input_bias,
+        recurrent_weight: w,
+        recurrent_bias: bias,
         hidden,
     }
 }
 
-fn lstm_of([batch, len, d]: [usize; 3], device: &Device) -> Lstm {
+fn projection([batch, len, d_input, d]: [usize; 4], gates: usize, device: &Device) -> Projection {
     (
-        tensor([batch, len, 4 * d], device),
+        tensor([batch, len, d_input], device),
+        matrix(d_input, gates * d, device),
+        tensor([gates * d], device),
+    )
+}
+
+fn lstm_of(shape: [usize; 4], device: &Device) -> Lstm {
+    let [batch, _, _, d] = shape;
+    (
+        projection(shape, 4, device),
         matrix(d, 4 * d, device),
         tensor([batch, d], device),
         tensor([batch, d], device),
     )
 }
 
-fn gru_of([batch, len, d]: [usize; 3], device: &Device) -> Gru {
+fn gru_of(shape: [usize; 4], device: &Device) -> Gru {
+    let [batch, _, _, d] = shape;
     (
-        tensor([batch, len, 3 * d], device),
+        projection(shape, 3, device),
         matrix(d, 3 * d, device),
         tensor([batch, d], device),
         tensor([d], device),
@@ -115,25 +127,7 @@ fn of_lengths<A: Arguments + 'static>(
     Variant::pair(arguments, of(fused), of(reference))
 }
 
-fn lstms(shape: [usize; 3], device: &Device) -> Vec<Variant> {
-    of_lengths(
-        &lstm_of(shape, device),
-        lengths(shape[0], shape[1]),
-        |a, lengths| lstm(lstm_arguments(a), Forward, lengths).hidden,
-        |a, lengths| lstm_reference(lstm_arguments(a), Forward, lengths).hidden,
-    )
-}
-
-fn grus(shape: [usize; 3], device: &Device) -> Vec<Variant> {
-    of_lengths(
-        &gru_of(shape, device),
-        lengths(shape[0], shape[1]),
-        |a, lengths| gru(gru_arguments(a), Forward, lengths),
-        |a, lengths| gru_reference(gru_arguments(a), Forward, lengths),
-    )
-}
-
-fn both_lstms(shape: [usize; 3], device: &Device) -> Vec<Variant> {
+fn both_lstms(shape: [usize; 4], device: &Device) -> Vec<Variant> {
     of_lengths(
         &(lstm_of(shape, device), lstm_of(shape, device)),
         lengths(shape[0], shape[1]),
@@ -146,44 +140,22 @@ fn both_lstms(shape: [usize; 3], device: &Device) -> Vec<Variant> {
     )
 }
 
-fn both_grus(shape: [usize; 3], device: &Device) -> Vec<Variant> {
+fn both_grus(shape: [usize; 4], device: &Device) -> Vec<Variant> {
     of_lengths(
         &(gru_of(shape, device), gru_of(shape, device)),
         lengths(shape[0], shape[1]),
-        |(f, b), lengths| bidirectional_gru(gru_arguments(f), gru_arguments(b), lengths),
+        |(f, b), lengths| bidirectional_gru(gru_arguments(f), gru_arguments(b), lengths).hidden,
         |(f, b), lengths| {
-            let f = gru_reference(gru_arguments(f), Forward, lengths);
-            let b = gru_reference(gru_arguments(b), Backward, lengths);
+            let f = gru_reference(gru_arguments(f), Forward, lengths).hidden;
+            let b = gru_reference(gru_arguments(b), Backward, lengths).hidden;
             Tensor::cat(vec![f, b], 2)
         },
     )
 }
 
-fn projection([batch, len, d_input, d]: [usize; 4], gates: usize, device: &Device) -> Projection {
-    (
-        tensor([batch, len, d_input], device),
-        matrix(d_input, gates * d, device),
-        tensor([gates * d], device),
-    )
-}
-
-fn projected((input, weight, bias): Projection) -> Tensor<3> {
-    linear(input, weight, Some(bias))
-}
-
-fn projected_reference((input, weight, bias): Projection) -> Tensor<3> {
-    input.matmul(weight.unsqueeze()) + bias.unsqueeze()
-}
-
 fn lstm_layers(shape: [usize; 4], lengths: Vec<usize>, device: &Device) -> Vec<Variant> {
-    type Layer = (Projection, Tensor<2>, Tensor<2>, Tensor<2>);
-    let [batch, _, d_input, d] = shape;
-    let layer: Layer = (
-        projection(shape, 4, device),
-        matrix(d, 4 * d, device),
-        tensor([batch, d], device),
-        tensor([batch, d], device),
-    );
+    let [_, _, d_input, d] = shape;
+    let layer = lstm_of(shape, device);
     let init = |device: &Device| LstmConfig::new(d_input, d, true).init(device);
     // It takes no lengths.
     let run = |burns: &burn::nn::Lstm, x| burns.forward(x, None).0;
@@ -191,40 +163,24 @@ fn lstm_layers(shape: [usize; 4], lengths: Vec<usize>, device: &Device) -> Vec<V
     let mut variants = of_lengths(
         &layer,
         lengths,
-        |(x, w, h, c): Layer, lengths| {
-            lstm(lstm_arguments((projected(x), w, h, c)), Forward, lengths).hidden
-        },
-        |(x, w, h, c): Layer, lengths| {
-            let arguments = lstm_arguments((projected_reference(x), w, h, c));
-            lstm_reference(arguments, Forward, lengths).hidden
-        },
+        |layer, lengths| lstm(lstm_arguments(layer), Forward, lengths).hidden,
+        |layer, lengths| lstm_reference(lstm_arguments(layer), Forward, lengths).hidden,
     );
     variants.push(burns);
     variants
 }
 
 fn gru_layers(shape: [usize; 4], lengths: Vec<usize>, device: &Device) -> Vec<Variant> {
-    type Layer = (Projection, Tensor<2>, Tensor<2>, Tensor<1>);
-    let [batch, _, d_input, d] = shape;
-    let layer: Layer = (
-        projection(shape, 3, device),
-        matrix(d, 3 * d, device),
-        tensor([batch, d], device),
-        tensor([d], device),
-    );
+    let [_, _, d_input, d] = shape;
+    let layer = gru_of(shape, device);
     let init = |device: &Device| GruConfig::new(d_input, d, true).init(device);
     let run = |burns: &burn::nn::Gru, x| burns.forward(x, None);
     let burns = Variant::of_module("burn-nn", init, device, &layer.0.0, run);
     let mut variants = of_lengths(
         &layer,
         lengths,
-        |(x, w, h, b): Layer, lengths| {
-            gru(gru_arguments((projected(x), w, h, b)), Forward, lengths)
-        },
-        |(x, w, h, b): Layer, lengths| {
-            let arguments = gru_arguments((projected_reference(x), w, h, b));
-            gru_reference(arguments, Forward, lengths)
-        },
+        |layer, lengths| gru(gru_arguments(layer), Forward, lengths).hidden,
+        |layer, lengths| gru_reference(gru_arguments(layer), Forward, lengths).hidden,
     );
     variants.push(burns);
     variants

@@ -40,4 +40,4 @@ pub use dropout::Dropout;
 pub use embedding::{Embedding, EmbeddingConfig};
 pub use learned_positions::{LearnedPositions, LearnedPositionsConfig};
 pub use linear::Linear;
-pub use recurrent::{CellKind, Gru, Lstm, Recurrent, RecurrentOutput};
+pub use recurrent::{CellKind, Gru, Lstm, Recurrent};

@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use super::{Direction, GruArguments, LstmArguments, gru, lstm};
+use super::recurrent::{Cell, Direction, Pass, Sequences, all_steps};
 use crate::RecurrentState;
 
 /// One step of an LSTM, whose state has a cell, or of a GRU, which has the bias inside its reset
@@ -12,38 +12,33 @@ use crate::RecurrentState;
 ///
 /// # Panics
 ///
-/// If the shapes disagree, or there is neither cell nor bias.
+/// If the shapes disagree.
 pub(super) fn cell_step(
     x: Tensor<3>,
     state: &mut RecurrentState,
     recurrent: &Tensor<2>,
     bias: Option<&Tensor<1>>,
 ) -> Tensor<3> {
-    let [batch, _, _] = x.dims();
-    let lengths = vec![1; batch];
-    let (inputs, recurrent, hidden) = (x, recurrent.clone(), state.hidden.clone());
-    let now = match state.cell.take() {
-        Some(cell) => {
-            let arguments = LstmArguments {
-                inputs,
-                recurrent,
-                hidden,
-                cell,
-            };
-            let now = lstm(arguments, Direction::Forward, &lengths);
-            state.cell = Some(now.cell.squeeze_dim(1));
-            now.hidden
-        }
+    let [batch, len, _] = x.dims();
+    let sequences = Sequences::new(&vec![1; batch], [batch, len], &[Direction::Forward]);
+    let (cell, extra) = match state.cell.take() {
+        Some(cell) => (Cell::Lstm, cell.into_dispatch()),
         None => {
-            let arguments = GruArguments {
-                inputs,
-                recurrent,
-                bias: bias.expect("a GRU has a recurrent bias").clone(),
-                hidden,
-            };
-            gru(arguments, Direction::Forward, &lengths)
+            let bias = bias.expect("a GRU has a recurrent bias");
+            (Cell::Gru, bias.clone().into_dispatch())
         }
     };
-    state.hidden = now.clone().squeeze_dim(1);
-    now
+    let pass = Pass {
+        inputs: x.into_dispatch(),
+        recurrent: recurrent.clone().into_dispatch(),
+        hidden: state.hidden.clone().into_dispatch(),
+        extra,
+    };
+    let mut now = all_steps(cell, vec![pass], sequences).into_iter();
+    let hidden = now.next().expect("each cell has a hidden state");
+    *state = RecurrentState {
+        hidden: hidden.clone().squeeze_dim(1),
+        cell: now.next().map(|cell| cell.squeeze_dim(1)),
+    };
+    hidden
 }

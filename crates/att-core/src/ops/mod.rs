@@ -40,7 +40,6 @@ mod host;
 #[cfg(feature = "cpu")]
 mod rows;
 mod simd;
-#[cfg(feature = "cpu")]
 mod steps;
 #[cfg(feature = "cpu")]
 mod tensor_list;
@@ -51,6 +50,15 @@ mod whole_pass;
 mod test_support;
 #[cfg(test)]
 mod tests;
+
+/// Refuses a tensor of no numbers: nothing can be meant by it, and kernels need not think of it.
+fn assert_some<const D: usize>(operation: &str, tensor: &burn::tensor::Tensor<D>) {
+    let sizes = tensor.dims();
+    assert!(
+        sizes.iter().all(|&size| size > 0),
+        "{operation}: a tensor of {sizes:?} has no numbers"
+    );
+}
 
 /// Whether the operation on this tensor is one of the kernels on slices.
 #[cfg(feature = "cpu")]
@@ -99,12 +107,12 @@ pub use embedding::embedding;
 pub use gru::{GruArguments, bidirectional_gru, gru};
 pub use linear::linear;
 pub use linear_cross_entropy::{CrossEntropy, cross_entropy, linear_cross_entropy};
-pub use lstm::{LstmArguments, LstmStates, bidirectional_lstm, lstm};
+pub use lstm::{LstmArguments, bidirectional_lstm, lstm};
 pub use luong::{LuongInputs, LuongScore, LuongStates, luong};
 pub use masked_softmax::masked_softmax;
 pub use padded::{end_states, last_states, pack, reverse_padded, unpack, with_zero_row};
 pub use prepared_weights::{PreparedWeights, WeightFormat};
-pub use recurrent::Direction;
+pub use recurrent::{Direction, RecurrentStates};
 pub use tanh::tanh;
 pub use top_log_probs::{Choice, TokenLogProb, top_log_probs};
 pub use work::Work;

@@ -12,9 +12,10 @@ use crate::mask;
 ///
 /// # Panics
 ///
-/// If `lengths` does not name one length of at most `len` a row.
+/// If `lengths` does not name one length of at most `len` a row, or a size is 0.
 pub fn reverse_padded(states: Tensor<3>, lengths: &[usize]) -> Tensor<3> {
     let [batch, len, d] = states.dims();
+    super::assert_some("reverse_padded", &states);
     assert_lengths(lengths, batch, len);
     let indices: Vec<i64> = lengths
         .iter()
@@ -50,14 +51,21 @@ fn last_positions(lengths: &[usize], len: usize) -> impl Iterator<Item = i64> {
 ///
 /// # Panics
 ///
-/// If `lengths` does not name one length of at most `len` a row.
+/// If `lengths` does not name one length of at most `len` a row, or a size is 0.
 pub fn last_states(states: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
     let [batch, len, _] = states.dims();
+    super::assert_some("last_states", &states);
     assert_lengths(lengths, batch, len);
-    if len > 0 && lengths.iter().all(|&length| length == len) {
+    if lengths.iter().all(|&length| length == len) {
         return states.narrow(1, len - 1, 1).squeeze_dim(1);
     }
     at_positions(states, last_positions(lengths, len).collect())
+}
+
+/// The state at the first position of each row, `[batch, d]` of `[batch, len, d]`: that after the
+/// last step of the backward direction.
+pub(super) fn first_states(states: Tensor<3>) -> Tensor<2> {
+    states.narrow(1, 0, 1).squeeze_dim(1)
 }
 
 /// The states after the last step of either direction, `[batch, 2 * d]`: of the first half of the
@@ -67,9 +75,10 @@ pub fn last_states(states: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
 ///
 /// # Panics
 ///
-/// If `lengths` does not name one length of at most `len` a row.
+/// If `lengths` does not name one length of at most `len` a row, or a size is 0.
 pub fn end_states(states: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
     let [batch, len, width] = states.dims();
+    super::assert_some("end_states", &states);
     assert_lengths(lengths, batch, len);
     let first = (0..batch).map(|b| (b * len) as i64);
     let positions = last_positions(lengths, len).chain(first).collect();

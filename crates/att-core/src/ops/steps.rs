@@ -5,8 +5,9 @@ use std::ops::Range;
 /// Some rows of a batch, the longest first, step by step: at each step the rows that still run are
 /// the first ones, so finished ones leave the work. Positions are numbered step by step; those of
 /// one step are neighbours.
+#[derive(Clone, Debug)]
 pub(super) struct Steps {
-    /// Numbers of the rows in the batch, the longest first.
+    /// Numbers of the rows in the batch, the longest first; empty ones are left out.
     pub(super) rows: Vec<usize>,
     /// The first position of each step, and the number of positions.
     starts: Vec<usize>,
@@ -15,6 +16,7 @@ pub(super) struct Steps {
 impl Steps {
     /// Of the given rows; `lengths` are those of the whole batch.
     pub(super) fn new(mut rows: Vec<usize>, lengths: &[usize]) -> Self {
+        rows.retain(|&row| lengths[row] > 0);
         rows.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
         let longest = rows.first().map_or(0, |&row| lengths[row]);
         let mut starts = Vec::with_capacity(longest + 1);
@@ -27,7 +29,7 @@ impl Steps {
         Self { rows, starts }
     }
 
-    /// The batch dealt out to `parts` that have like lengths.
+    /// The batch dealt out to `parts` of nearly equal work: sorted by length, and dealt out in turn.
     pub(super) fn deal(lengths: &[usize], parts: usize) -> Vec<Self> {
         let mut order: Vec<usize> = (0..lengths.len()).collect();
         order.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
@@ -62,6 +64,7 @@ impl Steps {
     }
 
     /// The rows of `d` numbers that stand at the positions, from a padded `[batch, len, d]`.
+    #[cfg(feature = "cpu")]
     pub(super) fn gather(&self, padded: &[f32], len: usize, d: usize) -> Vec<f32> {
         let mut out = Vec::with_capacity(self.positions() * d);
         for (row, t) in self.each() {
@@ -70,8 +73,17 @@ impl Steps {
         out
     }
 
+    /// [`gather`](Self::gather) the other way: `lines`, one a position, to their places.
+    #[cfg(feature = "cpu")]
+    pub(super) fn scatter(&self, lines: &[f32], padded: &mut [f32], len: usize, d: usize) {
+        for (line, (row, t)) in lines.chunks_exact(d).zip(self.each()) {
+            padded[(row * len + t) * d..][..d].copy_from_slice(line);
+        }
+    }
+
     /// Copies what stood before step `t` to the step's own place in `states`; arguments as in
     /// [`before`](Self::before).
+    #[cfg(feature = "cpu")]
     pub(super) fn carry(&self, t: usize, first: &[f32], states: &mut [f32], d: usize) {
         let now = self.at(t);
         let (past, present) = states.split_at_mut(now.start * d);
@@ -84,6 +96,7 @@ impl Steps {
 
     /// What stood before each position: `first` (`[rows, d]`, in the order of `rows`) at the first
     /// step, then the numbers of the step before (`states`, `[positions, d]`).
+    #[cfg(feature = "cpu")]
     pub(super) fn before(&self, first: &[f32], states: &[f32], d: usize) -> Vec<f32> {
         let mut out = Vec::with_capacity(states.len());
         for t in 0..self.len() {
@@ -97,7 +110,16 @@ impl Steps {
     }
 }
 
+/// Writes `lines` to those rows of `[batch, d]`.
+#[cfg(feature = "cpu")]
+pub(super) fn scatter_rows(rows: &[usize], lines: &[f32], matrix: &mut [f32], d: usize) {
+    for (line, &row) in lines.chunks_exact(d).zip(rows) {
+        matrix[row * d..][..d].copy_from_slice(line);
+    }
+}
+
 /// Of `[batch, d]` those rows.
+#[cfg(feature = "cpu")]
 pub(super) fn gather_rows(rows: &[usize], matrix: &[f32], d: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(rows.len() * d);
     for &row in rows {
@@ -122,13 +144,18 @@ mod tests {
         assert_eq!(steps.gather(&padded, 3, 1), [3.0, 6.0, 0.0, 4.0, 7.0, 5.0]);
         let before = steps.before(&[10.0, 11.0, 12.0], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], 1);
         assert_eq!(before, [10.0, 11.0, 12.0, 0.0, 1.0, 3.0]);
+        let mut back = [0.0; 9];
+        steps.scatter(&steps.gather(&padded, 3, 1), &mut back, 3, 1);
+        assert_eq!(back, [0.0, 0.0, 0.0, 3.0, 4.0, 5.0, 6.0, 7.0, 0.0]);
     }
 
     #[test]
-    fn parts_have_each_row_once() {
-        let parts = Steps::deal(&[5, 1, 4, 2, 3], 2);
+    fn parts_have_each_row_once_and_nearly_equal_work() {
+        let parts = Steps::deal(&[5, 1, 4, 2, 3, 0], 2);
         assert_eq!(parts[0].rows, [0, 4, 1]);
         assert_eq!(parts[1].rows, [2, 3]);
         assert_eq!(Steps::deal(&[1], 4).len(), 1);
+        let parts = Steps::deal(&[9, 1, 8, 2, 7, 3, 6, 4], 2);
+        assert_eq!([parts[0].positions(), parts[1].positions()], [22, 18]);
     }
 }

@@ -35,9 +35,11 @@ impl Gru {
     /// - `hidden`: where it starts, `[batch, d_hidden]`
     pub fn arguments(&self, input: Tensor<3>, hidden: Tensor<2>) -> GruArguments {
         GruArguments {
-            inputs: self.input.forward(input),
-            recurrent: self.recurrent.val(),
-            bias: self.recurrent_bias.val(),
+            input,
+            input_weight: self.input.weight.val(),
+            input_bias: self.input.bias.as_ref().expect("made with one").val(),
+            recurrent_weight: self.recurrent.val(),
+            recurrent_bias: self.recurrent_bias.val(),
             hidden,
         }
     }

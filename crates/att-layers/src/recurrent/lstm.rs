@@ -35,8 +35,10 @@ impl Lstm {
     /// - `hidden`, `cell`: where it starts, `[batch, d_hidden]`
     pub fn arguments(&self, input: Tensor<3>, hidden: Tensor<2>, cell: Tensor<2>) -> LstmArguments {
         LstmArguments {
-            inputs: self.input.forward(input),
-            recurrent: self.recurrent.val(),
+            input,
+            input_weight: self.input.weight.val(),
+            input_bias: self.input.bias.as_ref().expect("made with one").val(),
+            recurrent_weight: self.recurrent.val(),
             hidden,
             cell,
         }

@@ -4,7 +4,7 @@ mod gru;
 mod lstm;
 
 use att_core::RecurrentState;
-use att_core::ops::{self, Direction, end_states, last_states};
+use att_core::ops::{self, Direction, RecurrentStates};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -43,17 +43,6 @@ pub enum Recurrent {
     Gru(Gru),
 }
 
-/// The states of a [`Recurrent`] layer over a padded batch, where `d` is `d_hidden`, or twice that
-/// with both directions: then the states of the forward direction come first.
-#[derive(Clone, Debug)]
-pub struct RecurrentOutput {
-    /// Hidden state after each step, `[batch, len, d]`; zero at padding.
-    pub hidden: Tensor<3>,
-    /// The state after each row's own last step, of `[batch, d]`: at its last real position, and
-    /// in the backward direction at its first.
-    pub last: RecurrentState,
-}
-
 impl Recurrent {
     /// The states over a padded batch that starts from `state`.
     ///
@@ -73,34 +62,13 @@ impl Recurrent {
         lengths: &[usize],
         direction: Direction,
         state: RecurrentState,
-    ) -> RecurrentOutput {
-        let last = |states: Tensor<3>| match direction {
-            Direction::Forward => last_states(states, lengths),
-            Direction::Backward => first_states(states),
-        };
+    ) -> RecurrentStates {
         match self {
             Self::Lstm(lstm) => {
                 let arguments = lstm.arguments(input, state.hidden, cell_of(state.cell));
-                let states = ops::lstm(arguments, direction, lengths);
-                RecurrentOutput {
-                    last: RecurrentState {
-                        hidden: last(states.hidden.clone()),
-                        cell: Some(last(states.cell)),
-                    },
-                    hidden: states.hidden,
-                }
+                ops::lstm(arguments, direction, lengths)
             }
-            Self::Gru(gru) => {
-                let arguments = gru.arguments(input, state.hidden);
-                let hidden = ops::gru(arguments, direction, lengths);
-                RecurrentOutput {
-                    last: RecurrentState {
-                        hidden: last(hidden.clone()),
-                        cell: None,
-                    },
-                    hidden,
-                }
-            }
+            Self::Gru(gru) => ops::gru(gru.arguments(input, state.hidden), direction, lengths),
         }
     }
 
@@ -117,38 +85,19 @@ impl Recurrent {
         input: Tensor<3>,
         lengths: &[usize],
         states: [RecurrentState; 2],
-    ) -> RecurrentOutput {
+    ) -> RecurrentStates {
         let [start, end] = states;
-        let last = |states: Tensor<3>| end_states(states, lengths);
         match (forward, backward) {
-            (Self::Lstm(forward), Self::Lstm(backward)) => {
-                let states = ops::bidirectional_lstm(
-                    forward.arguments(input.clone(), start.hidden, cell_of(start.cell)),
-                    backward.arguments(input, end.hidden, cell_of(end.cell)),
-                    lengths,
-                );
-                RecurrentOutput {
-                    last: RecurrentState {
-                        hidden: last(states.hidden.clone()),
-                        cell: Some(last(states.cell)),
-                    },
-                    hidden: states.hidden,
-                }
-            }
-            (Self::Gru(forward), Self::Gru(backward)) => {
-                let hidden = ops::bidirectional_gru(
-                    forward.arguments(input.clone(), start.hidden),
-                    backward.arguments(input, end.hidden),
-                    lengths,
-                );
-                RecurrentOutput {
-                    last: RecurrentState {
-                        hidden: last(hidden.clone()),
-                        cell: None,
-                    },
-                    hidden,
-                }
-            }
+            (Self::Lstm(forward), Self::Lstm(backward)) => ops::bidirectional_lstm(
+                forward.arguments(input.clone(), start.hidden, cell_of(start.cell)),
+                backward.arguments(input, end.hidden, cell_of(end.cell)),
+                lengths,
+            ),
+            (Self::Gru(forward), Self::Gru(backward)) => ops::bidirectional_gru(
+                forward.arguments(input.clone(), start.hidden),
+                backward.arguments(input, end.hidden),
+                lengths,
+            ),
             _ => panic!("both directions have the same kind of cell"),
         }
     }
@@ -189,11 +138,6 @@ impl Recurrent {
             Self::Gru(gru) => gru.input.weight.shape()[0],
         }
     }
-}
-
-/// The state after the last step of the backward direction, `[batch, d]`.
-fn first_states(states: Tensor<3>) -> Tensor<2> {
-    states.narrow(1, 0, 1).squeeze_dim(1)
 }
 
 fn cell_of(cell: Option<Tensor<2>>) -> Tensor<2> {

@@ -77,7 +77,7 @@ impl AdamStep {
 ///
 /// # Panics
 ///
-/// If the shapes disagree, or `time` is 0.
+/// If the shapes disagree, or a size or `time` is 0.
 pub fn adam_step<const D: usize>(
     weight: Tensor<D>,
     grad: Tensor<D>,
@@ -85,6 +85,7 @@ pub fn adam_step<const D: usize>(
     step: &AdamStep,
 ) -> (Tensor<D>, [Tensor<D>; 2]) {
     assert!(step.time > 0, "the first step has number 1");
+    super::assert_some("adam_step", &weight);
     let [m, v] = moments;
     for tensor in [&grad, &m, &v] {
         assert_eq!(tensor.dims(), weight.dims(), "of the weight's shape");
@@ -102,7 +103,12 @@ pub fn adam_step<const D: usize>(
 
 /// The sum of the squares of all elements, `[1]`; on CPU without a tensor of the squares, and in an
 /// order that does not depend on the threads. Not for the tape.
+///
+/// # Panics
+///
+/// If a size is 0.
 pub fn square_sum<const D: usize>(x: Tensor<D>) -> Tensor<1> {
+    super::assert_some("square_sum", &x);
     Tensor::from_dispatch(Dispatch::square_sum(x.into_dispatch()))
 }
 

@@ -8,11 +8,11 @@ use burn::backend::{
 };
 use burn::tensor::{Shape, Tensor};
 
-use super::kernel::{self, Dims, Saved};
+use super::kernel::{self, Dims, Grads, Saved};
 use super::{BahdanauInputs, BahdanauStates};
 use crate::ops::host::HostTensor;
 use crate::ops::tensor_list::TensorList;
-use crate::ops::whole_pass::{WholePass, on_tape, states};
+use crate::ops::whole_pass::{WholePass, on_tape, outputs};
 
 /// Number of arguments that have gradients: those of [`BahdanauInputs`] in their order, with the cell
 /// of an LSTM or the recurrent bias of a GRU at the end.
@@ -24,8 +24,6 @@ pub(super) fn bahdanau(
     src_lengths: &[usize],
     tgt_lengths: &[usize],
 ) -> BahdanauStates {
-    let [_, src_len, d_memory] = inputs.memory.dims();
-    let [_, d_hidden] = inputs.hidden.dims();
     // An LSTM's cell or a GRU's bias: one of the two is there.
     let (lstm, last) = match (inputs.cell, inputs.recurrent_bias) {
         (Some(cell), _) => (true, cell.into_dispatch()),
@@ -52,10 +50,11 @@ pub(super) fn bahdanau(
         inputs.recurrent_weight.into_dispatch(),
         last,
     ];
-    let states = Tensor::<3>::from_dispatch(Dispatch::bahdanau(TensorList(arguments), lengths));
+    let outputs = Dispatch::bahdanau(TensorList(arguments), lengths);
+    let [hidden_and_context, weights] = outputs.into_array().map(Tensor::from_dispatch);
     BahdanauStates {
-        hidden_and_context: states.clone().narrow(2, 0, d_hidden + d_memory),
-        weights: states.narrow(2, d_hidden + d_memory, src_len),
+        hidden_and_context,
+        weights,
     }
 }
 
@@ -77,12 +76,11 @@ pub struct Lengths {
     Autodiff
 )]
 pub trait BahdanauOps: Backend {
-    /// `[s; c; a]` of each step, `[batch, tgt_len, d_hidden + d_memory + src_len]`, of the arguments
-    /// (see [`ARGUMENTS`]).
+    /// `[s; c]` of each step and its weights, of the arguments (see [`ARGUMENTS`]).
     fn bahdanau(
         #[extension_type] arguments: TensorList<Self>,
         lengths: Lengths,
-    ) -> FloatTensor<Self>;
+    ) -> TensorList<Self>;
 }
 
 fn dims(shapes: &[Shape; ARGUMENTS], lengths: &Lengths) -> Dims {
@@ -107,41 +105,50 @@ impl WholePass<ARGUMENTS> for Bahdanau {
     type Plan = Lengths;
     type Saved = Saved;
 
-    fn shape_of_states(shapes: &[Shape; ARGUMENTS], lengths: &Lengths) -> Shape {
+    fn shapes_of_outputs(shapes: &[Shape; ARGUMENTS], lengths: &Lengths) -> Vec<Shape> {
         let dims = dims(shapes, lengths);
-        Shape::from([dims.batch, dims.tgt_len, dims.d_states()])
+        let sizes = [dims.d_states(), dims.src_len];
+        sizes
+            .map(|size| Shape::from([dims.batch, dims.tgt_len, size]))
+            .into()
     }
 
     fn forward(
         arguments: [&[f32]; ARGUMENTS],
         shapes: &[Shape; ARGUMENTS],
         lengths: &Lengths,
-    ) -> (Vec<f32>, Vec<Saved>) {
+        _keep: bool,
+    ) -> (Vec<Vec<f32>>, Vec<Saved>) {
         kernel::forward(arguments, lengths, dims(shapes, lengths))
     }
 
     fn backward(
-        grad: &[f32],
+        grads: &[Option<&[f32]>],
         arguments: [&[f32]; ARGUMENTS],
         shapes: &[Shape; ARGUMENTS],
         saved: Vec<Saved>,
         lengths: &Lengths,
-    ) -> [Vec<f32>; ARGUMENTS] {
-        kernel::backward(grad, arguments, saved, lengths, dims(shapes, lengths))
+        _wanted: [bool; ARGUMENTS],
+    ) -> Vec<Vec<f32>> {
+        let grads = Grads {
+            states: grads[0],
+            weights: grads[1],
+        };
+        kernel::backward(grads, arguments, saved, lengths, dims(shapes, lengths)).into()
     }
 }
 
 #[cfg(feature = "flex")]
 impl BahdanauOps for burn::backend::Flex {
-    fn bahdanau(arguments: TensorList<Self>, lengths: Lengths) -> FloatTensor<Self> {
-        states::<Bahdanau, Self, ARGUMENTS>(arguments, &lengths)
+    fn bahdanau(arguments: TensorList<Self>, lengths: Lengths) -> TensorList<Self> {
+        outputs::<Bahdanau, Self, ARGUMENTS>(arguments, &lengths)
     }
 }
 
 #[cfg(feature = "ndarray")]
 impl BahdanauOps for burn::backend::NdArray {
-    fn bahdanau(arguments: TensorList<Self>, lengths: Lengths) -> FloatTensor<Self> {
-        states::<Bahdanau, Self, ARGUMENTS>(arguments, &lengths)
+    fn bahdanau(arguments: TensorList<Self>, lengths: Lengths) -> TensorList<Self> {
+        outputs::<Bahdanau, Self, ARGUMENTS>(arguments, &lengths)
     }
 }
 
@@ -149,7 +156,7 @@ impl<B: BahdanauOps, C: CheckpointStrategy> BahdanauOps for Autodiff<B, C>
 where
     FloatTensor<B>: HostTensor,
 {
-    fn bahdanau(arguments: TensorList<Self>, lengths: Lengths) -> FloatTensor<Self> {
+    fn bahdanau(arguments: TensorList<Self>, lengths: Lengths) -> TensorList<Self> {
         on_tape::<Bahdanau, B, C, ARGUMENTS>(arguments, lengths)
     }
 }

@@ -68,7 +68,7 @@ pub struct BahdanauStates {
 ///
 /// # Panics
 ///
-/// If shapes or lengths disagree, or one of cell and recurrent bias is missing or too many.
+/// If shapes or lengths disagree, a size is 0, or one of cell and recurrent bias is missing or too many.
 pub fn bahdanau(
     inputs: BahdanauInputs,
     src_lengths: &[usize],
@@ -86,6 +86,15 @@ pub fn bahdanau(
     assert_shape!(inputs.input_weight, [d_embed + d_memory, gates * d_hidden]);
     assert_shape!(inputs.input_bias, [gates * d_hidden]);
     assert_shape!(inputs.recurrent_weight, [d_hidden, gates * d_hidden]);
+    super::assert_some("bahdanau", &inputs.embedded);
+    super::assert_some("bahdanau", &inputs.memory);
+    super::assert_some("bahdanau", &inputs.query_weight);
+    if let Some(cell) = &inputs.cell {
+        assert_shape!(cell, [batch, d_hidden]);
+    }
+    if let Some(bias) = &inputs.recurrent_bias {
+        assert_shape!(bias, [d_hidden]);
+    }
     assert_eq!(
         inputs.cell.is_some(),
         inputs.recurrent_bias.is_none(),

@@ -73,6 +73,11 @@ impl<'a> Mat<'a> {
         self.col_stride == 1
     }
 
+    /// Some columns.
+    pub(in crate::ops) fn columns(self, columns: Range<usize>) -> Self {
+        self.part(0..self.rows, columns)
+    }
+
     /// Some rows and columns.
     fn part(self, rows: Range<usize>, cols: Range<usize>) -> Self {
         let start = rows.start * self.row_stride + cols.start * self.col_stride;

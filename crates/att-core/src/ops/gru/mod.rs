@@ -7,22 +7,25 @@ pub(super) mod cube;
 pub(super) mod generic;
 mod reference;
 
-use burn::backend::DispatchTensor;
-use burn::tensor::{Tensor, assert_shape};
+use burn::tensor::Tensor;
 
-use super::recurrent::{Cell, Direction, Pass, Sequences, run};
+use super::recurrent::{Direction, Extra, Layer, RecurrentStates, run};
 
 pub use reference::gru_reference;
 
 /// What a GRU in one direction takes.
 #[derive(Clone, Debug)]
 pub struct GruArguments {
-    /// x, the input projection of all steps with its bias, `[batch, len, 3 * d_hidden]`.
-    pub inputs: Tensor<3>,
+    /// x, `[batch, len, d_input]`.
+    pub input: Tensor<3>,
+    /// W_x, `[d_input, 3 * d_hidden]`.
+    pub input_weight: Tensor<2>,
+    /// b, `[3 * d_hidden]`.
+    pub input_bias: Tensor<1>,
     /// W, `[d_hidden, 3 * d_hidden]`.
-    pub recurrent: Tensor<2>,
-    /// b, `[d_hidden]`; the biases of the other gates belong to the input projection.
-    pub bias: Tensor<1>,
+    pub recurrent_weight: Tensor<2>,
+    /// b_n, `[d_hidden]`; that of the other gates is in b.
+    pub recurrent_bias: Tensor<1>,
     /// h before the first step, `[batch, d_hidden]`.
     pub hidden: Tensor<2>,
 }
@@ -31,68 +34,44 @@ pub struct GruArguments {
 /// in cuDNN and PyTorch; gates in PyTorch's order r, z, n).
 ///
 /// ```text
-/// y    = h[t-1] W               r, z = sigmoid(x_r + y_r), sigmoid(x_z + y_z)
-/// h[t] = (1 - z) n + z h[t-1]   n    = tanh(x_n + r (y_n + b))
+/// p[t] = x[t] W_x + b             r, z = sigmoid(p_r + y_r), sigmoid(p_z + y_z)
+/// y[t] = h[t-1] W                 n    = tanh(p_n + r (y_n + b_n))
+/// h[t] = (1 - z) n + z h[t-1]
 /// ```
 ///
 /// for `t < lengths[b]` in row `b`, in either direction and with padding as in
-/// [`lstm()`](crate::ops::lstm()). Returns h, `[batch, len, d_hidden]`.
-///
-/// One node on the tape; the gradient is back-propagation through time by hand, with one product
-/// for the gradient of W. On CPU each thread takes a share of the rows through all steps; on a
-/// GPU a step is a product and one kernel.
+/// [`lstm()`](crate::ops::lstm()); computed likewise, as one node on the tape.
 ///
 /// # Panics
 ///
-/// If the shapes disagree, or `lengths` does not name one length of at most `len` a row, or all
-/// are zero.
-pub fn gru(arguments: GruArguments, direction: Direction, lengths: &[usize]) -> Tensor<3> {
-    let sequences = Sequences::new(lengths, arguments.dims(), &[direction]);
-    let [hidden] = run(Cell::Gru, [arguments.into_pass()], sequences);
-    hidden
+/// As [`lstm()`](crate::ops::lstm()).
+pub fn gru(arguments: GruArguments, direction: Direction, lengths: &[usize]) -> RecurrentStates {
+    run(vec![arguments.into_layer()], &[direction], lengths)
 }
 
-/// [`gru()`] in both directions, side by side on two threads and as one node on the tape. Returns
-/// `[batch, len, 2 * d_hidden]`, the states of the forward direction first.
+/// [`gru()`] in both directions, side by side on two threads and as one node on the tape.
 ///
 /// # Panics
 ///
-/// As [`gru()`].
+/// As [`lstm()`](crate::ops::lstm()).
 pub fn bidirectional_gru(
     forward: GruArguments,
     backward: GruArguments,
     lengths: &[usize],
-) -> Tensor<3> {
-    assert_eq!(
-        forward.inputs.dims(),
-        backward.inputs.dims(),
-        "both directions have the same sizes"
-    );
-    let directions = [Direction::Forward, Direction::Backward];
-    let sequences = Sequences::new(lengths, forward.dims(), &directions);
-    let passes = [forward.into_pass(), backward.into_pass()];
-    let [hidden] = run(Cell::Gru, passes, sequences);
-    hidden
+) -> RecurrentStates {
+    let layers = vec![forward.into_layer(), backward.into_layer()];
+    run(layers, &[Direction::Forward, Direction::Backward], lengths)
 }
 
 impl GruArguments {
-    fn dims(&self) -> [usize; 2] {
-        let [batch, len, _] = self.inputs.dims();
-        [batch, len]
-    }
-
-    fn into_pass(self) -> Pass<DispatchTensor> {
-        let [batch, len] = self.dims();
-        let [_, d_hidden] = self.hidden.dims();
-        assert_shape!(self.inputs, [batch, len, 3 * d_hidden]);
-        assert_shape!(self.recurrent, [d_hidden, 3 * d_hidden]);
-        assert_shape!(self.bias, [d_hidden]);
-        assert_shape!(self.hidden, [batch, d_hidden]);
-        Pass {
-            inputs: self.inputs.into_dispatch(),
-            recurrent: self.recurrent.into_dispatch(),
-            hidden: self.hidden.into_dispatch(),
-            extra: self.bias.into_dispatch(),
+    fn into_layer(self) -> Layer {
+        Layer {
+            input: self.input,
+            input_weight: self.input_weight,
+            input_bias: self.input_bias,
+            recurrent_weight: self.recurrent_weight,
+            hidden: self.hidden,
+            extra: Extra::Bias(self.recurrent_bias),
         }
     }
 }

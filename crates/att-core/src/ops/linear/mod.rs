@@ -28,7 +28,7 @@ use burn::tensor::{Tensor, assert_shape};
 ///
 /// # Panics
 ///
-/// If the shapes disagree.
+/// If the shapes disagree, or a size is 0.
 pub fn linear<const D: usize>(
     x: Tensor<D>,
     weight: Tensor<2>,
@@ -39,6 +39,8 @@ pub fn linear<const D: usize>(
     assert_shape!(x, [.., d_in]);
     let bias = bias.unwrap_or_else(|| no_bias(&weight));
     assert_shape!(bias, [d_out]);
+    super::assert_some("linear", &x);
+    super::assert_some("linear", &weight);
     Tensor::from_dispatch(Dispatch::linear_forward(
         x.into_dispatch(),
         weight.into_dispatch(),

@@ -7,61 +7,53 @@ pub(super) mod cube;
 pub(super) mod generic;
 mod reference;
 
-use burn::backend::DispatchTensor;
-use burn::tensor::{Tensor, assert_shape};
+use burn::tensor::Tensor;
 
-use super::recurrent::{Cell, Direction, Pass, Sequences, run};
+use super::recurrent::{Direction, Extra, Layer, RecurrentStates, run};
 
 pub use reference::lstm_reference;
 
 /// What an LSTM in one direction takes.
 #[derive(Clone, Debug)]
 pub struct LstmArguments {
-    /// x, the input projection of all steps with its bias, `[batch, len, 4 * d_hidden]`.
-    pub inputs: Tensor<3>,
+    /// x, `[batch, len, d_input]`.
+    pub input: Tensor<3>,
+    /// W_x, `[d_input, 4 * d_hidden]`.
+    pub input_weight: Tensor<2>,
+    /// b, `[4 * d_hidden]`.
+    pub input_bias: Tensor<1>,
     /// W, `[d_hidden, 4 * d_hidden]`.
-    pub recurrent: Tensor<2>,
+    pub recurrent_weight: Tensor<2>,
     /// h before the first step, `[batch, d_hidden]`.
     pub hidden: Tensor<2>,
     /// c before the first step, `[batch, d_hidden]`.
     pub cell: Tensor<2>,
 }
 
-/// What [`lstm()`] computes, with `d = d_hidden`; of both directions (`d = 2 * d_hidden`) those of
-/// the forward one come first.
-#[derive(Clone, Debug)]
-pub struct LstmStates {
-    /// Hidden state after each step, `[batch, len, d]`; zero at padding.
-    pub hidden: Tensor<3>,
-    /// Cell state after each step, `[batch, len, d]`; zero at padding.
-    pub cell: Tensor<3>,
-}
-
 /// The states of an LSTM over a padded batch (Hochreiter and Schmidhuber 1997, with the forget
 /// gate of Gers et al. 2000; gates in PyTorch's order i, f, g, o).
 ///
 /// ```text
-/// z[t] = x[t] + h[t-1] W          i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o)
+/// z[t] = x[t] W_x + b + h[t-1] W  i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o)
 /// c[t] = f c[t-1] + i tanh(z_g)   h[t]    = o tanh(c[t])
 /// ```
 ///
 /// for `t < lengths[b]` in row `b`. [`Direction::Backward`] starts at `lengths[b] - 1`, with `t +
 /// 1` for `t - 1`. What stands at padding is not read; states and gradients are zero there, and
-/// gradients that arrive there are ignored. The state after the last step of
-/// [`Direction::Forward`] is that of [`last_states`](crate::ops::last_states), of
-/// [`Direction::Backward`] the one at 0.
+/// gradients that arrive there are ignored.
 ///
-/// One node on the tape; the gradient is back-propagation through time by hand, with one product
-/// for the gradient of W. On CPU each thread takes a share of the rows through all steps; on a
-/// GPU a step is a product and one kernel.
+/// One node on the tape with the projection of the input; the gradient is back-propagation through
+/// time by hand, with one product for the gradient of each weight. On CPU each thread takes a share
+/// of the rows through all steps, projects real positions alone, and keeps of each no more than its
+/// gates and the states before it. On a GPU the input is projected first, and a step is a product and
+/// one kernel.
 ///
 /// # Panics
 ///
-/// If the shapes disagree, or `lengths` does not name one length of at most `len` a row, or all
-/// are zero.
-pub fn lstm(arguments: LstmArguments, direction: Direction, lengths: &[usize]) -> LstmStates {
-    let sequences = Sequences::new(lengths, arguments.dims(), &[direction]);
-    LstmStates::of(run(Cell::Lstm, [arguments.into_pass()], sequences))
+/// If the shapes disagree or a size is 0, or `lengths` does not name one length of at most `len` a
+/// row, or all are zero.
+pub fn lstm(arguments: LstmArguments, direction: Direction, lengths: &[usize]) -> RecurrentStates {
+    run(vec![arguments.into_layer()], &[direction], lengths)
 }
 
 /// [`lstm()`] in both directions, side by side on two threads and as one node on the tape.
@@ -73,42 +65,20 @@ pub fn bidirectional_lstm(
     forward: LstmArguments,
     backward: LstmArguments,
     lengths: &[usize],
-) -> LstmStates {
-    assert_eq!(
-        forward.inputs.dims(),
-        backward.inputs.dims(),
-        "both directions have the same sizes"
-    );
-    let directions = [Direction::Forward, Direction::Backward];
-    let sequences = Sequences::new(lengths, forward.dims(), &directions);
-    let passes = [forward.into_pass(), backward.into_pass()];
-    LstmStates::of(run(Cell::Lstm, passes, sequences))
+) -> RecurrentStates {
+    let layers = vec![forward.into_layer(), backward.into_layer()];
+    run(layers, &[Direction::Forward, Direction::Backward], lengths)
 }
 
 impl LstmArguments {
-    fn dims(&self) -> [usize; 2] {
-        let [batch, len, _] = self.inputs.dims();
-        [batch, len]
-    }
-
-    fn into_pass(self) -> Pass<DispatchTensor> {
-        let [batch, len] = self.dims();
-        let [_, d_hidden] = self.hidden.dims();
-        assert_shape!(self.inputs, [batch, len, 4 * d_hidden]);
-        assert_shape!(self.recurrent, [d_hidden, 4 * d_hidden]);
-        assert_shape!(self.hidden, [batch, d_hidden]);
-        assert_shape!(self.cell, [batch, d_hidden]);
-        Pass {
-            inputs: self.inputs.into_dispatch(),
-            recurrent: self.recurrent.into_dispatch(),
-            hidden: self.hidden.into_dispatch(),
-            extra: self.cell.into_dispatch(),
+    fn into_layer(self) -> Layer {
+        Layer {
+            input: self.input,
+            input_weight: self.input_weight,
+            input_bias: self.input_bias,
+            recurrent_weight: self.recurrent_weight,
+            hidden: self.hidden,
+            extra: Extra::Cell(self.cell),
         }
-    }
-}
-
-impl LstmStates {
-    fn of([hidden, cell]: [Tensor<3>; 2]) -> Self {
-        Self { hidden, cell }
     }
 }

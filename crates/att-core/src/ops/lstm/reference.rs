@@ -1,8 +1,9 @@
 use burn::tensor::{Tensor, activation::sigmoid};
 
-use super::{LstmArguments, LstmStates};
-use crate::ops::Direction;
+use super::LstmArguments;
+use crate::RecurrentState;
 use crate::ops::padded::{reverse_padded, zero_padding};
+use crate::ops::recurrent::{Direction, RecurrentStates, last_of};
 
 /// [`lstm`](super::lstm()) from plain tensor operations: the oracle that the fused one is tested
 /// against, and what it is compared with in the benches. Unlike the fused one it reads padding,
@@ -15,10 +16,12 @@ pub fn lstm_reference(
     arguments: LstmArguments,
     direction: Direction,
     lengths: &[usize],
-) -> LstmStates {
+) -> RecurrentStates {
     let LstmArguments {
-        inputs,
-        recurrent,
+        input,
+        input_weight,
+        input_bias,
+        recurrent_weight,
         mut hidden,
         mut cell,
     } = arguments;
@@ -26,13 +29,13 @@ pub fn lstm_reference(
         Direction::Forward => states,
         Direction::Backward => reverse_padded(states, lengths),
     };
-    let inputs = turned(inputs);
+    let inputs = turned(input).matmul(input_weight.unsqueeze()) + input_bias.unsqueeze();
     let [_, len, _] = inputs.dims();
     let [_, d] = hidden.dims();
     let (mut hiddens, mut cells) = (Vec::with_capacity(len), Vec::with_capacity(len));
     for t in 0..len {
-        let z =
-            inputs.clone().narrow(1, t, 1).squeeze_dim::<2>(1) + hidden.matmul(recurrent.clone());
+        let x = inputs.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
+        let z = x + hidden.matmul(recurrent_weight.clone());
         let gate = |k: usize| z.clone().narrow(1, k * d, d);
         cell = sigmoid(gate(1)) * cell + sigmoid(gate(0)) * gate(2).tanh();
         hidden = sigmoid(gate(3)) * cell.clone().tanh();
@@ -40,8 +43,13 @@ pub fn lstm_reference(
         cells.push(cell.clone());
     }
     let finished = |states| turned(zero_padding(Tensor::stack(states, 1), lengths));
-    LstmStates {
-        hidden: finished(hiddens),
-        cell: finished(cells),
+    let hidden = finished(hiddens);
+    let last = |states| last_of(states, &[direction], lengths);
+    RecurrentStates {
+        last: RecurrentState {
+            hidden: last(hidden.clone()),
+            cell: Some(last(finished(cells))),
+        },
+        hidden,
     }
 }

@@ -10,12 +10,12 @@ use burn::backend::{
 };
 use burn::tensor::{Shape, Tensor};
 
-use super::kernel::{self, Dims, Saved};
+use super::kernel::{self, Dims, Grads, Saved};
 use super::{LuongInputs, LuongScore, LuongStates};
 use crate::host_vec;
 use crate::ops::host::HostTensor;
 use crate::ops::tensor_list::TensorList;
-use crate::ops::whole_pass::{WholePass, on_tape, states};
+use crate::ops::whole_pass::{WholePass, on_tape, outputs};
 
 /// Number of arguments that have gradients: those of [`LuongInputs`] in their order, with the cell
 /// of an LSTM or the recurrent bias of a GRU for both, and the three of the additive score last.
@@ -27,8 +27,6 @@ pub(super) fn luong(
     src_lengths: &[usize],
     tgt_lengths: &[usize],
 ) -> LuongStates {
-    let [_, src_len, _] = inputs.memory.dims();
-    let [_, d_out] = inputs.attentional_weight.dims();
     let device = inputs.embedded.device();
     // An LSTM's cell or a GRU's bias: one of the two is there.
     let (lstm, last) = match (inputs.cell, inputs.recurrent_bias) {
@@ -74,10 +72,11 @@ pub(super) fn luong(
         inputs.attentional_bias.into_dispatch(),
     ];
     arguments.extend(score);
-    let states = Tensor::<3>::from_dispatch(Dispatch::luong(TensorList(arguments), plan));
+    let outputs = Dispatch::luong(TensorList(arguments), plan);
+    let [attentional, weights] = outputs.into_array().map(Tensor::from_dispatch);
     LuongStates {
-        attentional: states.clone().narrow(2, 0, d_out),
-        weights: states.narrow(2, d_out, src_len),
+        attentional,
+        weights,
     }
 }
 
@@ -103,9 +102,8 @@ pub struct Plan {
     Autodiff
 )]
 pub trait LuongOps: Backend {
-    /// `[f; a]` of each step, `[batch, tgt_len, d_attentional + src_len]`, of the arguments (see
-    /// [`ARGUMENTS`]).
-    fn luong(#[extension_type] arguments: TensorList<Self>, plan: Plan) -> FloatTensor<Self>;
+    /// f and a of all steps, of the arguments (see [`ARGUMENTS`]).
+    fn luong(#[extension_type] arguments: TensorList<Self>, plan: Plan) -> TensorList<Self>;
 }
 
 fn dims(shapes: &[Shape; ARGUMENTS], plan: &Plan) -> Dims {
@@ -133,41 +131,50 @@ impl WholePass<ARGUMENTS> for Luong {
     type Plan = Plan;
     type Saved = Saved;
 
-    fn shape_of_states(shapes: &[Shape; ARGUMENTS], plan: &Plan) -> Shape {
+    fn shapes_of_outputs(shapes: &[Shape; ARGUMENTS], plan: &Plan) -> Vec<Shape> {
         let dims = dims(shapes, plan);
-        Shape::from([dims.batch, dims.tgt_len, dims.d_states()])
+        let sizes = [dims.d_out, dims.src_len];
+        sizes
+            .map(|size| Shape::from([dims.batch, dims.tgt_len, size]))
+            .into()
     }
 
     fn forward(
         arguments: [&[f32]; ARGUMENTS],
         shapes: &[Shape; ARGUMENTS],
         plan: &Plan,
-    ) -> (Vec<f32>, Vec<Saved>) {
+        _keep: bool,
+    ) -> (Vec<Vec<f32>>, Vec<Saved>) {
         kernel::forward(arguments, plan, dims(shapes, plan))
     }
 
     fn backward(
-        grad: &[f32],
+        grads: &[Option<&[f32]>],
         arguments: [&[f32]; ARGUMENTS],
         shapes: &[Shape; ARGUMENTS],
         saved: Vec<Saved>,
         plan: &Plan,
-    ) -> [Vec<f32>; ARGUMENTS] {
-        kernel::backward(grad, arguments, saved, plan, dims(shapes, plan))
+        _wanted: [bool; ARGUMENTS],
+    ) -> Vec<Vec<f32>> {
+        let grads = Grads {
+            attentional: grads[0],
+            weights: grads[1],
+        };
+        kernel::backward(grads, arguments, saved, plan, dims(shapes, plan)).into()
     }
 }
 
 #[cfg(feature = "flex")]
 impl LuongOps for burn::backend::Flex {
-    fn luong(arguments: TensorList<Self>, plan: Plan) -> FloatTensor<Self> {
-        states::<Luong, Self, ARGUMENTS>(arguments, &plan)
+    fn luong(arguments: TensorList<Self>, plan: Plan) -> TensorList<Self> {
+        outputs::<Luong, Self, ARGUMENTS>(arguments, &plan)
     }
 }
 
 #[cfg(feature = "ndarray")]
 impl LuongOps for burn::backend::NdArray {
-    fn luong(arguments: TensorList<Self>, plan: Plan) -> FloatTensor<Self> {
-        states::<Luong, Self, ARGUMENTS>(arguments, &plan)
+    fn luong(arguments: TensorList<Self>, plan: Plan) -> TensorList<Self> {
+        outputs::<Luong, Self, ARGUMENTS>(arguments, &plan)
     }
 }
 
@@ -175,7 +182,7 @@ impl<B: LuongOps, C: CheckpointStrategy> LuongOps for Autodiff<B, C>
 where
     FloatTensor<B>: HostTensor,
 {
-    fn luong(arguments: TensorList<Self>, plan: Plan) -> FloatTensor<Self> {
+    fn luong(arguments: TensorList<Self>, plan: Plan) -> TensorList<Self> {
         on_tape::<Luong, B, C, ARGUMENTS>(arguments, plan)
     }
 }

@@ -96,16 +96,20 @@ pub struct LuongStates {
 ///
 /// # Panics
 ///
-/// If shapes or lengths disagree, the batch is empty, or one of cell and recurrent bias is missing
-/// or too many.
+/// If shapes or lengths disagree, a size is 0, or one of cell and recurrent bias is missing or too
+/// many.
 pub fn luong(inputs: LuongInputs, src_lengths: &[usize], tgt_lengths: &[usize]) -> LuongStates {
     inputs.assert_shapes();
+    super::assert_some("luong", &inputs.embedded);
+    super::assert_some("luong", &inputs.memory);
+    super::assert_some("luong", &inputs.attentional_weight);
+    super::assert_some("luong", &inputs.recurrent_weight);
     let [batch, tgt_len, _] = inputs.embedded.dims();
     let [_, src_len, _] = inputs.memory.dims();
     for (lengths, least, most) in [(src_lengths, 0, src_len), (tgt_lengths, 1, tgt_len)] {
         let fit = lengths.iter().all(|length| (least..=most).contains(length));
         assert!(
-            batch > 0 && lengths.len() == batch && fit,
+            lengths.len() == batch && fit,
             "lengths {lengths:?} of {batch} rows of {least} to {most} tokens"
         );
     }

@@ -2,13 +2,13 @@ use burn::tensor::Tensor;
 
 use super::{LuongInputs, LuongScore, LuongStates};
 use crate::mask::src_pad_mask;
+use crate::ops::Direction;
 use crate::ops::additive_score::additive_score_reference;
 use crate::ops::attention_read::attention_read_reference;
 use crate::ops::dot_score::dot_score_reference;
 use crate::ops::gru::{GruArguments, gru_reference};
 use crate::ops::lstm::{LstmArguments, lstm_reference};
 use crate::ops::padded::zero_padding;
-use crate::ops::{Direction, LstmStates};
 
 /// [`luong`](super::luong()) from plain tensor operations: the oracle that the fused one is tested
 /// against.
@@ -32,32 +32,34 @@ pub fn luong_reference(
     for t in 0..tgt_len {
         let embedded = inputs.embedded.clone().narrow(1, t, 1);
         let input = Tensor::cat(vec![embedded, fed], 2);
-        let x = times(input, &inputs.input_weight, &inputs.input_bias);
-        let recurrent = inputs.recurrent_weight.clone();
-        let state = match (&cell, &inputs.recurrent_bias) {
-            (Some(before), _) => {
+        let (input_weight, input_bias) = (inputs.input_weight.clone(), inputs.input_bias.clone());
+        let recurrent_weight = inputs.recurrent_weight.clone();
+        let states = match (cell, &inputs.recurrent_bias) {
+            (Some(cell), _) => {
                 let arguments = LstmArguments {
-                    inputs: x,
-                    recurrent,
+                    input,
+                    input_weight,
+                    input_bias,
+                    recurrent_weight,
                     hidden,
-                    cell: before.clone(),
+                    cell,
                 };
-                let LstmStates { hidden, cell: now } =
-                    lstm_reference(arguments, Direction::Forward, &vec![1; batch]);
-                cell = Some(now.squeeze_dim(1));
-                hidden
+                lstm_reference(arguments, Direction::Forward, &vec![1; batch])
             }
             (None, bias) => {
                 let arguments = GruArguments {
-                    inputs: x,
-                    recurrent,
-                    bias: bias.clone().expect("a GRU has a recurrent bias"),
+                    input,
+                    input_weight,
+                    input_bias,
+                    recurrent_weight,
+                    recurrent_bias: bias.clone().expect("a GRU has a recurrent bias"),
                     hidden,
                 };
                 gru_reference(arguments, Direction::Forward, &vec![1; batch])
             }
         };
-        hidden = state.clone().squeeze_dim(1);
+        (hidden, cell) = (states.last.hidden, states.last.cell);
+        let state = states.hidden;
         let scores = score(&inputs.score, state.clone(), inputs.keys.clone());
         let read = attention_read_reference(scores, inputs.memory.clone(), mask.clone());
         let joined = Tensor::cat(vec![state, read.context], 2);

@@ -28,8 +28,9 @@ pub use reference::masked_softmax_reference;
 ///
 /// # Panics
 ///
-/// If the shapes do not broadcast.
+/// If the shapes do not broadcast, or a size is 0.
 pub fn masked_softmax<const D: usize>(scores: Tensor<D>, mask: Tensor<D, Bool>) -> Tensor<D> {
+    super::assert_some("masked_softmax", &scores);
     #[cfg(feature = "cube")]
     if super::has_cube_kernels(&scores) {
         let mask: Tensor<D, Bool> = mask.expand(scores.shape());

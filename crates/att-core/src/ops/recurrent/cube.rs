@@ -8,10 +8,11 @@ use burn_cubecl::cubecl::{self, prelude::*};
 use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 
 use super::generic::{self, indices, spread, whole};
-use super::order::{Sequences, Share};
+use super::sequences::Sequences;
 use super::{Cell, Memory, Pass, RecurrentKernel};
 use crate::ops::cube::{empty_like, first_rows, is_supported};
 use crate::ops::generic::columns;
+use crate::ops::steps::Steps;
 use crate::ops::{gru, lstm};
 
 /// Where a step stands among the lines of all steps, and where its states go.
@@ -81,22 +82,21 @@ impl Place {
 }
 
 /// The steps of one direction, in order.
-fn steps(share: &Share, sequences: &Sequences, direction: usize, d: usize) -> Vec<Place> {
-    let mut line = 0;
-    let steps = share.active.iter().enumerate().map(|(index, &active)| {
-        let step = Place {
-            line,
-            active,
-            later: share.active.get(index + 1).copied().unwrap_or(0),
-            d,
-            column: direction * d,
-            width: sequences.directions.len() * d,
-            positions: sequences.batch() * sequences.len,
-        };
-        line += active;
-        step
-    });
-    steps.collect()
+fn each_step(steps: &Steps, sequences: &Sequences, direction: usize, d: usize) -> Vec<Place> {
+    let place = |t| Place {
+        line: steps.at(t).start,
+        active: steps.at(t).len(),
+        later: if t + 1 < steps.len() {
+            steps.at(t + 1).len()
+        } else {
+            0
+        },
+        d,
+        column: direction * d,
+        width: sequences.directions.len() * d,
+        positions: sequences.batch() * sequences.len,
+    };
+    (0..steps.len()).map(place).collect()
 }
 
 /// Tensors of a direction that its steps read from and write to.
@@ -141,14 +141,14 @@ impl RecurrentKernel for CubeBackend {
         if !is_supported(first.inputs.dtype) {
             return generic::forward::<Self>(cell, passes, sequences, keep);
         }
-        let share = whole(sequences);
+        let steps = whole(sequences);
         let (batch, len) = (sequences.batch(), sequences.len);
         let width = passes.len() * first.recurrent.shape()[0];
         let shape = [cell.states(), batch, len, width];
-        let states = written_at(&share, &first.inputs, shape, batch * len);
+        let states = written_at(&steps, &first.inputs, shape, batch * len);
         let mut memories = Vec::new();
         for (direction, pass) in passes.into_iter().enumerate() {
-            let memory = one_direction(cell, pass, &share, sequences, direction, &states);
+            let memory = one_direction(cell, pass, &steps, sequences, direction, &states);
             memories.extend(keep.then_some(memory));
         }
         (states, memories)
@@ -164,12 +164,12 @@ impl RecurrentKernel for CubeBackend {
         if !is_supported(grad.dtype) {
             return generic::backward::<Self>(cell, grad, recurrent, memories, sequences);
         }
-        let share = whole(sequences);
+        let steps = whole(sequences);
         let grad = into_contiguous(grad);
         let directions = recurrent.into_iter().zip(memories).enumerate();
         let gradients = directions.map(|(direction, (recurrent, memory))| {
             let grad = grad.clone();
-            bptt(cell, grad, recurrent, memory, &share, sequences, direction)
+            bptt(cell, grad, recurrent, memory, &steps, sequences, direction)
         });
         gradients.collect()
     }
@@ -177,26 +177,26 @@ impl RecurrentKernel for CubeBackend {
 
 /// A tensor that the steps write at real positions: zeros where there is padding too.
 fn written_at<const D: usize>(
-    share: &Share,
+    steps: &Steps,
     like: &CubeTensor,
     shape: [usize; D],
     positions: usize,
 ) -> CubeTensor {
-    if share.real() == positions {
+    if steps.positions() == positions {
         return empty_like(like, shape);
     }
     CubeBackend::float_zeros(Shape::from(shape), &like.device(), like.dtype().into())
 }
 
-/// Whether the rows of the share are all rows, as they stand in the batch.
-fn in_place(share: &Share, sequences: &Sequences) -> bool {
-    share.rows.iter().copied().eq(0..sequences.batch())
+/// Whether the rows of the steps are all rows, as they stand in the batch.
+fn in_place(steps: &Steps, sequences: &Sequences) -> bool {
+    steps.rows.iter().copied().eq(0..sequences.batch())
 }
 
 fn one_direction(
     cell: Cell,
     pass: Pass<CubeTensor>,
-    share: &Share,
+    steps: &Steps,
     sequences: &Sequences,
     direction: usize,
     states: &CubeTensor,
@@ -204,14 +204,14 @@ fn one_direction(
     let d = pass.recurrent.shape()[0];
     let device = pass.inputs.device();
     let rows = |tensor: CubeTensor| {
-        if in_place(share, sequences) {
+        if in_place(steps, sequences) {
             return into_contiguous(tensor);
         }
-        let rows = indices::<CubeBackend>(&share.rows, &device);
+        let rows = indices::<CubeBackend>(&steps.rows, &device);
         CubeBackend::float_select(tensor, 0, rows)
     };
-    let positions = share.positions(sequences, sequences.directions[direction]);
-    let lines = |cols| empty_like(&pass.inputs, [share.real(), cols]);
+    let positions = sequences.places(steps, sequences.directions[direction]);
+    let lines = |cols| empty_like(&pass.inputs, [steps.positions(), cols]);
     let forward = Forward {
         positions: indices::<CubeBackend>(&positions, &device),
         states: states.clone(),
@@ -228,7 +228,7 @@ fn one_direction(
         Cell::Lstm => rows(pass.extra),
         Cell::Gru => into_contiguous(pass.extra),
     };
-    for step in steps(share, sequences, direction, d) {
+    for step in each_step(steps, sequences, direction, d) {
         let before = first_rows(&hidden, step.active);
         let product = CubeBackend::float_matmul(before, pass.recurrent.clone());
         match cell {
@@ -249,25 +249,25 @@ fn bptt(
     grad: CubeTensor,
     recurrent: CubeTensor,
     memory: Memory<CubeTensor>,
-    share: &Share,
+    steps: &Steps,
     sequences: &Sequences,
     direction: usize,
 ) -> Pass<CubeTensor> {
     let [d, width] = recurrent.shape().dims();
     let device = grad.device();
     let (batch, len) = (sequences.batch(), sequences.len);
-    let positions = share.positions(sequences, sequences.directions[direction]);
+    let positions = sequences.places(steps, sequences.directions[direction]);
     let backward = Backward {
         positions: indices::<CubeBackend>(&positions, &device),
-        d_inputs: written_at(share, &grad, [batch, len, width], batch * len),
-        d_products: empty_like(&grad, [share.real(), width]),
+        d_inputs: written_at(steps, &grad, [batch, len, width], batch * len),
+        d_products: empty_like(&grad, [steps.positions(), width]),
         grad,
         memory,
     };
     let transposed = CubeBackend::float_transpose(recurrent);
     // Of the step that follows: dL/dh through its product, and what passes by it.
     let mut later: Option<(CubeTensor, CubeTensor)> = None;
-    for step in steps(share, sequences, direction, d).into_iter().rev() {
+    for step in each_step(steps, sequences, direction, d).into_iter().rev() {
         let flow = match cell {
             Cell::Lstm => lstm::cube::step_backward(&backward, step, later),
             Cell::Gru => gru::cube::step_backward(&backward, step, later),
@@ -277,10 +277,10 @@ fn bptt(
     }
     let (through, direct) = later.expect("a step");
     let rows = |tensor: CubeTensor| {
-        if in_place(share, sequences) {
+        if in_place(steps, sequences) {
             return tensor;
         }
-        let rows = indices::<CubeBackend>(&share.rows, &device);
+        let rows = indices::<CubeBackend>(&steps.rows, &device);
         spread::<CubeBackend>(tensor, rows, batch)
     };
     let hiddens = CubeBackend::float_transpose(backward.memory.hiddens);

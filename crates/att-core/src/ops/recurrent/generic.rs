@@ -7,9 +7,10 @@
 use burn::backend::{Backend, TensorMetadata, tensor::FloatTensor, tensor::IntTensor};
 use burn::tensor::{IndexingUpdateOp, Shape, Slice, TensorData};
 
-use super::order::{Sequences, Share};
+use super::sequences::Sequences;
 use super::{Cell, Memory, Pass};
 use crate::ops::generic::{columns, flatten};
+use crate::ops::steps::Steps;
 use crate::ops::{gru, lstm};
 
 pub(super) fn forward<B: Backend>(
@@ -18,14 +19,14 @@ pub(super) fn forward<B: Backend>(
     sequences: &Sequences,
     keep: bool,
 ) -> (FloatTensor<B>, Vec<Memory<FloatTensor<B>>>) {
-    let share = whole(sequences);
+    let steps = whole(sequences);
     let mut states = vec![Vec::new(); cell.states()];
     let mut memories = Vec::new();
     for (pass, &direction) in passes.into_iter().zip(&sequences.directions) {
         let device = pass.inputs.device();
-        let rows = indices::<B>(&share.rows, &device);
-        let positions = indices::<B>(&share.positions(sequences, direction), &device);
-        let (of_direction, memory) = one_direction::<B>(cell, pass, &share, rows, &positions);
+        let rows = indices::<B>(&steps.rows, &device);
+        let positions = indices::<B>(&sequences.places(&steps, direction), &device);
+        let (of_direction, memory) = one_direction::<B>(cell, pass, &steps, rows, &positions);
         for (all, one) in states.iter_mut().zip(of_direction) {
             let one = spread::<B>(one, positions.clone(), sequences.batch() * sequences.len);
             all.push(one);
@@ -48,7 +49,7 @@ pub(super) fn forward<B: Backend>(
 fn one_direction<B: Backend>(
     cell: Cell,
     pass: Pass<FloatTensor<B>>,
-    share: &Share,
+    steps: &Steps,
     rows: IntTensor<B>,
     positions: &IntTensor<B>,
 ) -> (Vec<FloatTensor<B>>, Memory<FloatTensor<B>>) {
@@ -66,8 +67,8 @@ fn one_direction<B: Backend>(
     };
     let (mut hiddens, mut cells) = (Vec::new(), Vec::new());
     let (mut hiddens_before, mut cells_before, mut gates) = (Vec::new(), Vec::new(), Vec::new());
-    let mut line = 0;
-    for &active in &share.active {
+    for t in 0..steps.len() {
+        let (line, active) = (steps.at(t).start, steps.at(t).len());
         let x = lines::<B>(inputs.clone(), line, active);
         h = lines::<B>(h, 0, active);
         hiddens_before.push(h.clone());
@@ -90,7 +91,6 @@ fn one_direction<B: Backend>(
         };
         gates.push(of_step);
         hiddens.push(h.clone());
-        line += active;
     }
     let cat = |tensors| B::float_cat(tensors, 0);
     let memory = Memory {
@@ -110,12 +110,12 @@ pub(super) fn backward<B: Backend>(
     memories: Vec<Memory<FloatTensor<B>>>,
     sequences: &Sequences,
 ) -> Vec<Pass<FloatTensor<B>>> {
-    let share = whole(sequences);
+    let steps = whole(sequences);
     let device = grad.device();
     let all = sequences.batch() * sequences.len;
     let directions = recurrent.into_iter().zip(memories).enumerate();
     let gradients = directions.map(|(index, (recurrent, memory))| {
-        let positions = share.positions(sequences, sequences.directions[index]);
+        let positions = sequences.places(&steps, sequences.directions[index]);
         let positions = indices::<B>(&positions, &device);
         let d = recurrent.shape()[0];
         let up = (0..cell.states()).map(|state| {
@@ -129,8 +129,8 @@ pub(super) fn backward<B: Backend>(
             let part = B::float_reshape(part, Shape::from([all, d]));
             B::float_select(part, 0, positions.clone())
         });
-        let dense = bptt::<B>(cell, up.collect(), recurrent, memory, &share);
-        let rows = || indices::<B>(&share.rows, &device);
+        let dense = bptt::<B>(cell, up.collect(), recurrent, memory, &steps);
+        let rows = || indices::<B>(&steps.rows, &device);
         Pass {
             inputs: {
                 let padded = spread::<B>(dense.inputs, positions, all);
@@ -155,7 +155,7 @@ fn bptt<B: Backend>(
     up: Vec<FloatTensor<B>>,
     recurrent: FloatTensor<B>,
     memory: Memory<FloatTensor<B>>,
-    share: &Share,
+    steps: &Steps,
 ) -> Pass<FloatTensor<B>> {
     let d = recurrent.shape()[0];
     let transposed = B::float_transpose(recurrent);
@@ -164,9 +164,8 @@ fn bptt<B: Backend>(
     let mut dc: Option<FloatTensor<B>> = None;
     // Gradients of the inputs and of the products `h W`.
     let (mut d_x, mut d_y) = (Vec::new(), Vec::new());
-    let mut line = share.real();
-    for &active in share.active.iter().rev() {
-        line -= active;
+    for t in (0..steps.len()).rev() {
+        let (line, active) = (steps.at(t).start, steps.at(t).len());
         let of_step = |tensor: &FloatTensor<B>| lines::<B>(tensor.clone(), line, active);
         // Nothing has come yet to rows that end with this step.
         let joined = |later: Option<FloatTensor<B>>| match later {
@@ -199,9 +198,9 @@ fn bptt<B: Backend>(
             }
         }
     }
-    let in_order = |mut steps: Vec<FloatTensor<B>>| {
-        steps.reverse();
-        B::float_cat(steps, 0)
+    let in_order = |mut tensors: Vec<FloatTensor<B>>| {
+        tensors.reverse();
+        B::float_cat(tensors, 0)
     };
     let d_x = in_order(d_x);
     let d_y = match cell {
@@ -223,9 +222,9 @@ fn bptt<B: Backend>(
     }
 }
 
-/// All rows in one share.
-pub(super) fn whole(sequences: &Sequences) -> Share {
-    sequences.shares(1).remove(0)
+/// The steps of all rows together.
+pub(super) fn whole(sequences: &Sequences) -> Steps {
+    Steps::new((0..sequences.batch()).collect(), &sequences.lengths)
 }
 
 pub(super) fn indices<B: Backend>(indices: &[usize], device: &B::Device) -> IntTensor<B> {

@@ -1,6 +1,10 @@
-//! What [`lstm()`](super::lstm()) and [`gru()`](super::gru()) share: the order in which the rows of
-//! a padded batch are worked off, the loop over the steps and the node on the tape. What happens
-//! within a step is in `lstm/` and `gru/`.
+//! What [`lstm()`](super::lstm()) and [`gru()`](super::gru()) share: the rows of a padded batch and
+//! the order of their steps, the loop over the steps and the node on the tape. What happens within a
+//! step is in `lstm/` and `gru/`.
+//!
+//! On the CPU backends in f32 a layer is one operation with its projection (`cpu/`). Elsewhere the
+//! input is projected first, all steps are one operation ([`RecurrentKernel`]), and the last states
+//! are taken from it.
 
 mod backward;
 #[cfg(feature = "cpu")]
@@ -8,14 +12,18 @@ pub(super) mod cpu;
 #[cfg(feature = "cube")]
 pub(super) mod cube;
 mod generic;
-mod order;
+mod sequences;
 #[cfg(test)]
 pub(super) mod tests;
 
 use burn::backend::{Backend, Dispatch, DispatchTensor, backend_extension, tensor::FloatTensor};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, assert_shape};
 
-pub use order::{Direction, Sequences};
+use super::linear;
+use super::padded::{end_states, first_states, last_states};
+use crate::RecurrentState;
+
+pub use sequences::{Direction, Sequences};
 
 /// Which equations hold within a step.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +40,137 @@ impl Cell {
             Self::Gru => 1,
         }
     }
+
+    /// Parts of an input's projection.
+    fn parts(self) -> usize {
+        match self {
+            Self::Lstm => 4,
+            Self::Gru => 3,
+        }
+    }
+}
+
+/// What [`lstm()`](super::lstm()) and [`gru()`](super::gru()) compute, where `d` is `d_hidden`, or
+/// twice that with both directions: then what the forward one computes comes first.
+#[derive(Clone, Debug)]
+pub struct RecurrentStates {
+    /// h after each step, `[batch, len, d]`; zero at padding.
+    pub hidden: Tensor<3>,
+    /// h, and of an LSTM c, after each row's own last step, of `[batch, d]`: at its last real
+    /// position, and in the backward direction at its first; zero for a row of no steps.
+    pub last: RecurrentState,
+}
+
+/// A layer in one direction. Sizes as in the arguments of the operations.
+pub(super) struct Layer {
+    pub input: Tensor<3>,
+    pub input_weight: Tensor<2>,
+    pub input_bias: Tensor<1>,
+    pub recurrent_weight: Tensor<2>,
+    pub hidden: Tensor<2>,
+    pub extra: Extra,
+}
+
+/// What an LSTM and a GRU have for themselves.
+pub(super) enum Extra {
+    /// c before the first step, `[batch, d_hidden]`.
+    Cell(Tensor<2>),
+    /// The bias inside the reset gate, `[d_hidden]`.
+    Bias(Tensor<1>),
+}
+
+impl Layer {
+    fn cell(&self) -> Cell {
+        match self.extra {
+            Extra::Cell(_) => Cell::Lstm,
+            Extra::Bias(_) => Cell::Gru,
+        }
+    }
+
+    fn assert_shapes(&self) {
+        super::assert_some("recurrent layer", &self.input);
+        super::assert_some("recurrent layer", &self.hidden);
+        let [batch, _, d_input] = self.input.dims();
+        let [_, d_hidden] = self.hidden.dims();
+        let width = self.cell().parts() * d_hidden;
+        assert_shape!(self.input_weight, [d_input, width]);
+        assert_shape!(self.input_bias, [width]);
+        assert_shape!(self.recurrent_weight, [d_hidden, width]);
+        assert_shape!(self.hidden, [batch, d_hidden]);
+        match &self.extra {
+            Extra::Cell(cell) => assert_shape!(cell, [batch, d_hidden]),
+            Extra::Bias(bias) => assert_shape!(bias, [d_hidden]),
+        }
+    }
+}
+
+impl Extra {
+    pub(super) fn into_dispatch(self) -> DispatchTensor {
+        match self {
+            Self::Cell(cell) => cell.into_dispatch(),
+            Self::Bias(bias) => bias.into_dispatch(),
+        }
+    }
+}
+
+/// The states of one layer, or of the two of both directions.
+///
+/// # Panics
+///
+/// If sizes disagree or are 0, the layers are of different cells or sizes, `lengths` does not name
+/// one length of at most `len` a row, or all are zero.
+pub(super) fn run(
+    layers: Vec<Layer>,
+    directions: &[Direction],
+    lengths: &[usize],
+) -> RecurrentStates {
+    layers.iter().for_each(Layer::assert_shapes);
+    let first = &layers[0];
+    let [batch, len, _] = first.input.dims();
+    for other in &layers[1..] {
+        assert_eq!(
+            (first.input.dims(), first.hidden.dims()),
+            (other.input.dims(), other.hidden.dims()),
+            "both directions have the same sizes"
+        );
+    }
+    let sequences = Sequences::new(lengths, [batch, len], directions);
+    #[cfg(feature = "cpu")]
+    if super::has_cpu_kernels(&first.input) {
+        return cpu::run(layers, sequences);
+    }
+    projected_first(layers, sequences)
+}
+
+/// The layers by way of [`RecurrentKernel`].
+fn projected_first(layers: Vec<Layer>, sequences: Sequences) -> RecurrentStates {
+    let cell = layers[0].cell();
+    let pass = |layer: Layer| Pass {
+        inputs: linear(layer.input, layer.input_weight, Some(layer.input_bias)).into_dispatch(),
+        recurrent: layer.recurrent_weight.into_dispatch(),
+        hidden: layer.hidden.into_dispatch(),
+        extra: layer.extra.into_dispatch(),
+    };
+    let passes = layers.into_iter().map(pass).collect();
+    let mut states = all_steps(cell, passes, sequences.clone()).into_iter();
+    let last = |states| last_of(states, &sequences.directions, &sequences.lengths);
+    let hidden = states.next().expect("each cell has a hidden state");
+    RecurrentStates {
+        last: RecurrentState {
+            hidden: last(hidden.clone()),
+            cell: states.next().map(last),
+        },
+        hidden,
+    }
+}
+
+/// What stands in `[batch, len, d]` after each row's last step, `[batch, d]`.
+pub(super) fn last_of(states: Tensor<3>, directions: &[Direction], lengths: &[usize]) -> Tensor<2> {
+    match directions {
+        [Direction::Forward] => last_states(states, lengths),
+        [Direction::Backward] => first_states(states),
+        _ => end_states(states, lengths),
+    }
 }
 
 /// The arguments of one direction, or their gradients.
@@ -47,8 +186,8 @@ pub struct Pass<F> {
     pub extra: F,
 }
 
-/// What the gradient needs from the forward pass, for some rows in one direction: a line for each
-/// real position, in the order of [`order::Share`], so that padding takes neither room nor time.
+/// What the gradient needs from the forward pass, in one direction: a line for each real position,
+/// in the order of [`Steps`](super::steps::Steps), so that padding takes neither room nor time.
 #[derive(Clone, Debug)]
 pub struct Memory<F> {
     /// `[real, 4 * d]`; of an LSTM i, f, g, o, of a GRU r, z, n, `y_n + b`.
@@ -62,7 +201,7 @@ pub struct Memory<F> {
 /// All steps on a backend; the default bodies are made of its own float operations.
 pub trait RecurrentKernel: Backend {
     /// The states, `[states, batch, len, directions * d]`, of which the first index says h or c;
-    /// with `keep` also a memory for each direction and share of the rows.
+    /// with `keep` also a memory for each direction.
     fn recurrent_forward(
         cell: Cell,
         passes: Vec<Pass<FloatTensor<Self>>>,
@@ -84,6 +223,11 @@ pub trait RecurrentKernel: Backend {
         generic::backward::<Self>(cell, grad, recurrent, memories, sequences)
     }
 }
+
+#[cfg(feature = "flex")]
+impl RecurrentKernel for burn::backend::Flex {}
+#[cfg(feature = "ndarray")]
+impl RecurrentKernel for burn::backend::NdArray {}
 
 /// The entries for tensors on any backend, on the tape or not. Arguments as in [`Pass`], the
 /// result as in [`RecurrentKernel::recurrent_forward`].
@@ -168,17 +312,13 @@ impl<B: RecurrentKernel> RecurrentOps for B {
     }
 }
 
-/// h (and c) of one or two directions, each `[batch, len, directions * d]`.
-///
-/// # Panics
-///
-/// If `STATES` is not [`Cell::states`], or there are not one or two directions.
-pub(super) fn run<const DIRECTIONS: usize, const STATES: usize>(
+/// h (and c) after all steps of one or two directions whose input is projected already, each
+/// `[batch, len, directions * d]`.
+pub(super) fn all_steps(
     cell: Cell,
-    passes: [Pass<DispatchTensor>; DIRECTIONS],
+    passes: Vec<Pass<DispatchTensor>>,
     sequences: Sequences,
-) -> [Tensor<3>; STATES] {
-    assert_eq!(STATES, cell.states());
+) -> Vec<Tensor<3>> {
     let mut passes = passes.into_iter();
     let states = Tensor::<4>::from_dispatch(match (passes.next(), passes.next()) {
         (Some(pass), None) => Dispatch::one_direction(
@@ -203,9 +343,10 @@ pub(super) fn run<const DIRECTIONS: usize, const STATES: usize>(
         ),
         (None, _) => panic!("no direction"),
     });
-    std::array::from_fn(|state| match STATES {
+    if cell.states() == 1 {
         // The gradient of a part has the size of the whole.
-        1 => states.clone().squeeze_dim(0),
-        _ => states.clone().narrow(0, state, 1).squeeze_dim(0),
-    })
+        return vec![states.squeeze_dim(0)];
+    }
+    let part = |state| states.clone().narrow(0, state, 1).squeeze_dim(0);
+    (0..cell.states()).map(part).collect()
 }

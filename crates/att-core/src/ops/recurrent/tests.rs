@@ -1,11 +1,10 @@
 //! What the LSTM and the GRU must both hold.
 
-use burn::backend::{Flex, ops::FloatTensorOps, tensor::FloatTensor};
-use burn::tensor::{Device, Shape, Tensor};
+use burn::tensor::{Device, Tensor};
 
 use super::*;
 use crate::ops::gru::{GruArguments, bidirectional_gru, gru, gru_reference};
-use crate::ops::lstm::{LstmArguments, LstmStates, bidirectional_lstm, lstm, lstm_reference};
+use crate::ops::lstm::{LstmArguments, bidirectional_lstm, lstm, lstm_reference};
 use crate::ops::test_support::{assert_close, cpu_devices, devices, gradients, random_tensor};
 
 const CELLS: [Cell; 2] = [Cell::Lstm, Cell::Gru];
@@ -29,17 +28,21 @@ fn cases() -> Vec<(usize, Vec<usize>)> {
     ]
 }
 
-/// inputs, recurrent, hidden, extra; padding included.
-fn arguments(cell: Cell, d: usize, lengths: &[usize], device: &Device) -> [Tensor<3>; 4] {
-    let (batch, len) = (lengths.len(), longest(lengths) + 1);
+/// input, its weight and bias, recurrent weight, hidden, extra; padding included.
+type Arguments = [Tensor<3>; 6];
+
+fn arguments(cell: Cell, d: usize, lengths: &[usize], device: &Device) -> Arguments {
+    let (batch, len, d_input) = (lengths.len(), longest(lengths) + 1, d / 2 + 3);
     let (parts, extra) = match cell {
         Cell::Lstm => (4, batch),
         Cell::Gru => (3, 1),
     };
-    // Large recurrent weights would multiply rounding errors from step to step.
+    // Large weights would multiply rounding errors from step to step.
     let scale = if d > 64 { 3.0 / (d as f32).sqrt() } else { 1.0 };
     [
-        random_tensor([batch, len, parts * d], device),
+        random_tensor([batch, len, d_input], device),
+        random_tensor([1, d_input, parts * d], device) * scale,
+        random_tensor([1, 1, parts * d], device),
         random_tensor([1, d, parts * d], device) * scale,
         random_tensor([1, batch, d], device),
         random_tensor([1, extra, d], device),
@@ -50,77 +53,102 @@ fn longest(lengths: &[usize]) -> usize {
     *lengths.iter().max().unwrap()
 }
 
-fn lstm_arguments([inputs, recurrent, hidden, cell]: [Tensor<3>; 4]) -> LstmArguments {
+fn lstm_arguments([input, wx, b, w, hidden, cell]: Arguments) -> LstmArguments {
     LstmArguments {
-        inputs,
-        recurrent: recurrent.squeeze_dim(0),
+        input,
+        input_weight: wx.squeeze_dim(0),
+        input_bias: b.squeeze_dims(&[0, 1]),
+        recurrent_weight: w.squeeze_dim(0),
         hidden: hidden.squeeze_dim(0),
         cell: cell.squeeze_dim(0),
     }
 }
 
-fn gru_arguments([inputs, recurrent, hidden, bias]: [Tensor<3>; 4]) -> GruArguments {
+fn gru_arguments([input, wx, b, w, hidden, bias]: Arguments) -> GruArguments {
     GruArguments {
-        inputs,
-        recurrent: recurrent.squeeze_dim(0),
-        bias: bias.squeeze_dims(&[0, 1]),
+        input,
+        input_weight: wx.squeeze_dim(0),
+        input_bias: b.squeeze_dims(&[0, 1]),
+        recurrent_weight: w.squeeze_dim(0),
+        recurrent_bias: bias.squeeze_dims(&[0, 1]),
         hidden: hidden.squeeze_dim(0),
     }
 }
 
-/// h and c beside each other.
-fn joined(states: LstmStates) -> Tensor<3> {
-    Tensor::cat(vec![states.hidden, states.cell], 2)
+/// All states below each other, `[batch, len + 1, d]`, or of an LSTM `len + 2`.
+fn joined(states: RecurrentStates) -> Tensor<3> {
+    let last = [Some(states.last.hidden), states.last.cell];
+    let last = last.into_iter().flatten().map(|last| last.unsqueeze_dim(1));
+    Tensor::cat([states.hidden].into_iter().chain(last).collect(), 1)
 }
 
-fn fused(cell: Cell, a: [Tensor<3>; 4], direction: Direction, lengths: &[usize]) -> Tensor<3> {
-    match cell {
-        Cell::Lstm => joined(lstm(lstm_arguments(a), direction, lengths)),
+fn fused(cell: Cell, a: Arguments, direction: Direction, lengths: &[usize]) -> Tensor<3> {
+    joined(match cell {
+        Cell::Lstm => lstm(lstm_arguments(a), direction, lengths),
         Cell::Gru => gru(gru_arguments(a), direction, lengths),
-    }
+    })
 }
 
-fn reference(cell: Cell, a: [Tensor<3>; 4], direction: Direction, lengths: &[usize]) -> Tensor<3> {
-    match cell {
-        Cell::Lstm => joined(lstm_reference(lstm_arguments(a), direction, lengths)),
+fn reference(cell: Cell, a: Arguments, direction: Direction, lengths: &[usize]) -> Tensor<3> {
+    joined(match cell {
+        Cell::Lstm => lstm_reference(lstm_arguments(a), direction, lengths),
         Cell::Gru => gru_reference(gru_arguments(a), direction, lengths),
-    }
+    })
 }
 
-/// The arguments of the forward direction, then those of the backward one.
-fn both(cell: Cell, arguments: [Tensor<3>; 8], lengths: &[usize]) -> Tensor<3> {
-    let [a, b, c, d, e, f, g, h] = arguments;
-    let (forward, backward) = ([a, b, c, d], [e, f, g, h]);
+fn halves(arguments: [Tensor<3>; 12]) -> [Arguments; 2] {
+    let mut arguments = arguments.into_iter();
+    let mut half = || std::array::from_fn(|_| arguments.next().expect("there are two times six"));
+    [half(), half()]
+}
+
+/// Of the arguments of the forward direction and then those of the backward one.
+fn states(cell: Cell, arguments: [Tensor<3>; 12], lengths: &[usize]) -> RecurrentStates {
+    let [forward, backward] = halves(arguments);
     match cell {
-        Cell::Lstm => joined(bidirectional_lstm(
-            lstm_arguments(forward),
-            lstm_arguments(backward),
-            lengths,
-        )),
+        Cell::Lstm => {
+            let (forward, backward) = (lstm_arguments(forward), lstm_arguments(backward));
+            bidirectional_lstm(forward, backward, lengths)
+        }
         Cell::Gru => bidirectional_gru(gru_arguments(forward), gru_arguments(backward), lengths),
     }
 }
 
-/// What [`both`] must be, from the reference.
-fn both_reference(cell: Cell, arguments: [Tensor<3>; 8], lengths: &[usize]) -> Tensor<3> {
-    let [a, b, c, d, e, f, g, h] = arguments;
-    let forward = reference(cell, [a, b, c, d], Direction::Forward, lengths);
-    let backward = reference(cell, [e, f, g, h], Direction::Backward, lengths);
-    let states = cell.states();
-    let mut halves = Vec::new();
-    for state in 0..states {
-        for direction in [&forward, &backward] {
-            let chunk = direction.clone().chunk(states, 2).swap_remove(state);
-            halves.push(chunk);
-        }
-    }
-    Tensor::cat(halves, 2)
+fn both(cell: Cell, arguments: [Tensor<3>; 12], lengths: &[usize]) -> Tensor<3> {
+    joined(states(cell, arguments, lengths))
 }
 
-fn two_directions(cell: Cell, d: usize, lengths: &[usize], device: &Device) -> [Tensor<3>; 8] {
-    let [a, b, c, d1] = arguments(cell, d, lengths, device);
-    let [e, f, g, h] = arguments(cell, d, lengths, device);
-    [a, b, c, d1, e, f, g, h]
+/// [`both`] in the way of the backends that have no kernels on slices.
+fn both_projected_first(cell: Cell, arguments: [Tensor<3>; 12], lengths: &[usize]) -> Tensor<3> {
+    let layers = halves(arguments).map(|[input, wx, b, w, hidden, extra]| Layer {
+        input,
+        input_weight: wx.squeeze_dim(0),
+        input_bias: b.squeeze_dims(&[0, 1]),
+        recurrent_weight: w.squeeze_dim(0),
+        hidden: hidden.squeeze_dim(0),
+        extra: match cell {
+            Cell::Lstm => Extra::Cell(extra.squeeze_dim(0)),
+            Cell::Gru => Extra::Bias(extra.squeeze_dims(&[0, 1])),
+        },
+    });
+    let [batch, len, _] = layers[0].input.dims();
+    let sequences = Sequences::new(lengths, [batch, len], &DIRECTIONS);
+    joined(projected_first(layers.into(), sequences))
+}
+
+/// What [`both`] must be, from the reference.
+fn both_reference(cell: Cell, arguments: [Tensor<3>; 12], lengths: &[usize]) -> Tensor<3> {
+    let [forward, backward] = halves(arguments);
+    let forward = reference(cell, forward, Direction::Forward, lengths);
+    let backward = reference(cell, backward, Direction::Backward, lengths);
+    Tensor::cat(vec![forward, backward], 2)
+}
+
+fn two_directions(cell: Cell, d: usize, lengths: &[usize], device: &Device) -> [Tensor<3>; 12] {
+    let forward = arguments(cell, d, lengths, device);
+    let backward = arguments(cell, d, lengths, device);
+    let all = [forward, backward].concat();
+    all.try_into().expect("two times six")
 }
 
 #[test]
@@ -173,8 +201,8 @@ fn huge_inputs_saturate_the_gates() {
     for device in devices() {
         for cell in CELLS {
             crate::random::seed(8);
-            let [inputs, recurrent, hidden, extra] = arguments(cell, 3, &[2, 4], &device);
-            let arguments = [inputs * 1e5, recurrent, hidden, extra];
+            let mut arguments = arguments(cell, 3, &[2, 4], &device);
+            arguments[0] = arguments[0].clone() * 1e5;
             let run = |a| fused(cell, a, Direction::Forward, &[2, 4]);
             let expected = reference(cell, arguments.clone(), Direction::Forward, &[2, 4]);
             assert_close(run(arguments.clone()), expected, 1e-5);
@@ -185,72 +213,52 @@ fn huge_inputs_saturate_the_gates() {
     }
 }
 
-/// The kernel and the generic body, over the same arguments: states, and the gradients.
-fn on_flex(
-    cell: Cell,
-    arguments: &[Tensor<3>; 8],
-    lengths: &[usize],
-    with_generic: bool,
-) -> Vec<Vec<f32>> {
-    let primitive = |tensor: &Tensor<3>| -> FloatTensor<Flex> {
-        tensor.clone().try_into_primitive::<Flex>().expect("flex")
-    };
-    let matrix = |tensor: &Tensor<3>| {
-        let [_, rows, cols] = tensor.dims();
-        Flex::float_reshape(primitive(tensor), Shape::from([rows, cols]))
-    };
-    let passes: Vec<_> = arguments
-        .chunks_exact(4)
-        .map(|a| Pass {
-            inputs: primitive(&a[0]),
-            recurrent: matrix(&a[1]),
-            hidden: matrix(&a[2]),
-            extra: match cell {
-                Cell::Lstm => matrix(&a[3]),
-                Cell::Gru => {
-                    let [_, _, d] = a[3].dims();
-                    Flex::float_reshape(primitive(&a[3]), Shape::from([d]))
-                }
-            },
-        })
-        .collect();
-    let [batch, len, _] = arguments[0].dims();
-    let sequences = Sequences::new(lengths, [batch, len], &DIRECTIONS);
-    let recurrent: Vec<_> = passes.iter().map(|pass| pass.recurrent.clone()).collect();
-    let (states, gradients) = if with_generic {
-        let (states, memories) = generic::forward::<Flex>(cell, passes, &sequences, true);
-        let grad = Flex::float_add_scalar(states.clone(), 0.5.into());
-        let gradients = generic::backward::<Flex>(cell, grad, recurrent, memories, &sequences);
-        (states, gradients)
-    } else {
-        let (states, memories) = Flex::recurrent_forward(cell, passes, &sequences, true);
-        let grad = Flex::float_add_scalar(states.clone(), 0.5.into());
-        let gradients = Flex::recurrent_backward(cell, grad, recurrent, memories, &sequences);
-        (states, gradients)
-    };
-    let mut all = vec![states];
-    for pass in gradients {
-        all.extend([pass.inputs, pass.recurrent, pass.hidden, pass.extra]);
-    }
-    all.into_iter()
-        .map(|tensor| tensor.to_contiguous().into_data().try_into_vec().unwrap())
-        .collect()
-}
-
 #[test]
-fn the_generic_body_equals_the_kernel() {
+fn the_way_without_kernels_equals_the_kernel() {
     let device = &cpu_devices()[0];
     for cell in CELLS {
         for (d, lengths) in cases() {
             crate::random::seed(5);
             let arguments = two_directions(cell, d, &lengths, device);
-            let kernel = on_flex(cell, &arguments, &lengths, false);
-            let generic = on_flex(cell, &arguments, &lengths, true);
-            assert_eq!(kernel.len(), 9);
-            for (kernel, generic) in kernel.iter().zip(&generic) {
-                assert_eq!(kernel.len(), generic.len());
-                for (a, b) in kernel.iter().zip(generic) {
-                    assert!((a - b).abs() <= 2e-5 * b.abs().max(1.0), "{a} against {b}");
+            let kernel = both(cell, arguments.clone(), &lengths);
+            let generic = both_projected_first(cell, arguments.clone(), &lengths);
+            assert_close(kernel, generic, 1e-5);
+            let kernel = gradients(arguments.clone(), |a| both(cell, a, &lengths));
+            let generic = gradients(arguments, |a| both_projected_first(cell, a, &lengths));
+            for (kernel, generic) in kernel.into_iter().zip(generic) {
+                assert_close(kernel, generic, 2e-5);
+            }
+        }
+    }
+}
+
+#[test]
+fn any_of_the_states_may_go_unused() {
+    for device in devices() {
+        for cell in CELLS {
+            crate::random::seed(9);
+            let lengths = [3, 1, 2];
+            let arguments = two_directions(cell, 5, &lengths, &device);
+            let len = longest(&lengths) + 1;
+            // Where it stands among the joined ones, and how it is taken without them.
+            type Take = fn(RecurrentStates) -> Tensor<3>;
+            let mut parts: Vec<(_, Take)> = vec![
+                (0..len, |states| states.hidden),
+                (len..len + 1, |states| states.last.hidden.unsqueeze_dim(1)),
+            ];
+            if cell.states() == 2 {
+                parts.push((len + 1..len + 2, |states| {
+                    states.last.cell.expect("of an LSTM").unsqueeze_dim(1)
+                }));
+            }
+            for (place, take) in parts {
+                let expected = gradients(arguments.clone(), |a| {
+                    let all = both_reference(cell, a, &lengths);
+                    all.narrow(1, place.start, place.len())
+                });
+                let got = gradients(arguments.clone(), |a| take(states(cell, a, &lengths)));
+                for (got, expected) in got.into_iter().zip(expected) {
+                    assert_close(got, expected, 2e-5);
                 }
             }
         }
@@ -277,26 +285,30 @@ fn assert_zero_at_padding(tensor: Tensor<3>, lengths: &[usize]) {
 
 #[test]
 fn padding_is_zero_and_whatever_stands_there_changes_nothing() {
-    for device in devices() {
+    for (index, device) in devices().into_iter().enumerate() {
         for cell in CELLS {
             for (d, lengths) in cases() {
                 crate::random::seed(6);
                 let clean = two_directions(cell, d, &lengths, &device);
+                let len = longest(&lengths) + 1;
+                let all_steps = |states: Tensor<3>| states.narrow(1, 0, len);
                 let expected = gradients(clean.clone(), |a| {
-                    at_padding(both(cell, a, &lengths), &lengths, 0.0)
+                    at_padding(all_steps(both(cell, a, &lengths)), &lengths, 0.0)
                 });
                 let states = both(cell, clean.clone(), &lengths);
-                assert_zero_at_padding(states.clone(), &lengths);
-                for garbage in [f32::NAN, 1e30] {
+                assert_zero_at_padding(all_steps(states.clone()), &lengths);
+                // Not on slices the gradient of the projection multiplies what is there with zero.
+                let on_slices = index < cpu_devices().len();
+                for garbage in [if on_slices { f32::NAN } else { 1e10 }, 1e30] {
                     let mut dirty = clean.clone();
-                    for k in [0, 4] {
+                    for k in [0, 6] {
                         dirty[k] = at_padding(dirty[k].clone(), &lengths, garbage);
                     }
                     let got = both(cell, dirty.clone(), &lengths);
                     got.into_data().assert_eq(&states.to_data(), true);
                     // Gradients arrive at padding here, and do nothing.
-                    let got = gradients(dirty, |a| both(cell, a, &lengths));
-                    for k in [0, 4] {
+                    let got = gradients(dirty, |a| all_steps(both(cell, a, &lengths)));
+                    for k in [0, 6] {
                         assert_zero_at_padding(got[k].clone(), &lengths);
                     }
                     for (got, expected) in got.into_iter().zip(&expected) {
@@ -305,21 +317,6 @@ fn padding_is_zero_and_whatever_stands_there_changes_nothing() {
                 }
             }
         }
-    }
-}
-
-#[test]
-fn the_generic_body_does_not_read_padding_either() {
-    let device = &cpu_devices()[0];
-    for cell in CELLS {
-        crate::random::seed(7);
-        let lengths = [3, 1, 2];
-        let mut arguments = two_directions(cell, 5, &lengths, device);
-        let clean = on_flex(cell, &arguments, &lengths, true);
-        for k in [0, 4] {
-            arguments[k] = at_padding(arguments[k].clone(), &lengths, f32::NAN);
-        }
-        assert_eq!(on_flex(cell, &arguments, &lengths, true), clean);
     }
 }
 

@@ -11,7 +11,12 @@ use burn::tensor::Tensor;
 ///
 /// On the CPU backends in f32 it is vectorised and shared out between threads, with an absolute
 /// error below 5e-7: about ten times faster than the library function of C that burn calls.
+///
+/// # Panics
+///
+/// If a size is 0.
 pub fn tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    super::assert_some("tanh", &x);
     Tensor::from_dispatch(Dispatch::tanh_forward(x.into_dispatch()))
 }
 

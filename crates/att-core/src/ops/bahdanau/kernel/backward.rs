@@ -3,22 +3,22 @@
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::{Arguments, Dims, PackedWeights, Saved, key_factors};
+use super::{Arguments, Dims, Grads, PackedWeights, Saved, key_factors};
 use crate::ops::additive_score::kernel::{Factored, factors_into, scores_backward};
 use crate::ops::attention_read::kernel::{add_weighted, dot, softmax_backward};
 use crate::ops::bahdanau::cpu::{ARGUMENTS, Lengths};
 use crate::ops::gemm::{Mat, Packed, matmul, product};
-use crate::ops::gru::cpu::GruCell;
-use crate::ops::lstm::cpu::LstmCell;
-use crate::ops::recurrent::cpu::{Before, CpuCell, Up};
+use crate::ops::recurrent::cpu::{
+    Before, CpuCell, InputWeights, SLOTS, bias_gradients, input_weight_gradient,
+};
 use crate::ops::rows::{add_rows, row, row_mut};
 use crate::ops::simd::vectorise;
-use crate::ops::steps::{Steps, gather_rows};
+use crate::ops::steps::{Steps, gather_rows, scatter_rows};
 use crate::ops::work::{Kind, span};
 
-/// The gradients of the arguments, given that of the states.
-pub(in crate::ops::bahdanau) fn backward(
-    grad: &[f32],
+/// The gradients of the arguments, given those of what was given out.
+pub(super) fn backward<C: CpuCell>(
+    grads: Grads,
     tensors: [&[f32]; ARGUMENTS],
     saved: Vec<Saved>,
     lengths: &Lengths,
@@ -28,51 +28,49 @@ pub(in crate::ops::bahdanau) fn backward(
     let (d_hidden, d_gates) = (dims.d_hidden, dims.d_gates());
     let query = Mat::rows(arguments.query_weight, d_hidden, dims.d_attn, dims.d_attn);
     let recurrent = Mat::rows(arguments.recurrent_weight, d_hidden, d_gates, d_gates);
+    let positions = lengths.tgt.iter().sum();
+    let (embedded, context) = arguments.input_parts(dims);
     let transposed = PackedWeights {
+        embedded: InputWeights::transposed::<C>(embedded, positions),
+        context: InputWeights::transposed::<C>(context, positions),
         query: Packed::new(query.t()),
-        context: Packed::new(arguments.input_parts(dims).1.t()),
         recurrent: Packed::new(recurrent.t()),
     };
-    let mut parts: Vec<Part> = saved
+    let parts: Vec<Part> = saved
         .into_par_iter()
         .map(|saved| {
             let steps = Steps::new(saved.rows.clone(), &lengths.tgt);
-            let part = match dims.lstm {
-                true => backward_part::<LstmCell>,
-                false => backward_part::<GruCell>,
-            };
-            part(steps, grad, saved, &transposed, arguments, dims)
+            backward_part::<C>(steps, grads, saved, &transposed, arguments, dims)
         })
         .collect();
 
     let mut d_embedded = vec![0.0; arguments.embedded.len()];
     for part in &parts {
-        part.scatter_embedded(&mut d_embedded, arguments, dims);
+        let numbers = &part.d_embedded;
+        part.steps
+            .scatter(numbers, &mut d_embedded, dims.tgt_len, dims.d_embed);
     }
-    let weights = weight_gradients(&parts, dims);
-    let mut by_rows = |piece: fn(&mut Part) -> &mut Vec<f32>, d: usize| {
+    let weights = weight_gradients::<C>(&parts, dims);
+    let by_rows = |piece: fn(&Part) -> &[f32], d: usize| {
         let mut out = vec![0.0; dims.batch * d];
-        for part in &mut parts {
-            let numbers = std::mem::take(piece(part));
-            for (numbers, &row) in numbers.chunks_exact(d).zip(&part.steps.rows) {
-                row_mut(&mut out, row, d).copy_from_slice(numbers);
-            }
+        for part in &parts {
+            scatter_rows(&part.steps.rows, piece(part), &mut out, d);
         }
         out
     };
     [
         d_embedded,
-        by_rows(|part| &mut part.d_hidden, d_hidden),
-        by_rows(|part| &mut part.d_keys, dims.src_len * dims.d_attn),
-        by_rows(|part| &mut part.d_memory, dims.src_len * dims.d_memory),
+        by_rows(|part| &part.d_hidden, d_hidden),
+        by_rows(|part| &part.d_keys, dims.src_len * dims.d_attn),
+        by_rows(|part| &part.d_memory, dims.src_len * dims.d_memory),
         weights.query,
         weights.query_bias,
         weights.v,
         weights.input,
         weights.input_bias,
         weights.recurrent,
-        match dims.lstm {
-            true => by_rows(|part| &mut part.d_cells, d_hidden),
+        match C::HAS_C {
+            true => by_rows(|part| &part.d_cells, d_hidden),
             false => weights.recurrent_bias,
         },
     ]
@@ -85,30 +83,17 @@ struct Part {
     embedded: Vec<f32>,
     context: Vec<f32>,
     hidden_before: Vec<f32>,
-    /// ... and the right ones; d_y in rows of `4 * d_hidden`.
-    d_x: Vec<f32>,
-    d_y: Vec<f32>,
+    /// ... and the right ones; the gradients of the sums in lines of gates.
+    gates: Vec<f32>,
     d_queries: Vec<f32>,
     d_v: Vec<f32>,
+    /// `[positions, d_embed]`
+    d_embedded: Vec<f32>,
     /// `[rows, ..]`
     d_hidden: Vec<f32>,
     d_cells: Vec<f32>,
     d_keys: Vec<f32>,
     d_memory: Vec<f32>,
-}
-
-impl Part {
-    /// `dx W_y^T`, to its place in `[batch, tgt_len, d_embed]`.
-    fn scatter_embedded(&self, out: &mut [f32], arguments: Arguments, dims: Dims) {
-        let (n, d, d_gates) = (self.steps.positions(), dims.d_embed, dims.d_gates());
-        let mut d_steps = vec![0.0; n * d];
-        let d_x = Mat::rows(&self.d_x, n, d_gates, d_gates);
-        let weight = arguments.input_parts(dims).0.t();
-        matmul(&mut d_steps, d, false, d_x, weight, Parallelism::Rayon(0));
-        for (position, (b, t)) in self.steps.each().enumerate() {
-            row_mut(out, b * dims.tgt_len + t, d).copy_from_slice(row(&d_steps, position, d));
-        }
-    }
 }
 
 /// The gradients of weights and biases.
@@ -123,7 +108,7 @@ struct WeightGradients {
 }
 
 /// One product a weight and part, all threads in each, the parts in their order.
-fn weight_gradients(parts: &[Part], dims: Dims) -> WeightGradients {
+fn weight_gradients<C: CpuCell>(parts: &[Part], dims: Dims) -> WeightGradients {
     let Dims {
         d_embed,
         d_hidden: d,
@@ -132,25 +117,30 @@ fn weight_gradients(parts: &[Part], dims: Dims) -> WeightGradients {
         ..
     } = dims;
     let d_gates = dims.d_gates();
+    let gates = parts.iter().map(|part| &part.gates[..]);
+    let [input_bias, recurrent_bias] = bias_gradients::<C>(gates, d);
     let mut out = WeightGradients {
         query: vec![0.0; d * d_attn],
         query_bias: vec![0.0; d_attn],
         v: vec![0.0; d_attn],
         input: vec![0.0; (d_embed + d_memory) * d_gates],
-        input_bias: vec![0.0; d_gates],
+        input_bias,
         recurrent: vec![0.0; d * d_gates],
-        recurrent_bias: vec![0.0; d],
+        recurrent_bias,
     };
     let (by_embedded, by_context) = out.input.split_at_mut(d_embed * d_gates);
     for (index, part) in parts.iter().enumerate() {
         let n = part.steps.positions();
         let rows = |matrix, d| Mat::rows(matrix, n, d, d);
-        let d_x = rows(&part.d_x, d_gates);
-        let d_y = Mat::rows(&part.d_y, n, d_gates, 4 * d);
+        let through_state = Mat::rows(&part.gates, n, d_gates, SLOTS * d);
         let before = rows(&part.hidden_before, d);
         let add = |out: &mut [f32], width: usize, left: Mat, right: Mat| {
             let threads = Parallelism::Rayon(0);
             matmul(out, width, index > 0, left.t(), right, threads);
+        };
+        let add_input = |out: &mut [f32], left: &[f32], d_left: usize| {
+            let left = Mat::rows(left, n, d_left, d_left);
+            input_weight_gradient::<C>(out, index > 0, left, &part.gates, d);
         };
         add(
             &mut out.query,
@@ -158,23 +148,18 @@ fn weight_gradients(parts: &[Part], dims: Dims) -> WeightGradients {
             before,
             rows(&part.d_queries, d_attn),
         );
-        add(&mut out.recurrent, d_gates, before, d_y);
-        add(by_embedded, d_gates, rows(&part.embedded, d_embed), d_x);
-        add(by_context, d_gates, rows(&part.context, d_memory), d_x);
+        add(&mut out.recurrent, d_gates, before, through_state);
+        add_input(by_embedded, &part.embedded, d_embed);
+        add_input(by_context, &part.context, d_memory);
         add_rows(&mut out.query_bias, &part.d_queries);
-        add_rows(&mut out.input_bias, &part.d_x);
         add_rows(&mut out.v, &part.d_v);
-        // Inside a GRU's reset gate: the candidate's third of the recurrent part.
-        for d_y in part.d_y.chunks_exact(4 * d) {
-            add_weighted(&mut out.recurrent_bias, &[1.0], &d_y[2 * d..3 * d]);
-        }
     }
     out
 }
 
 fn backward_part<C: CpuCell>(
     steps: Steps,
-    grad: &[f32],
+    grads: Grads,
     mut saved: Saved,
     transposed: &PackedWeights,
     arguments: Arguments,
@@ -199,59 +184,44 @@ fn backward_part<C: CpuCell>(
     let key_factors = key_factors(&steps.rows, arguments, dims);
     let mut query_factors = vec![0.0; d_attn];
 
-    // By way of the input; by way of the recurrent product it takes the place of the gates.
-    let mut d_x = vec![0.0; n * d_gates];
     let mut d_queries = vec![0.0; n * d_attn];
     let mut d_keys = vec![0.0; n_rows * src_len * d_attn];
     let mut d_memory_out = vec![0.0; n_rows * src_len * d_memory];
     let mut d_v = vec![0.0; d_attn];
+    // The cells are not given out: their gradient comes from the next step alone.
     let mut d_hidden = vec![0.0; n_rows * d];
     let mut d_cells = vec![0.0; n_rows * d_cell];
     let mut d_context = vec![0.0; n_rows * d_memory];
     let mut d_scores = vec![0.0; src_len];
-    // The cells are not given out: their gradient comes from the next step alone.
-    let up_cell = vec![0.0; d_cell];
+    let nothing = vec![0.0; d_states];
     for t in (0..steps.len()).rev() {
         let now = steps.at(t);
         let rows = now.len();
-        let grad_of = |slot: usize| {
-            let row = steps.rows[slot];
-            &grad[(row * tgt_len + t) * d_states..][..d_states]
-        };
+        let at = |slot: usize| steps.rows[slot] * tgt_len + t;
         vectorise(
             #[inline(always)]
             || {
                 let _span = span(Kind::Cells);
                 for (slot, position) in now.clone().enumerate() {
+                    let grad = grads.states.map(|grad| row(grad, at(slot), d_states));
+                    let (up, up_context) = grad.unwrap_or(&nothing).split_at(d);
                     C::backward(
-                        Up {
-                            h: &grad_of(slot)[..d],
-                            c: &up_cell,
-                        },
+                        up,
                         Before {
                             h: row(&hidden_before, position, d),
                             c: row(&cells_before, position, d_cell),
                         },
-                        row_mut(&mut saved.gates, position, 4 * d),
+                        row_mut(&mut saved.gates, position, SLOTS * d),
                         row_mut(&mut d_hidden, slot, d),
                         row_mut(&mut d_cells, slot, d_cell),
-                        row_mut(&mut d_x, position, d_gates),
                     );
-                    d_context[slot * d_memory..][..d_memory]
-                        .copy_from_slice(&grad_of(slot)[d..][..d_memory]);
+                    row_mut(&mut d_context, slot, d_memory).copy_from_slice(up_context);
                 }
             },
         );
-        let through_input = Mat::rows(&d_x[now.start * d_gates..], rows, d_gates, d_gates);
-        let through_state = Mat::rows(&saved.gates[now.start * 4 * d..], rows, d_gates, 4 * d);
-        product(
-            &mut d_context,
-            d_memory,
-            true,
-            through_input,
-            &transposed.context,
-            none,
-        );
+        let gates = &saved.gates[now.start * SLOTS * d..];
+        let through_input = &transposed.context;
+        through_input.back(&mut d_context, d_memory, true, gates, rows, none);
         for (slot, position) in now.clone().enumerate() {
             let _span = span(Kind::Attention);
             let (keys, memory) = arguments.source(steps.rows[slot], dims);
@@ -262,7 +232,12 @@ fn backward_part<C: CpuCell>(
             vectorise(
                 #[inline(always)]
                 || {
-                    d_scores.copy_from_slice(&grad_of(slot)[d + d_memory..][..len]);
+                    match grads.weights {
+                        Some(grad) => {
+                            d_scores.copy_from_slice(&row(grad, at(slot), src_len)[..len])
+                        }
+                        None => d_scores.fill(0.0),
+                    }
                     let d_memory_out = &mut d_memory_out[slot * src_len * d_memory..];
                     let states = memory
                         .chunks_exact(d_memory)
@@ -295,6 +270,7 @@ fn backward_part<C: CpuCell>(
         }
         // What goes past the products is in d_hidden already; in an LSTM that is nothing, and what
         // is there is used up.
+        let through_state = Mat::rows(gates, rows, d_gates, SLOTS * d);
         let through_query = Mat::rows(&d_queries[now.start * d_attn..], rows, d_attn, d_attn);
         product(
             &mut d_hidden,
@@ -314,15 +290,18 @@ fn backward_part<C: CpuCell>(
         );
     }
 
+    let mut d_embedded = vec![0.0; n * d_embed];
+    let through_input = &transposed.embedded;
+    through_input.back(&mut d_embedded, d_embed, false, &saved.gates, n, none);
     Part {
         embedded: steps.gather(arguments.embedded, tgt_len, d_embed),
         steps,
         context: saved.context,
         hidden_before,
-        d_x,
-        d_y: saved.gates,
+        gates: saved.gates,
         d_queries,
         d_v,
+        d_embedded,
         d_hidden,
         d_cells,
         d_keys,

@@ -7,31 +7,33 @@ use super::{Arguments, Dims, PackedWeights, Saved, key_factors};
 use crate::ops::additive_score::kernel::{Factored, factors_into, scores};
 use crate::ops::attention_read::kernel::{add_weighted, softmax};
 use crate::ops::bahdanau::cpu::{ARGUMENTS, Lengths};
-use crate::ops::gemm::{Mat, Packed, matmul, product, rows_per_thread};
-use crate::ops::gru::cpu::GruCell;
-use crate::ops::lstm::cpu::LstmCell;
-use crate::ops::recurrent::cpu::CpuCell;
+use crate::ops::gemm::{Mat, Packed, product, rows_per_thread};
+use crate::ops::recurrent::cpu::{CpuCell, InputWeights, SLOTS, biases};
 use crate::ops::rows::{row, row_mut};
 use crate::ops::simd::vectorise;
 use crate::ops::steps::{Steps, gather_rows};
 use crate::ops::work::{Kind, span};
 
-/// The states, `[batch, tgt_len, d_states]`.
-pub(in crate::ops::bahdanau) fn forward(
+/// State and context of each step, `[batch, tgt_len, d_states]`, and the weights, `[batch, tgt_len,
+/// src_len]`.
+pub(super) fn forward<C: CpuCell>(
     tensors: [&[f32]; ARGUMENTS],
     lengths: &Lengths,
     dims: Dims,
-) -> (Vec<f32>, Vec<Saved>) {
+) -> (Vec<Vec<f32>>, Vec<Saved>) {
     let arguments = Arguments::new(tensors, lengths);
     let (d_hidden, d_gates) = (dims.d_hidden, dims.d_gates());
+    let positions = lengths.tgt.iter().sum();
+    let (embedded, context) = arguments.input_parts(dims);
     let packed = PackedWeights {
+        embedded: InputWeights::new::<C>(embedded, positions),
+        context: InputWeights::new::<C>(context, positions),
         query: Packed::new(Mat::rows(
             arguments.query_weight,
             d_hidden,
             dims.d_attn,
             dims.d_attn,
         )),
-        context: Packed::new(arguments.input_parts(dims).1),
         recurrent: Packed::new(Mat::rows(
             arguments.recurrent_weight,
             d_hidden,
@@ -41,26 +43,23 @@ pub(in crate::ops::bahdanau) fn forward(
     };
     let saved: Vec<Saved> = Steps::deal(&lengths.tgt, threads(dims))
         .into_par_iter()
-        .map(|steps| match dims.lstm {
-            true => forward_part::<LstmCell>(steps, &packed, arguments, dims),
-            false => forward_part::<GruCell>(steps, &packed, arguments, dims),
-        })
+        .map(|steps| forward_part::<C>(steps, &packed, arguments, dims))
         .collect();
 
-    let d_states = dims.d_states();
+    let (d_states, src_len) = (dims.d_states(), dims.src_len);
     let mut states = vec![0.0; dims.batch * dims.tgt_len * d_states];
+    let mut weights = vec![0.0; dims.batch * dims.tgt_len * src_len];
     for part in &saved {
         let steps = Steps::new(part.rows.clone(), &lengths.tgt);
         for (position, (b, t)) in steps.each().enumerate() {
-            let out = &mut states[(b * dims.tgt_len + t) * d_states..][..d_states];
-            let (hidden, rest) = out.split_at_mut(d_hidden);
-            let (context, weights) = rest.split_at_mut(dims.d_memory);
+            let out = row_mut(&mut states, b * dims.tgt_len + t, d_states);
+            let (hidden, context) = out.split_at_mut(d_hidden);
             hidden.copy_from_slice(row(&part.hidden, position, d_hidden));
             context.copy_from_slice(row(&part.context, position, dims.d_memory));
-            weights.copy_from_slice(row(&part.weights, position, dims.src_len));
         }
+        steps.scatter(&part.weights, &mut weights, dims.tgt_len, src_len);
     }
-    (states, saved)
+    (vec![states, weights], saved)
 }
 
 fn threads(dims: Dims) -> usize {
@@ -82,29 +81,22 @@ fn forward_part<C: CpuCell>(
         d_memory,
         ..
     } = dims;
-    let (d_gates, d_cell) = (dims.d_gates(), dims.d_cell());
+    let d_cell = dims.d_cell();
     let none = Parallelism::None;
     let n = steps.positions();
     let embedded = steps.gather(arguments.embedded, dims.tgt_len, d_embed);
+    let bias = if C::HAS_C { &[] } else { arguments.last };
     // [y; c] W + b: all steps' y at once, c as it comes.
-    let mut x = arguments.input_bias.repeat(n);
-    matmul(
-        &mut x,
-        d_gates,
-        true,
-        Mat::rows(&embedded, n, d_embed, d_embed),
-        arguments.input_parts(dims).0,
-        none,
-    );
+    let mut gates = biases::<C>(arguments.input_bias, bias).repeat(n);
+    let embedded = Mat::rows(&embedded, n, d_embed, d_embed);
+    packed.embedded.add(&mut gates, embedded, none);
     let mut queries = arguments.query_bias.repeat(n);
     let mut hidden = vec![0.0; n * d];
     let mut context = vec![0.0; n * d_memory];
     let mut weights = vec![0.0; n * src_len];
-    let mut gates = vec![0.0; n * 4 * d];
     let mut cells = vec![0.0; n * d_cell];
     let first_hidden = gather_rows(&steps.rows, arguments.hidden, d);
     let first_cell = gather_rows(&steps.rows, arguments.last, d_cell);
-    let bias = if C::HAS_C { &[] } else { arguments.last };
     let key_factors = key_factors(&steps.rows, arguments, dims);
     let mut query_factors = vec![0.0; d_attn];
     for t in 0..steps.len() {
@@ -140,19 +132,16 @@ fn forward_part<C: CpuCell>(
             );
         }
         let left_context = Mat::rows(&context[now.start * d_memory..], rows, d_memory, d_memory);
-        let z = &mut x[now.start * d_gates..];
-        product(z, d_gates, true, left_context, &packed.context, none);
-        let y = &mut gates[now.start * 4 * d..];
-        product(y, 4 * d, false, left, &packed.recurrent, none);
+        let sums = &mut gates[now.start * SLOTS * d..];
+        packed.context.add(sums, left_context, none);
+        product(sums, SLOTS * d, true, left, &packed.recurrent, none);
         vectorise(
             #[inline(always)]
             || {
                 let _span = span(Kind::Cells);
                 for position in now.clone() {
                     C::forward(
-                        row(&x, position, d_gates),
-                        bias,
-                        row_mut(&mut gates, position, 4 * d),
+                        row_mut(&mut gates, position, SLOTS * d),
                         row_mut(&mut hidden, position, d),
                         row_mut(&mut cells, position, d_cell),
                     );

@@ -8,9 +8,46 @@ mod forward;
 use super::cpu::{ARGUMENTS, Lengths};
 use crate::ops::additive_score::kernel::factors;
 use crate::ops::gemm::{Mat, Packed};
+use crate::ops::gru::cpu::GruCell;
+use crate::ops::lstm::cpu::LstmCell;
+use crate::ops::recurrent::cpu::InputWeights;
 
-pub(super) use backward::backward;
-pub(super) use forward::forward;
+/// States and weights, see [`forward::forward`].
+pub(super) fn forward(
+    tensors: [&[f32]; ARGUMENTS],
+    lengths: &Lengths,
+    dims: Dims,
+) -> (Vec<Vec<f32>>, Vec<Saved>) {
+    let forward = match dims.lstm {
+        true => forward::forward::<LstmCell>,
+        false => forward::forward::<GruCell>,
+    };
+    forward(tensors, lengths, dims)
+}
+
+/// The gradients of the arguments, given those of states and weights.
+pub(super) fn backward(
+    grads: Grads,
+    tensors: [&[f32]; ARGUMENTS],
+    saved: Vec<Saved>,
+    lengths: &Lengths,
+    dims: Dims,
+) -> [Vec<f32>; ARGUMENTS] {
+    let backward = match dims.lstm {
+        true => backward::backward::<LstmCell>,
+        false => backward::backward::<GruCell>,
+    };
+    backward(grads, tensors, saved, lengths, dims)
+}
+
+/// The gradients of what was given out.
+#[derive(Clone, Copy)]
+pub(super) struct Grads<'a> {
+    /// Of state and context, `[batch, tgt_len, d_states]`.
+    pub(super) states: Option<&'a [f32]>,
+    /// `[batch, tgt_len, src_len]`
+    pub(super) weights: Option<&'a [f32]>,
+}
 
 #[derive(Clone, Copy)]
 pub(in crate::ops::bahdanau) struct Dims {
@@ -25,9 +62,9 @@ pub(in crate::ops::bahdanau) struct Dims {
 }
 
 impl Dims {
-    /// Size of a step's output: state, context and weights.
+    /// Size of a step's state and context side by side.
     pub(in crate::ops::bahdanau) fn d_states(&self) -> usize {
-        self.d_hidden + self.d_memory + self.src_len
+        self.d_hidden + self.d_memory
     }
 
     /// Size of the gates' inputs.
@@ -127,15 +164,16 @@ pub(in crate::ops::bahdanau) struct Saved {
     weights: Vec<f32>,
     /// W_q s + b_q of each position.
     queries: Vec<f32>,
-    /// The gates (and of a GRU the recurrent part of the candidate), `4 * d_hidden` wide.
+    /// Lines of gates, see [`CpuCell`](crate::ops::recurrent::cpu::CpuCell).
     gates: Vec<f32>,
     /// The cells of an LSTM.
     cells: Vec<f32>,
 }
 
-struct PackedWeights {
+struct PackedWeights<'a> {
+    embedded: InputWeights<'a>,
+    context: InputWeights<'a>,
     query: Packed,
-    context: Packed,
     recurrent: Packed,
 }
 

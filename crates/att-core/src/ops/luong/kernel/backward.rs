@@ -3,48 +3,46 @@
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::{Arguments, Dims, Saved, Weights, positions_of};
+use super::{Arguments, Dims, Grads, Saved, Weights, positions_of};
 use crate::ops::additive_score::kernel::{Factored, factors_into, scores_backward};
 use crate::ops::attention_read::kernel::{add_weighted, dot, softmax_backward};
-use crate::ops::gemm::{Mat, Packed, matmul, matmul_f32, product};
-use crate::ops::gru::cpu::GruCell;
-use crate::ops::lstm::cpu::LstmCell;
+use crate::ops::gemm::{Mat, matmul, matmul_f32, product};
 use crate::ops::luong::cpu::{ARGUMENTS, Plan};
-use crate::ops::recurrent::cpu::{Before, CpuCell, Up};
+use crate::ops::recurrent::cpu::{Before, CpuCell, SLOTS, bias_gradients, input_weight_gradient};
 use crate::ops::rows::{add_rows, row, row_mut};
 use crate::ops::simd::vectorise;
-use crate::ops::steps::{Steps, gather_rows};
+use crate::ops::steps::{Steps, gather_rows, scatter_rows};
 use crate::ops::work::{Kind, span};
 
-/// The gradients of the arguments, given that of the states.
-pub(in crate::ops::luong) fn backward(
-    grad: &[f32],
+/// The gradients of the arguments, given those of what was given out.
+pub(super) fn backward<C: CpuCell>(
+    grads: Grads,
     tensors: [&[f32]; ARGUMENTS],
     saved: Vec<Saved>,
     plan: &Plan,
     dims: Dims,
 ) -> [Vec<f32>; ARGUMENTS] {
     let arguments = Arguments::new(tensors, plan);
-    let transposed = arguments.weights(dims).transposed().packed();
-    let part = match dims.lstm {
-        true => backward_part::<LstmCell>,
-        false => backward_part::<GruCell>,
-    };
+    let transposed = arguments.transposed::<C>(dims);
     let parts: Vec<Part> = saved
         .into_par_iter()
         .map(|saved| {
             let steps = Steps::new(saved.rows.clone(), &plan.tgt_lengths);
-            part(steps, grad, saved, &transposed, arguments, dims)
+            backward_part::<C>(steps, grads, saved, &transposed, arguments, dims)
         })
         .collect();
 
-    let weights = weight_gradients(&parts, dims);
+    let mut d_embedded = vec![0.0; arguments.embedded.len()];
+    for part in &parts {
+        let numbers = &part.d_embedded;
+        part.steps
+            .scatter(numbers, &mut d_embedded, dims.tgt_len, dims.d_embed);
+    }
+    let weights = weight_gradients::<C>(&parts, dims);
     let by_rows = |piece: fn(&Part) -> &[f32], d: usize| {
         let mut out = vec![0.0; dims.batch * d];
         for part in &parts {
-            for (numbers, &row) in piece(part).chunks_exact(d).zip(&part.steps.rows) {
-                row_mut(&mut out, row, d).copy_from_slice(numbers);
-            }
+            scatter_rows(&part.steps.rows, piece(part), &mut out, d);
         }
         out
     };
@@ -67,14 +65,14 @@ pub(in crate::ops::luong) fn backward(
         })
     };
     [
-        embedded_gradient(&parts, arguments.embedded_weight(dims).t(), dims),
+        d_embedded,
         by_rows(|part| &part.d_hidden, dims.d_hidden),
         d_keys,
         d_memory,
         weights.input,
         weights.input_bias,
         weights.recurrent,
-        match dims.lstm {
+        match C::HAS_C {
             true => by_rows(|part| &part.d_cells, dims.d_hidden),
             false => weights.recurrent_bias,
         },
@@ -96,15 +94,16 @@ struct Part {
     hidden: Vec<f32>,
     context: Vec<f32>,
     weights: Vec<f32>,
-    /// ... and the right ones; d_y in rows of `4 * d_hidden`, d_out before the tanh, d_scores times
-    /// the scale.
-    d_x: Vec<f32>,
-    d_y: Vec<f32>,
+    /// ... and the right ones; the gradients of the sums in lines of gates, d_out before the tanh,
+    /// d_scores times the scale.
+    gates: Vec<f32>,
     d_out: Vec<f32>,
     d_context: Vec<f32>,
     d_scores: Vec<f32>,
     d_queries: Vec<f32>,
     d_v: Vec<f32>,
+    /// `[positions, d_embed]`
+    d_embedded: Vec<f32>,
     /// `[rows, ..]`
     d_hidden: Vec<f32>,
     d_cells: Vec<f32>,
@@ -126,7 +125,7 @@ struct WeightGradients {
 }
 
 /// One product a weight and part, all threads in each, the parts in their order.
-fn weight_gradients(parts: &[Part], dims: Dims) -> WeightGradients {
+fn weight_gradients<C: CpuCell>(parts: &[Part], dims: Dims) -> WeightGradients {
     let Dims {
         d_embed,
         d_hidden: d,
@@ -135,11 +134,13 @@ fn weight_gradients(parts: &[Part], dims: Dims) -> WeightGradients {
         ..
     } = dims;
     let (d_gates, d_query) = (dims.d_gates(), dims.d_query());
+    let gates = parts.iter().map(|part| &part.gates[..]);
+    let [input_bias, recurrent_bias] = bias_gradients::<C>(gates, d);
     let mut out = WeightGradients {
         input: vec![0.0; (d_embed + d_out) * d_gates],
-        input_bias: vec![0.0; d_gates],
+        input_bias,
         recurrent: vec![0.0; d * d_gates],
-        recurrent_bias: vec![0.0; d],
+        recurrent_bias,
         attentional: vec![0.0; (d + d_memory) * d_out],
         attentional_bias: vec![0.0; d_out],
         // Those of a score that has none are of one number.
@@ -152,49 +153,29 @@ fn weight_gradients(parts: &[Part], dims: Dims) -> WeightGradients {
     for (index, part) in parts.iter().enumerate() {
         let n = part.steps.positions();
         let rows = |matrix, d| Mat::rows(matrix, n, d, d);
-        let (d_x, d_attentional) = (rows(&part.d_x, d_gates), rows(&part.d_out, d_out));
-        let d_y = Mat::rows(&part.d_y, n, d_gates, 4 * d);
+        let d_attentional = rows(&part.d_out, d_out);
+        let through_state = Mat::rows(&part.gates, n, d_gates, SLOTS * d);
         let (before, after) = (rows(&part.hidden_before, d), rows(&part.hidden, d));
         let add = |out: &mut [f32], width: usize, left: Mat, right: Mat| {
             let threads = Parallelism::Rayon(0);
             matmul(out, width, index > 0, left.t(), right, threads);
         };
-        add(by_embedded, d_gates, rows(&part.embedded, d_embed), d_x);
-        add(by_fed, d_gates, rows(&part.fed_before, d_out), d_x);
-        add(&mut out.recurrent, d_gates, before, d_y);
+        let add_input = |out: &mut [f32], left: &[f32], d_left: usize| {
+            let left = Mat::rows(left, n, d_left, d_left);
+            input_weight_gradient::<C>(out, index > 0, left, &part.gates, d);
+        };
+        add_input(by_embedded, &part.embedded, d_embed);
+        add_input(by_fed, &part.fed_before, d_out);
+        add(&mut out.recurrent, d_gates, before, through_state);
         add(by_state, d_out, after, d_attentional);
         let context = rows(&part.context, d_memory);
         add(by_context, d_out, context, d_attentional);
-        add_rows(&mut out.input_bias, &part.d_x);
         add_rows(&mut out.attentional_bias, &part.d_out);
         if dims.additive {
             let d_queries = rows(&part.d_queries, d_query);
             add(&mut out.query, d_query, after, d_queries);
             add_rows(&mut out.query_bias, &part.d_queries);
             add_rows(&mut out.v, &part.d_v);
-        }
-        if !dims.lstm {
-            // Inside a GRU's reset gate: the candidate's third of the recurrent part.
-            for d_y in part.d_y.chunks_exact(4 * d) {
-                add_weighted(&mut out.recurrent_bias, &[1.0], &d_y[2 * d..3 * d]);
-            }
-        }
-    }
-    out
-}
-
-/// `dx W_y^T` at its places in `[batch, tgt_len, d_embed]`.
-fn embedded_gradient(parts: &[Part], weight: Mat, dims: Dims) -> Vec<f32> {
-    let (d, d_gates) = (dims.d_embed, dims.d_gates());
-    let mut out = vec![0.0; dims.batch * dims.tgt_len * d];
-    for part in parts {
-        let n = part.steps.positions();
-        let mut d_steps = vec![0.0; n * d];
-        let d_x = Mat::rows(&part.d_x, n, d_gates, d_gates);
-        let threads = Parallelism::Rayon(0);
-        matmul(&mut d_steps, d, false, d_x, weight, threads);
-        for (position, (b, t)) in part.steps.each().enumerate() {
-            row_mut(&mut out, b * dims.tgt_len + t, d).copy_from_slice(row(&d_steps, position, d));
         }
     }
     out
@@ -229,9 +210,9 @@ fn by_source(
 
 fn backward_part<C: CpuCell>(
     steps: Steps,
-    grad: &[f32],
+    grads: Grads,
     mut saved: Saved,
-    transposed: &Weights<Packed>,
+    transposed: &Weights,
     arguments: Arguments,
     dims: Dims,
 ) -> Part {
@@ -246,7 +227,6 @@ fn backward_part<C: CpuCell>(
         ..
     } = dims;
     let (d_gates, d_cell, d_query) = (dims.d_gates(), dims.d_cell(), dims.d_query());
-    let d_states = dims.d_states();
     let (n, n_rows) = (steps.positions(), steps.rows.len());
     let none = Parallelism::None;
     let first_hidden = gather_rows(&steps.rows, arguments.hidden, d);
@@ -258,33 +238,30 @@ fn backward_part<C: CpuCell>(
     let key_factors = arguments.key_factors(&steps.rows, dims);
     let mut query_factors = vec![0.0; d_query];
 
-    // By way of the input; by way of the recurrent product it takes the place of the gates.
-    let mut d_x = vec![0.0; n * d_gates];
     let mut d_attentional = vec![0.0; n * d_out];
     let mut d_context = vec![0.0; n * d_memory];
     let mut d_scores = vec![0.0; n * src_len];
     let mut d_queries = vec![0.0; n * d_query];
     let mut d_keys = vec![0.0; n_rows * src_len * d_query];
     let mut d_v = vec![0.0; d_query];
-    // What comes from the next step: by way of the state, the cell, and the vector that is fed.
+    // What comes from the next step: by way of the state, the cell (which is not given out), and the
+    // vector that is fed.
     let mut d_hidden = vec![0.0; n_rows * d];
     let mut d_cells = vec![0.0; n_rows * d_cell];
     let mut d_fed = vec![0.0; n_rows * d_out];
     // What comes by way of the attention.
     let mut d_state = vec![0.0; n_rows * d];
-    // The cells are not given out: their gradient comes from the next step alone.
-    let up_cell = vec![0.0; d_cell];
     for t in (0..steps.len()).rev() {
         let now = steps.at(t);
         let rows = now.len();
-        let grad_of = |slot: usize| row(grad, steps.rows[slot] * tgt_len + t, d_states);
+        let at = |slot: usize| steps.rows[slot] * tgt_len + t;
         vectorise(
             #[inline(always)]
             || {
                 for (slot, position) in now.clone().enumerate() {
                     let d_fed = row_mut(&mut d_fed, slot, d_out);
-                    for (d_fed, grad) in d_fed.iter_mut().zip(&grad_of(slot)[..d_out]) {
-                        *d_fed += grad;
+                    if let Some(grad) = grads.attentional {
+                        add_weighted(d_fed, &[1.0], row(grad, at(slot), d_out));
                     }
                     through_tanh(
                         row(&saved.fed, position, d_out),
@@ -298,9 +275,16 @@ fn backward_part<C: CpuCell>(
             },
         );
         let up = Mat::rows(&d_attentional[now.start * d_out..], rows, d_out, d_out);
-        product(&mut d_state, d, false, up, &transposed.state, none);
+        product(&mut d_state, d, false, up, &transposed.others.state, none);
         let d_read = &mut d_context[now.start * d_memory..];
-        product(d_read, d_memory, false, up, &transposed.context, none);
+        product(
+            d_read,
+            d_memory,
+            false,
+            up,
+            &transposed.others.context,
+            none,
+        );
         for (slot, position) in now.clone().enumerate() {
             let _span = span(Kind::Attention);
             let (keys, memory) = arguments.source(steps.rows[slot], dims);
@@ -310,7 +294,12 @@ fn backward_part<C: CpuCell>(
             vectorise(
                 #[inline(always)]
                 || {
-                    d_scores.copy_from_slice(&grad_of(slot)[d_out..][..len]);
+                    match grads.weights {
+                        Some(grad) => {
+                            d_scores.copy_from_slice(&row(grad, at(slot), src_len)[..len])
+                        }
+                        None => d_scores.fill(0.0),
+                    }
                     for (d_weight, state) in d_scores.iter_mut().zip(memory.chunks_exact(d_memory))
                     {
                         *d_weight += dot(d_context, state);
@@ -343,7 +332,7 @@ fn backward_part<C: CpuCell>(
                 );
             }
         }
-        if let Some(weight) = &transposed.query {
+        if let Some(weight) = &transposed.others.query {
             let up = Mat::rows(&d_queries[now.start * d_key..], rows, d_key, d_key);
             product(&mut d_state, d, true, up, weight, none);
         }
@@ -353,34 +342,33 @@ fn backward_part<C: CpuCell>(
                 let _span = span(Kind::Cells);
                 for (slot, position) in now.clone().enumerate() {
                     C::backward(
-                        Up {
-                            h: row(&d_state, slot, d),
-                            c: &up_cell,
-                        },
+                        row(&d_state, slot, d),
                         Before {
                             h: row(&hidden_before, position, d),
                             c: row(&cells_before, position, d_cell),
                         },
-                        row_mut(&mut saved.gates, position, 4 * d),
+                        row_mut(&mut saved.gates, position, SLOTS * d),
                         row_mut(&mut d_hidden, slot, d),
                         row_mut(&mut d_cells, slot, d_cell),
-                        row_mut(&mut d_x, position, d_gates),
                     );
                 }
             },
         );
         // What goes past the product is in d_hidden already; in an LSTM that is nothing, and what
         // is there is used up.
-        let through_state = Mat::rows(&saved.gates[now.start * 4 * d..], rows, d_gates, 4 * d);
-        let weight = &transposed.recurrent;
+        let gates = &saved.gates[now.start * SLOTS * d..];
+        let through_state = Mat::rows(gates, rows, d_gates, SLOTS * d);
+        let weight = &transposed.others.recurrent;
         product(&mut d_hidden, d, !C::HAS_C, through_state, weight, none);
         if t > 0 {
-            let through_input = Mat::rows(&d_x[now.start * d_gates..], rows, d_gates, d_gates);
-            let weight = &transposed.fed;
-            product(&mut d_fed, d_out, false, through_input, weight, none);
+            let through_input = &transposed.fed;
+            through_input.back(&mut d_fed, d_out, false, gates, rows, none);
         }
     }
 
+    let mut d_embedded = vec![0.0; n * d_embed];
+    let through_input = &transposed.embedded;
+    through_input.back(&mut d_embedded, d_embed, false, &saved.gates, n, none);
     Part {
         embedded: steps.gather(arguments.embedded, tgt_len, d_embed),
         steps,
@@ -389,13 +377,13 @@ fn backward_part<C: CpuCell>(
         hidden: saved.hidden,
         context: saved.context,
         weights: saved.weights,
-        d_x,
-        d_y: saved.gates,
+        gates: saved.gates,
         d_out: d_attentional,
         d_context,
         d_scores,
         d_queries,
         d_v,
+        d_embedded,
         d_hidden,
         d_cells,
         d_keys,

@@ -6,53 +6,44 @@ use rayon::prelude::*;
 use super::{Arguments, Dims, Saved, Weights};
 use crate::ops::additive_score::kernel::{Factored, factors_into, scores};
 use crate::ops::attention_read::kernel::{add_weighted, dot, softmax};
-use crate::ops::gemm::{Mat, Packed, matmul, product, rows_per_thread};
-use crate::ops::gru::cpu::GruCell;
-use crate::ops::lstm::cpu::LstmCell;
+use crate::ops::gemm::{Mat, product, rows_per_thread};
 use crate::ops::luong::cpu::{ARGUMENTS, Plan};
-use crate::ops::recurrent::cpu::CpuCell;
+use crate::ops::recurrent::cpu::{CpuCell, SLOTS, biases};
 use crate::ops::rows::{row, row_mut};
 use crate::ops::simd::{tanh, vectorise};
 use crate::ops::steps::{Steps, gather_rows};
 use crate::ops::work::{Kind, span};
 
-/// The states, `[batch, tgt_len, d_states]`.
-pub(in crate::ops::luong) fn forward(
+/// The attentional vectors, `[batch, tgt_len, d_out]`, and the weights, `[batch, tgt_len, src_len]`.
+pub(super) fn forward<C: CpuCell>(
     tensors: [&[f32]; ARGUMENTS],
     plan: &Plan,
     dims: Dims,
-) -> (Vec<f32>, Vec<Saved>) {
+) -> (Vec<Vec<f32>>, Vec<Saved>) {
     let arguments = Arguments::new(tensors, plan);
-    let packed = arguments.weights(dims).packed();
-    let part = match dims.lstm {
-        true => forward_part::<LstmCell>,
-        false => forward_part::<GruCell>,
-    };
+    let packed = arguments.packed::<C>(dims);
     let threads = dims
         .batch
         .div_ceil(rows_per_thread(dims.batch, dims.tgt_len * dims.work()));
     let saved: Vec<Saved> = Steps::deal(&plan.tgt_lengths, threads)
         .into_par_iter()
-        .map(|steps| part(steps, &packed, arguments, dims))
+        .map(|steps| forward_part::<C>(steps, &packed, arguments, dims))
         .collect();
 
-    let d_states = dims.d_states();
-    let mut states = vec![0.0; dims.batch * dims.tgt_len * d_states];
+    let steps = dims.batch * dims.tgt_len;
+    let mut attentional = vec![0.0; steps * dims.d_out];
+    let mut weights = vec![0.0; steps * dims.src_len];
     for part in &saved {
         let steps = Steps::new(part.rows.clone(), &plan.tgt_lengths);
-        for (position, (b, t)) in steps.each().enumerate() {
-            let out = row_mut(&mut states, b * dims.tgt_len + t, d_states);
-            let (fed, weights) = out.split_at_mut(dims.d_out);
-            fed.copy_from_slice(row(&part.fed, position, dims.d_out));
-            weights.copy_from_slice(row(&part.weights, position, dims.src_len));
-        }
+        steps.scatter(&part.fed, &mut attentional, dims.tgt_len, dims.d_out);
+        steps.scatter(&part.weights, &mut weights, dims.tgt_len, dims.src_len);
     }
-    (states, saved)
+    (vec![attentional, weights], saved)
 }
 
 fn forward_part<C: CpuCell>(
     steps: Steps,
-    packed: &Weights<Packed>,
+    packed: &Weights,
     arguments: Arguments,
     dims: Dims,
 ) -> Saved {
@@ -65,16 +56,16 @@ fn forward_part<C: CpuCell>(
         d_out,
         ..
     } = dims;
-    let (d_gates, d_cell, d_query) = (dims.d_gates(), dims.d_cell(), dims.d_query());
+    let (d_cell, d_query) = (dims.d_cell(), dims.d_query());
     let none = Parallelism::None;
     let n = steps.positions();
     let embedded = steps.gather(arguments.embedded, dims.tgt_len, d_embed);
     let dropout = arguments.dropout(&steps, dims);
+    let bias = if C::HAS_C { &[] } else { arguments.last };
     // [y; f] W + b: all steps' y at once, f as it comes.
-    let mut x = arguments.input_bias.repeat(n);
+    let mut gates = biases::<C>(arguments.input_bias, bias).repeat(n);
     let embedded = Mat::rows(&embedded, n, d_embed, d_embed);
-    let weight = arguments.embedded_weight(dims);
-    matmul(&mut x, d_gates, true, embedded, weight, none);
+    packed.embedded.add(&mut gates, embedded, none);
     let mut queries = match dims.additive {
         true => arguments.query_bias.repeat(n),
         false => Vec::new(),
@@ -83,11 +74,9 @@ fn forward_part<C: CpuCell>(
     let mut context = vec![0.0; n * d_memory];
     let mut weights = vec![0.0; n * src_len];
     let mut fed = arguments.attentional_bias.repeat(n);
-    let mut gates = vec![0.0; n * 4 * d];
     let mut cells = vec![0.0; n * d_cell];
     let first_hidden = gather_rows(&steps.rows, arguments.hidden, d);
     let first_cell = gather_rows(&steps.rows, arguments.last, d_cell);
-    let bias = if C::HAS_C { &[] } else { arguments.last };
     let key_factors = arguments.key_factors(&steps.rows, dims);
     let mut query_factors = vec![0.0; d_query];
     for t in 0..steps.len() {
@@ -96,23 +85,27 @@ fn forward_part<C: CpuCell>(
         // The states before the step, which the cell makes those after it.
         steps.carry(t, &first_hidden, &mut hidden, d);
         steps.carry(t, &first_cell, &mut cells, d_cell);
+        let sums = &mut gates[now.start * SLOTS * d..];
         if t > 0 {
             let before = Mat::rows(&fed[steps.at(t - 1).start * d_out..], rows, d_out, d_out);
-            let z = &mut x[now.start * d_gates..];
-            product(z, d_gates, true, before, &packed.fed, none);
+            packed.fed.add(sums, before, none);
         }
         let before = Mat::rows(&hidden[now.start * d..], rows, d, d);
-        let y = &mut gates[now.start * 4 * d..];
-        product(y, 4 * d, false, before, &packed.recurrent, none);
+        product(
+            sums,
+            SLOTS * d,
+            true,
+            before,
+            &packed.others.recurrent,
+            none,
+        );
         vectorise(
             #[inline(always)]
             || {
                 let _span = span(Kind::Cells);
                 for position in now.clone() {
                     C::forward(
-                        row(&x, position, d_gates),
-                        bias,
-                        row_mut(&mut gates, position, 4 * d),
+                        row_mut(&mut gates, position, SLOTS * d),
                         row_mut(&mut hidden, position, d),
                         row_mut(&mut cells, position, d_cell),
                     );
@@ -120,7 +113,7 @@ fn forward_part<C: CpuCell>(
             },
         );
         let states = Mat::rows(&hidden[now.start * d..], rows, d, d);
-        if let Some(weight) = &packed.query {
+        if let Some(weight) = &packed.others.query {
             let queries = &mut queries[now.start * d_key..];
             product(queries, d_key, true, states, weight, none);
         }
@@ -157,8 +150,8 @@ fn forward_part<C: CpuCell>(
         }
         let read = Mat::rows(&context[now.start * d_memory..], rows, d_memory, d_memory);
         let out = &mut fed[now.start * d_out..now.end * d_out];
-        product(out, d_out, true, states, &packed.state, none);
-        product(out, d_out, true, read, &packed.context, none);
+        product(out, d_out, true, states, &packed.others.state, none);
+        product(out, d_out, true, read, &packed.others.context, none);
         vectorise(
             #[inline(always)]
             || {

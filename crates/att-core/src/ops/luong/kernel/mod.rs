@@ -8,10 +8,47 @@ mod forward;
 use super::cpu::{ARGUMENTS, Plan};
 use crate::ops::additive_score::kernel::factors;
 use crate::ops::gemm::{Mat, Packed};
+use crate::ops::gru::cpu::GruCell;
+use crate::ops::lstm::cpu::LstmCell;
+use crate::ops::recurrent::cpu::{CpuCell, InputWeights};
 use crate::ops::steps::Steps;
 
-pub(super) use backward::backward;
-pub(super) use forward::forward;
+/// Attentional vectors and weights, see [`forward::forward`].
+pub(super) fn forward(
+    tensors: [&[f32]; ARGUMENTS],
+    plan: &Plan,
+    dims: Dims,
+) -> (Vec<Vec<f32>>, Vec<Saved>) {
+    let forward = match dims.lstm {
+        true => forward::forward::<LstmCell>,
+        false => forward::forward::<GruCell>,
+    };
+    forward(tensors, plan, dims)
+}
+
+/// The gradients of the arguments, given those of attentional vectors and weights.
+pub(super) fn backward(
+    grads: Grads,
+    tensors: [&[f32]; ARGUMENTS],
+    saved: Vec<Saved>,
+    plan: &Plan,
+    dims: Dims,
+) -> [Vec<f32>; ARGUMENTS] {
+    let backward = match dims.lstm {
+        true => backward::backward::<LstmCell>,
+        false => backward::backward::<GruCell>,
+    };
+    backward(grads, tensors, saved, plan, dims)
+}
+
+/// The gradients of what was given out.
+#[derive(Clone, Copy)]
+pub(super) struct Grads<'a> {
+    /// `[batch, tgt_len, d_out]`
+    pub(super) attentional: Option<&'a [f32]>,
+    /// `[batch, tgt_len, src_len]`
+    pub(super) weights: Option<&'a [f32]>,
+}
 
 #[derive(Clone, Copy)]
 pub(super) struct Dims {
@@ -30,11 +67,6 @@ pub(super) struct Dims {
 }
 
 impl Dims {
-    /// Size of a step's output: attentional vector and weights.
-    pub(super) fn d_states(&self) -> usize {
-        self.d_out + self.src_len
-    }
-
     /// Size of the gates' inputs.
     fn d_gates(&self) -> usize {
         self.d_hidden * if self.lstm { 4 } else { 3 }
@@ -114,19 +146,43 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// The part of the recurrent layer's input weights that meets the embedding.
-    fn embedded_weight(&self, dims: Dims) -> Mat<'a> {
+    /// W of the recurrent layer's input: the part that meets the embedding, and the one that meets the
+    /// attentional vector.
+    fn input_parts(&self, dims: Dims) -> (Mat<'a>, Mat<'a>) {
         let gates = dims.d_gates();
-        Mat::rows(self.input_weight, dims.d_embed, gates, gates)
+        let (embed, fed) = self.input_weight.split_at(dims.d_embed * gates);
+        (
+            Mat::rows(embed, dims.d_embed, gates, gates),
+            Mat::rows(fed, dims.d_out, gates, gates),
+        )
     }
 
-    /// The weights of the steps.
-    fn weights(&self, dims: Dims) -> Weights<Mat<'a>> {
-        let (gates, d_out) = (dims.d_gates(), dims.d_out);
-        let fed = &self.input_weight[dims.d_embed * gates..];
-        let (state, context) = self.attentional_weight.split_at(dims.d_hidden * d_out);
+    /// The weights of the steps, packed.
+    fn packed<C: CpuCell>(&self, dims: Dims) -> Weights<'a> {
+        let positions = self.plan.tgt_lengths.iter().sum();
+        let (embedded, fed) = self.input_parts(dims);
         Weights {
-            fed: Mat::rows(fed, d_out, gates, gates),
+            embedded: InputWeights::new::<C>(embedded, positions),
+            fed: InputWeights::new::<C>(fed, positions),
+            others: self.others(dims).map(Packed::new),
+        }
+    }
+
+    /// Those of the way back.
+    fn transposed<C: CpuCell>(&self, dims: Dims) -> Weights<'a> {
+        let positions = self.plan.tgt_lengths.iter().sum();
+        let (embedded, fed) = self.input_parts(dims);
+        Weights {
+            embedded: InputWeights::transposed::<C>(embedded, positions),
+            fed: InputWeights::transposed::<C>(fed, positions),
+            others: self.others(dims).map(|matrix| Packed::new(matrix.t())),
+        }
+    }
+
+    fn others(&self, dims: Dims) -> OtherWeights<Mat<'a>> {
+        let (gates, d_out) = (dims.d_gates(), dims.d_out);
+        let (state, context) = self.attentional_weight.split_at(dims.d_hidden * d_out);
+        OtherWeights {
             recurrent: Mat::rows(self.recurrent_weight, dims.d_hidden, gates, gates),
             state: Mat::rows(state, dims.d_hidden, d_out, d_out),
             context: Mat::rows(context, dims.d_memory, d_out, d_out),
@@ -162,9 +218,15 @@ impl<'a> Arguments<'a> {
 }
 
 /// The weights that a step is multiplied with, each with the name of what it meets.
-struct Weights<M> {
-    /// The part of the recurrent layer's input weights that meets the attentional vector.
-    fed: M,
+struct Weights<'a> {
+    /// The parts of the recurrent layer's input weights: that which meets the embedding ...
+    embedded: InputWeights<'a>,
+    /// ... and that which meets the attentional vector.
+    fed: InputWeights<'a>,
+    others: OtherWeights<Packed>,
+}
+
+struct OtherWeights<M> {
     /// The recurrent weights.
     recurrent: M,
     /// The part of W_a that meets the state.
@@ -175,24 +237,13 @@ struct Weights<M> {
     query: Option<M>,
 }
 
-impl Weights<Mat<'_>> {
-    fn packed(self) -> Weights<Packed> {
-        Weights {
-            fed: Packed::new(self.fed),
-            recurrent: Packed::new(self.recurrent),
-            state: Packed::new(self.state),
-            context: Packed::new(self.context),
-            query: self.query.map(Packed::new),
-        }
-    }
-
-    fn transposed(self) -> Self {
-        Weights {
-            fed: self.fed.t(),
-            recurrent: self.recurrent.t(),
-            state: self.state.t(),
-            context: self.context.t(),
-            query: self.query.map(Mat::t),
+impl<M> OtherWeights<M> {
+    fn map<T>(self, f: impl Fn(M) -> T) -> OtherWeights<T> {
+        OtherWeights {
+            recurrent: f(self.recurrent),
+            state: f(self.state),
+            context: f(self.context),
+            query: self.query.map(f),
         }
     }
 }
@@ -211,7 +262,7 @@ pub(super) struct Saved {
     queries: Vec<f32>,
     /// f of each position.
     fed: Vec<f32>,
-    /// The gates (and of a GRU the recurrent part of the candidate), `4 * d_hidden` wide.
+    /// Lines of gates, see [`CpuCell`].
     gates: Vec<f32>,
     /// The cells of an LSTM.
     cells: Vec<f32>,

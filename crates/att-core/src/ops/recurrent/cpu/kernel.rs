@@ -2,179 +2,265 @@
 
 use gemm::Parallelism;
 
-use super::cell::{CpuCell, Up};
+use super::cell::CpuCell;
+use super::gates::{InputWeights, SLOTS, bias_gradients, input_weight_gradient};
+use super::one_direction::{Ends, LayerWeights, OneDirection};
 use super::plan::{Pieces, Plan};
-use super::steps::Steps;
 use super::weights::Weights;
+use super::{ARGUMENTS, Saved};
 use crate::ops::gemm::{Mat, matmul};
-use crate::ops::recurrent::order::{Sequences, Share};
-use crate::ops::recurrent::{Memory, Pass};
-use crate::ops::rows::{row, row_mut};
+use crate::ops::recurrent::sequences::Sequences;
+use crate::ops::rows::row;
+use crate::ops::steps::{gather_rows, scatter_rows};
 
-/// The arguments of a direction, and what follows from the kind of cell.
+/// The arguments of a direction by name.
 pub(super) struct Arguments<'a> {
-    pub(super) inputs: &'a [f32],
-    pub(super) recurrent: &'a [f32],
+    pub(super) input: &'a [f32],
+    pub(super) input_weight: &'a [f32],
+    pub(super) input_bias: &'a [f32],
+    pub(super) recurrent_weight: &'a [f32],
     pub(super) hidden: &'a [f32],
+    /// Of an LSTM; else empty.
     pub(super) cell: &'a [f32],
-    pub(super) bias: &'a [f32],
+    /// Of a GRU; else empty.
+    pub(super) recurrent_bias: &'a [f32],
+    sizes: Sizes,
+}
+
+/// Of a direction.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    pub(super) d_input: usize,
+    pub(super) d: usize,
 }
 
 impl<'a> Arguments<'a> {
-    pub(super) fn new<C: CpuCell>(pass: Pass<&'a [f32]>) -> Self {
+    fn new<C: CpuCell>(tensors: &[&'a [f32]], sizes: Sizes) -> Self {
+        let &[
+            input,
+            input_weight,
+            input_bias,
+            recurrent_weight,
+            hidden,
+            extra,
+        ] = tensors
+        else {
+            panic!("{ARGUMENTS} arguments a direction");
+        };
+        let (cell, recurrent_bias): (&[f32], &[f32]) = match C::HAS_C {
+            true => (extra, &[]),
+            false => (&[], extra),
+        };
         Self {
-            inputs: pass.inputs,
-            recurrent: pass.recurrent,
-            hidden: pass.hidden,
-            cell: if C::HAS_C { pass.extra } else { &[] },
-            bias: if C::HAS_C { &[] } else { pass.extra },
+            input,
+            input_weight,
+            input_bias,
+            recurrent_weight,
+            hidden,
+            cell,
+            recurrent_bias,
+            sizes,
         }
+    }
+
+    fn weights<C: CpuCell>(&self) -> [Mat<'a>; 2] {
+        let Sizes { d_input, d } = self.sizes;
+        let width = C::PARTS * d;
+        [
+            Mat::rows(self.input_weight, d_input, width, width),
+            Mat::rows(self.recurrent_weight, d, width, width),
+        ]
     }
 }
 
-/// The states, `[states, batch, len, directions * d]`, and the memories of each direction and
-/// share (empty unless `keep`).
+fn all_arguments<'a, C: CpuCell>(tensors: &[&'a [f32]], sizes: Sizes) -> Vec<Arguments<'a>> {
+    let directions = tensors.chunks_exact(ARGUMENTS);
+    directions
+        .map(|of| Arguments::new::<C>(of, sizes))
+        .collect()
+}
+
+/// What the layers give out: h of all steps, `[batch, len, directions * d]`, then the last h and of
+/// an LSTM c, `[batch, directions * d]`; and what the gradient needs of each direction and share.
 pub(super) fn forward<C: CpuCell>(
-    passes: Vec<Pass<&[f32]>>,
+    tensors: &[&[f32]],
     sequences: &Sequences,
-    d: usize,
+    sizes: Sizes,
     keep: bool,
-) -> (Vec<f32>, Vec<Memory<Vec<f32>>>) {
-    let passes: Vec<_> = passes.into_iter().map(Arguments::new::<C>).collect();
-    let width = C::PARTS * d;
-    let (directions, all) = (passes.len(), sequences.batch() * sequences.len);
-    let plan = Plan::new(sequences, d * width);
-    let lines = plan.shares.iter().map(Share::real).sum();
-    let weights = plan.each(passes.iter().collect(), |pass| {
-        Weights::new(Mat::rows(pass.recurrent, d, width, width), lines)
+) -> (Vec<Vec<f32>>, Vec<Saved>) {
+    let layers = all_arguments::<C>(tensors, sizes);
+    let Sizes { d_input, d } = sizes;
+    let (directions, batch) = (layers.len(), sequences.batch());
+    let plan = Plan::new(sequences, (d_input + d) * C::PARTS * d);
+    let lines = plan.lines();
+    let weights = plan.each(layers.iter().collect(), |layer| {
+        let [input, recurrent] = layer.weights::<C>();
+        LayerWeights {
+            input: InputWeights::new::<C>(input, lines),
+            recurrent: Weights::new(recurrent, lines),
+        }
     });
 
-    let kinds = 1 + usize::from(C::HAS_C);
-    let mut states = vec![0.0; kinds * all * directions * d];
-    let mut pieces = Pieces::new(&mut states, d);
+    let mut hidden = vec![0.0; batch * sequences.len * directions * d];
+    let mut pieces = Pieces::new(&mut hidden, d);
     let mut jobs = Vec::new();
     for (k, &direction) in sequences.directions.iter().enumerate() {
-        for share in &plan.shares {
-            let positions = share.positions(sequences, direction);
-            let mut of_kind = |kind: usize| {
-                let piece = |&position: &usize| (kind * all + position) * directions + k;
-                pieces.take(positions.iter().map(piece))
-            };
-            let (h, c) = (of_kind(0), if C::HAS_C { of_kind(1) } else { Vec::new() });
-            jobs.push((k, share, positions, h, c));
+        for steps in &plan.shares {
+            let places = sequences.places(steps, direction);
+            let hidden = pieces.take(places.iter().map(|place| place * directions + k));
+            jobs.push((k, steps, places, hidden));
         }
     }
-    let memories = plan.each(jobs, |(k, share, positions, h, c)| {
-        let steps = Steps {
-            share,
-            positions: &positions,
-            d,
+    let done = plan.each(jobs, |(k, steps, places, hidden)| {
+        let share = OneDirection {
+            steps,
+            places: &places,
+            sizes,
             within_step: plan.within_step,
         };
-        steps.forward::<C>(&passes[k], &weights[k], h, c, keep)
+        (
+            k,
+            steps,
+            share.forward::<C>(&layers[k], &weights[k], hidden, keep),
+        )
     });
-    (states, memories)
+
+    let mut last_hidden = vec![0.0; batch * directions * d];
+    let mut last_cell = vec![0.0; if C::HAS_C { last_hidden.len() } else { 0 }];
+    let mut saved = Vec::with_capacity(done.len());
+    for (k, steps, (of_share, ends)) in done {
+        let rows: Vec<_> = steps.rows.iter().map(|row| row * directions + k).collect();
+        scatter_rows(&rows, &ends.hidden, &mut last_hidden, d);
+        if C::HAS_C {
+            scatter_rows(&rows, &ends.cell, &mut last_cell, d);
+        }
+        saved.push(of_share);
+    }
+    let mut outputs = vec![hidden, last_hidden];
+    outputs.extend(C::HAS_C.then_some(last_cell));
+    (outputs, saved)
 }
 
-/// The gradients of each direction's arguments; the gates of the memories are used up.
+/// The gradients of the arguments, given those of what the layers give out; that of an input that is
+/// not `wanted` is empty.
 pub(super) fn backward<C: CpuCell>(
-    grad: &[f32],
-    recurrent: &[&[f32]],
-    mut memories: Vec<Memory<Vec<f32>>>,
+    grads: &[Option<&[f32]>],
+    tensors: &[&[f32]],
+    mut saved: Vec<Saved>,
     sequences: &Sequences,
-    d: usize,
-) -> Vec<Pass<Vec<f32>>> {
-    let width = C::PARTS * d;
-    let (directions, all) = (recurrent.len(), sequences.batch() * sequences.len);
+    sizes: Sizes,
+    wanted: &[bool],
+) -> Vec<Vec<f32>> {
+    let layers = all_arguments::<C>(tensors, sizes);
+    let Sizes { d_input, d } = sizes;
+    let (directions, batch) = (layers.len(), sequences.batch());
     // As many shares as the forward pass had, whatever thread this is.
-    let n_shares = memories.len() / directions;
+    let n_shares = saved.len() / directions;
     let plan = Plan::with_shares(sequences, n_shares, true);
-    let lines = plan.shares.iter().map(Share::real).sum();
-    let transposed = plan.each(recurrent.to_vec(), |recurrent| {
-        Weights::transposed(Mat::rows(recurrent, d, width, width).t(), lines)
+    let lines = plan.lines();
+    let wants_input = |k: usize| wanted[k * ARGUMENTS];
+    let transposed = plan.each(layers.iter().collect(), |layer| {
+        let [input, recurrent] = layer.weights::<C>();
+        LayerWeights {
+            input: InputWeights::transposed::<C>(input, lines),
+            recurrent: Weights::transposed(recurrent.t(), lines),
+        }
     });
 
-    let mut d_inputs: Vec<_> = (0..directions).map(|_| vec![0.0; all * width]).collect();
+    let mut d_inputs: Vec<_> = (0..directions)
+        .map(|k| vec![0.0; usize::from(wants_input(k)) * batch * sequences.len * d_input])
+        .collect();
     let mut jobs = Vec::new();
-    for (k, (d_inputs, memories)) in d_inputs
+    for (k, (d_input_all, saved)) in d_inputs
         .iter_mut()
-        .zip(memories.chunks_exact_mut(n_shares))
+        .zip(saved.chunks_exact_mut(n_shares))
         .enumerate()
     {
-        let mut pieces = Pieces::new(d_inputs, width);
-        for (share, memory) in plan.shares.iter().zip(memories) {
-            let positions = share.positions(sequences, sequences.directions[k]);
-            let d_x = pieces.take(positions.iter().copied());
-            jobs.push((k, share, positions, memory, d_x));
+        let mut pieces = wants_input(k).then(|| Pieces::new(d_input_all, d_input));
+        for (steps, saved) in plan.shares.iter().zip(saved) {
+            let places = sequences.places(steps, sequences.directions[k]);
+            let d_input = pieces
+                .as_mut()
+                .map(|pieces| pieces.take(places.iter().copied()));
+            jobs.push((k, steps, places, saved, d_input));
         }
     }
-    let d_states = plan.each(jobs, |(k, share, positions, memory, d_x)| {
-        let steps = Steps {
-            share,
-            positions: &positions,
-            d,
+    let nothing = vec![0.0; d];
+    let starts = plan.each(jobs, |(k, steps, places, saved, d_input)| {
+        let share = OneDirection {
+            steps,
+            places: &places,
+            sizes,
             within_step: plan.within_step,
         };
-        let up = |position: usize| Up {
-            h: row(grad, position * directions + k, d),
-            c: if C::HAS_C {
-                row(grad, (all + position) * directions + k, d)
-            } else {
-                &[]
-            },
+        let rows: Vec<_> = steps.rows.iter().map(|row| row * directions + k).collect();
+        let last = |output: usize| match grads.get(output).copied().flatten() {
+            Some(grad) => gather_rows(&rows, grad, d),
+            None => vec![0.0; rows.len() * d],
         };
-        steps.backward::<C>(up, memory, &transposed[k], d_x)
+        let ends = Ends {
+            hidden: last(1),
+            cell: if C::HAS_C { last(2) } else { Vec::new() },
+        };
+        let up = |place: usize| match grads[0] {
+            Some(grad) => row(grad, place * directions + k, d),
+            None => &nothing,
+        };
+        share.backward::<C>(up, ends, saved, &transposed[k], d_input)
     });
 
-    let rows = sequences.batch();
-    let finish = |(k, inputs): (usize, Vec<f32>)| {
+    let finish = |(k, d_input): (usize, Vec<f32>)| {
         let of_direction = k * n_shares..(k + 1) * n_shares;
-        let d_states = &d_states[of_direction.clone()];
-        let mut hidden = vec![0.0; rows * d];
-        let mut cell = vec![0.0; if C::HAS_C { rows * d } else { 0 }];
-        for (share, [dh, dc]) in plan.shares.iter().zip(d_states) {
-            scatter(&mut hidden, dh, &share.rows, d);
-            scatter(&mut cell, dc, &share.rows, if C::HAS_C { d } else { 0 });
+        let mut hidden = vec![0.0; batch * d];
+        let mut cell = vec![0.0; if C::HAS_C { batch * d } else { 0 }];
+        for (steps, start) in plan.shares.iter().zip(&starts[of_direction.clone()]) {
+            scatter_rows(&steps.rows, &start.hidden, &mut hidden, d);
+            if C::HAS_C {
+                scatter_rows(&steps.rows, &start.cell, &mut cell, d);
+            }
         }
-        let (recurrent, bias) = of_products::<C>(&memories[of_direction], d);
-        Pass {
-            inputs,
-            recurrent,
+        let saved = &saved[of_direction];
+        let places = plan
+            .shares
+            .iter()
+            .map(|steps| sequences.places(steps, sequences.directions[k]));
+        let inputs = places.map(|places| gather_rows(&places, layers[k].input, sizes.d_input));
+        let [input_weight, recurrent_weight] = weight_gradients::<C>(saved, inputs, sizes);
+        let gates = saved.iter().map(|saved| &saved.gates[..]);
+        let [input_bias, recurrent_bias] = bias_gradients::<C>(gates, d);
+        [
+            d_input,
+            input_weight,
+            input_bias,
+            recurrent_weight,
             hidden,
-            extra: if C::HAS_C { cell } else { bias },
-        }
+            if C::HAS_C { cell } else { recurrent_bias },
+        ]
     };
-    plan.each(d_inputs.into_iter().enumerate().collect(), finish)
+    let gradients = plan.each(d_inputs.into_iter().enumerate().collect(), finish);
+    gradients.into_iter().flatten().collect()
 }
 
-fn scatter(out: &mut [f32], lines: &[f32], rows: &[usize], width: usize) {
-    for (i, &at) in rows.iter().enumerate() {
-        row_mut(out, at, width).copy_from_slice(row(lines, i, width));
-    }
-}
-
-/// The gradients of W and of the bias that is added to the last part of `h W`, from the gradients
-/// of the products, which stand where the gates were.
-fn of_products<C: CpuCell>(memories: &[Memory<Vec<f32>>], d: usize) -> (Vec<f32>, Vec<f32>) {
+/// Those of W_x and W, from the shares and the lines of their inputs.
+fn weight_gradients<C: CpuCell>(
+    saved: &[Saved],
+    inputs: impl Iterator<Item = Vec<f32>>,
+    Sizes { d_input, d }: Sizes,
+) -> [Vec<f32>; 2] {
     let width = C::PARTS * d;
-    let (mut recurrent, mut bias) = (vec![0.0; d * width], vec![0.0; d]);
-    for (index, memory) in memories.iter().enumerate() {
-        let lines = memory.hiddens.len() / d;
+    let (mut by_input, mut recurrent) = (vec![0.0; d_input * width], vec![0.0; d * width]);
+    for (index, (saved, x)) in saved.iter().zip(inputs).enumerate() {
+        let lines = saved.hiddens.len() / d;
+        let x = Mat::rows(&x, lines, d_input, d_input);
+        input_weight_gradient::<C>(&mut by_input, index > 0, x, &saved.gates, d);
         matmul(
             &mut recurrent,
             width,
             index > 0,
-            Mat::rows(&memory.hiddens, lines, d, d).t(),
-            Mat::rows(&memory.gates, lines, width, 4 * d),
+            Mat::rows(&saved.hiddens, lines, d, d).t(),
+            Mat::rows(&saved.gates, lines, width, SLOTS * d),
             Parallelism::Rayon(0),
         );
-        if !C::HAS_C {
-            for dy in memory.gates.chunks_exact(4 * d) {
-                for (sum, x) in bias.iter_mut().zip(&dy[width - d..width]) {
-                    *sum += x;
-                }
-            }
-        }
     }
-    (recurrent, bias)
+    [by_input, recurrent]
 }

@@ -4,12 +4,13 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use crate::ops::gemm::rows_per_thread;
-use crate::ops::recurrent::order::{Sequences, Share};
+use crate::ops::recurrent::sequences::Sequences;
+use crate::ops::steps::Steps;
 
 /// How a pass is shared out.
 pub(super) struct Plan {
     /// The rows of each thread, the same in each direction.
-    pub(super) shares: Vec<Share>,
+    pub(super) shares: Vec<Steps>,
     /// Whether shares and directions go to several threads.
     threaded: bool,
     /// Of a step's product: by columns where one thread has all rows.
@@ -32,7 +33,7 @@ impl Plan {
     pub(super) fn with_shares(sequences: &Sequences, shares: usize, threaded: bool) -> Self {
         let alone = shares * sequences.directions.len() == 1;
         Self {
-            shares: sequences.shares(shares),
+            shares: Steps::deal(&sequences.lengths, shares),
             threaded: threaded && !alone,
             within_step: if alone {
                 Parallelism::Rayon(0)
@@ -40,6 +41,11 @@ impl Plan {
                 Parallelism::None
             },
         }
+    }
+
+    /// Real positions.
+    pub(super) fn lines(&self) -> usize {
+        self.shares.iter().map(Steps::positions).sum()
     }
 
     pub(super) fn each<T: Send, R: Send>(

@@ -5,20 +5,20 @@ use gemm::Parallelism;
 use crate::ops::gemm::{Mat, Packed, matmul, product};
 
 /// A right factor of all steps.
-pub(super) enum Weights<'a> {
+pub(in crate::ops) enum Weights<'a> {
     Packed(Packed),
     Plain(Mat<'a>),
 }
 
 impl<'a> Weights<'a> {
     /// For products with `lines` lines in all.
-    pub(super) fn new(weights: Mat<'a>, lines: usize) -> Self {
+    pub(in crate::ops) fn new(weights: Mat<'a>, lines: usize) -> Self {
         // Fewer lines gain less from packed weights than packing costs.
         Self::packed_from(48, weights, lines)
     }
 
     /// The same for a matrix that is read across its rows: plain products do that badly.
-    pub(super) fn transposed(weights: Mat<'a>, lines: usize) -> Self {
+    pub(in crate::ops) fn transposed(weights: Mat<'a>, lines: usize) -> Self {
         Self::packed_from(4, weights, lines)
     }
 
@@ -30,7 +30,7 @@ impl<'a> Weights<'a> {
         }
     }
 
-    pub(super) fn times(
+    pub(in crate::ops) fn times(
         &self,
         out: &mut [f32],
         row_stride: usize,
