@@ -38,9 +38,9 @@ pub struct SearchOptions {
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub batch_size: usize,
     /// What weights are rounded to on CPU: f32 (not at all), bf16 or int8; less is faster and not quite
-    /// the same
-    #[arg(long, default_value_t, value_name = "FORMAT")]
-    pub weights: WeightFormat,
+    /// the same [default: as they are stored]
+    #[arg(long, value_name = "FORMAT")]
+    pub weights: Option<WeightFormat>,
 }
 
 impl SearchOptions {
@@ -48,9 +48,11 @@ impl SearchOptions {
     pub fn load(&self, model: &Path, on: &DeviceOption) -> Result<Translator, Box<dyn Error>> {
         check::size("batch_size", self.batch_size)?;
         let device = on.device.init()?;
-        Ok(Translator::load(model, &device)?
-            .with_batch_size(self.batch_size)
-            .with_weight_format(self.weights))
+        let translator = Translator::load(model, &device)?.with_batch_size(self.batch_size);
+        Ok(match self.weights {
+            Some(format) => translator.with_weight_format(format),
+            None => translator,
+        })
     }
 
     /// A model's search with these changes, and with `n_best` hypotheses where it is told.
@@ -103,7 +105,7 @@ mod tests {
             min_len: None,
             max_len: Some(9),
             batch_size: 64,
-            weights: WeightFormat::F32,
+            weights: None,
         };
         let own = SearchConfig {
             beam_size: 4,

@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use att_core::ops::WeightFormat;
 use att_data::{Tokenizer, write_atomic};
 use att_decoder::search::SearchConfig;
 use burn::tensor::Device;
@@ -22,7 +23,7 @@ const WEIGHTS: &str = "model.safetensors";
 /// | --- | --- |
 /// | `config.toml` | format version, the model's configuration, how to search unless told |
 /// | `src.tokenizer.json`, `tgt.tokenizer.json` | the tokenisers with their vocabularies |
-/// | `model.safetensors` | the weights |
+/// | `model.safetensors` | the weights, in f32, bf16 or eight bits |
 ///
 /// Each file is written whole or not at all.
 #[derive(Clone, Debug)]
@@ -168,10 +169,42 @@ impl ModelDirectory {
     ///
     /// If the file cannot be written; the old one is untouched then.
     pub fn save_weights(&self, model: &Seq2Seq) -> Result<()> {
-        Ok(write_atomic(
-            self.path.join(WEIGHTS),
-            &weights::to_bytes(model),
-        )?)
+        self.save_weights_as(model, WeightFormat::F32)
+    }
+
+    /// Writes the weights, the matrices in this format.
+    ///
+    /// # Errors
+    ///
+    /// As of [`save_weights`](Self::save_weights).
+    pub fn save_weights_as(&self, model: &Seq2Seq, format: WeightFormat) -> Result<()> {
+        let bytes = weights::to_bytes_as(model, format);
+        Ok(write_atomic(self.path.join(WEIGHTS), &bytes)?)
+    }
+
+    /// What the matrices are stored in.
+    ///
+    /// # Errors
+    ///
+    /// If the file of weights cannot be read.
+    pub fn weight_format(&self) -> Result<WeightFormat> {
+        Ok(weights::format(&self.read_weights()?))
+    }
+
+    /// The size of the file of weights, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// As of [`weight_format`](Self::weight_format).
+    pub fn weights_len(&self) -> Result<u64> {
+        let path = self.path.join(WEIGHTS);
+        let found = fs::metadata(&path);
+        Ok(found.map_err(|source| Error::Read { path, source })?.len())
+    }
+
+    fn read_weights(&self) -> Result<Vec<u8>> {
+        let path = self.path.join(WEIGHTS);
+        fs::read(&path).map_err(|source| Error::Read { path, source })
     }
 
     /// The model with its weights.
@@ -180,14 +213,12 @@ impl ModelDirectory {
     ///
     /// If the weights are missing, damaged, or another model's.
     pub fn load_weights(&self, device: &Device) -> Result<Seq2Seq> {
-        let path = self.path.join(WEIGHTS);
-        let bytes = fs::read(&path).map_err(|source| Error::Read {
-            path: path.clone(),
-            source,
-        })?;
+        let bytes = self.read_weights()?;
         self.check_vocabularies(&bytes)?;
-        weights::from_bytes(self.init(0, device)?, &bytes)
-            .map_err(|reason| Error::Weights { path, reason })
+        weights::from_bytes(self.init(0, device)?, &bytes).map_err(|reason| Error::Weights {
+            path: self.path.join(WEIGHTS),
+            reason,
+        })
     }
 
     /// A tokeniser that does not fit the tables gets an error of its own: it is easily swapped.

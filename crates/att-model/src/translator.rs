@@ -71,7 +71,7 @@ impl Translation {
 }
 
 impl Translator {
-    /// Loads a model directory.
+    /// Loads a model directory. Products take the format that its weights are stored in.
     ///
     /// # Errors
     ///
@@ -79,7 +79,8 @@ impl Translator {
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let directory = ModelDirectory::open(path.as_ref())?;
         let model = directory.load_weights(device)?;
-        Ok(Self::new(directory, model))
+        let format = directory.weight_format()?;
+        Ok(Self::new(directory, model).with_weight_format(format))
     }
 
     /// From a model at hand, such as one in training.
@@ -93,8 +94,8 @@ impl Translator {
         }
     }
 
-    /// Rounds the weights to this format in products on CPU (f32 unless told): faster, and not
-    /// quite the same results.
+    /// Rounds the weights to this format in products on CPU (of [`new`](Self::new), f32): faster, and
+    /// not quite the same results.
     #[must_use]
     pub fn with_weight_format(mut self, format: WeightFormat) -> Self {
         self.prepared = prepare(&self.model, format);

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod evaluate;
 pub mod inspect;
+pub mod quantize;
 pub mod quickstart;
 pub mod score;
 pub mod train;

@@ -5,6 +5,7 @@
 
 mod bench;
 mod evaluate;
+mod quantize;
 mod quickstart;
 mod score;
 mod support;

@@ -1,16 +1,20 @@
-//! A module's weights as a safetensors file: f32, little-endian, named by their place in the
-//! module, such as `encoder.Recurrent.layers.0.forward.Lstm.recurrent` (a variant of an enum is a
-//! part of the name).
+//! A module's weights as a safetensors file: little-endian, named by their place in the module, such
+//! as `encoder.Recurrent.layers.0.forward.Lstm.recurrent` (a variant of an enum is a part of the
+//! name). f32; or matrices in bf16, or in eight bits with an f32 `<name>.scales` beside each.
+
+mod stored;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use att_core::ops::WeightFormat;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use safetensors::tensor::{SafeTensors, serialize};
 
 use crate::{Error, Result};
+use stored::Stored;
 
 /// The name, shape and size of each weight, in the order of the names.
 pub fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
@@ -38,12 +42,19 @@ pub fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
     visitor.shapes
 }
 
-/// All weights of a module as the bytes of a safetensors file; the same weights give the same
+/// All weights of a module as the bytes of a safetensors file, in f32; the same weights give the same
 /// bytes.
 pub fn to_bytes<M: Module>(module: &M) -> Vec<u8> {
+    to_bytes_as(module, WeightFormat::F32)
+}
+
+/// The same with the matrices in another format: half or a quarter of the size, rounded. Vectors, such
+/// as biases, stay in f32.
+pub fn to_bytes_as<M: Module>(module: &M, format: WeightFormat) -> Vec<u8> {
     struct Collect {
         path: Vec<String>,
-        weights: BTreeMap<String, (Vec<usize>, Vec<u8>)>,
+        format: WeightFormat,
+        weights: BTreeMap<String, Stored>,
     }
     impl ModuleVisitor for Collect {
         fn enter_module(&mut self, name: &str, _container: &str) {
@@ -55,21 +66,21 @@ pub fn to_bytes<M: Module>(module: &M) -> Vec<u8> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let value = param.val();
             let shape = value.dims().to_vec();
-            let data = value.into_data();
-            let bytes = data.iter::<f32>().flat_map(f32::to_le_bytes).collect();
-            self.weights.insert(self.path.join("."), (shape, bytes));
+            let data: Vec<f32> = value.into_data().iter().collect();
+            let name = self.path.join(".");
+            stored::store(&mut self.weights, name, shape, &data, self.format);
         }
     }
     let mut collect = Collect {
         path: Vec::new(),
+        format,
         weights: BTreeMap::new(),
     };
     module.visit(&mut collect);
-    let views = collect.weights.iter().map(|(name, (shape, bytes))| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes)
-            .expect("as many bytes as the shape asks for");
-        (name, view)
-    });
+    let views = collect
+        .weights
+        .iter()
+        .map(|(name, stored)| (name, stored.view()));
     serialize(views, None).expect("named tensors can be serialised")
 }
 
@@ -128,21 +139,7 @@ pub fn from_bytes<M: Module>(module: M, bytes: &[u8]) -> Result<M, String> {
 
     let file = SafeTensors::deserialize(bytes)
         .map_err(|error| format!("it is truncated or no safetensors file ({error})"))?;
-    let mut weights = BTreeMap::new();
-    for (name, view) in file.iter() {
-        if view.dtype() != Dtype::F32 {
-            return Err(format!("'{name}' is of type {:?}, not F32", view.dtype()));
-        }
-        let numbers = view.data().as_chunks::<4>().0;
-        let data: Vec<f32> = numbers
-            .iter()
-            .map(|&bytes| f32::from_le_bytes(bytes))
-            .collect();
-        if data.iter().any(|x| !x.is_finite()) {
-            return Err(format!("'{name}' has numbers that are not finite"));
-        }
-        weights.insert(name.to_string(), (view.shape().to_vec(), data));
-    }
+    let weights = stored::read(&file)?;
     let mut replace = Replace {
         path: Vec::new(),
         weights,
@@ -156,6 +153,11 @@ pub fn from_bytes<M: Module>(module: M, bytes: &[u8]) -> Result<M, String> {
         Some(name) => Err(format!("'{name}' is not part of this model")),
         None => Ok(module),
     }
+}
+
+/// What the matrices in the bytes of a file are stored in; f32 if they are no weights.
+pub(crate) fn format(bytes: &[u8]) -> WeightFormat {
+    SafeTensors::deserialize(bytes).map_or(WeightFormat::F32, |file| stored::format(&file))
 }
 
 #[cfg(test)]
@@ -186,5 +188,55 @@ mod tests {
         assert!(message(linear(3, 2, true, &device)).contains("'bias' is missing"));
         fs::write(&path, b"not weights at all").unwrap();
         assert!(load(linear(3, 2, true, &device), &path).is_err());
+    }
+
+    #[test]
+    fn matrices_are_stored_in_fewer_bits_and_read_back_rounded_once() {
+        let device = Device::flex();
+        let layer = linear(30, 20, true, &device);
+        let whole = to_bytes(&layer);
+        let numbers = |bytes: &[u8]| {
+            let file = SafeTensors::deserialize(bytes).unwrap();
+            stored::read(&file).unwrap()
+        };
+        for (given, tolerance) in [
+            (WeightFormat::Bf16, 1.0 / 256.0),
+            (WeightFormat::Int8, 0.5 / 127.0),
+        ] {
+            let bytes = to_bytes_as(&layer, given);
+            assert!(bytes.len() < whole.len() - 600, "{given}: {}", bytes.len());
+            assert_eq!(format(&bytes), given);
+            let (exact, rounded) = (numbers(&whole), numbers(&bytes));
+            assert_eq!(exact["bias"], rounded["bias"]);
+            let largest = exact["weight"]
+                .1
+                .iter()
+                .fold(0.0f32, |max, x| max.max(x.abs()));
+            for (a, b) in exact["weight"].1.iter().zip(&rounded["weight"].1) {
+                assert!(
+                    (a - b).abs() <= 1.01 * tolerance * largest,
+                    "{given}: {a} {b}"
+                );
+            }
+            assert_ne!(exact["weight"], rounded["weight"]);
+            let back = from_bytes(linear(30, 20, true, &device), &bytes).unwrap();
+            assert_eq!(numbers(&to_bytes_as(&back, given)), rounded, "{given}");
+        }
+        assert_eq!(format(&whole), WeightFormat::F32);
+    }
+
+    #[test]
+    fn eight_bits_without_their_scales_are_refused() {
+        let device = Device::flex();
+        let bytes = to_bytes_as(&linear(3, 2, false, &device), WeightFormat::Int8);
+        // As long a name, so that the file stays whole.
+        let at = bytes
+            .windows(13)
+            .position(|name| name == b"weight.scales")
+            .unwrap();
+        let mut damaged = bytes.clone();
+        damaged[at..at + 13].copy_from_slice(b"weight.shales");
+        let problem = from_bytes(linear(3, 2, false, &device), &damaged).unwrap_err();
+        assert!(problem.contains("'weight.scales' is missing"), "{problem}");
     }
 }
