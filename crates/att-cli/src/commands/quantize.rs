@@ -36,11 +36,9 @@ pub struct Options {
 
 pub fn run(options: &Options) -> CommandResult {
     let shown = options.out.display();
-    match fs::read_dir(&options.out) {
-        Ok(mut entries) if entries.next().is_some() => {
-            return Err(format!("{shown} is not empty: choose another directory").into());
-        }
-        Ok(_) => (),
+    match fs::read_dir(&options.out).map(Iterator::count) {
+        Ok(0) => (),
+        Ok(_) => return Err(format!("{shown} is not empty: choose another directory").into()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => (),
         Err(error) => return Err(format!("{shown}: {error}").into()),
     }

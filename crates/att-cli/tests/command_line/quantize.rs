@@ -9,7 +9,7 @@ fn a_smaller_model_gives_the_same_answers_here() {
     let folder = Folder::new();
     folder.write("input.txt", "abc\ncb\nba\n");
     let input = folder.path("input.txt");
-    let translate = |model: &str| stdout(&run(&["translate", model, text(&input)]));
+    let translate = |model: &str| stdout(&run(&["translate", model, "--input", text(&input)]));
     let expected = translate(model());
     for format in ["int8", "bf16"] {
         let out = folder.path(format);
