@@ -137,8 +137,8 @@ mod tests {
     use crate::ops::masked_softmax::masked_softmax_reference;
     use crate::ops::test_support::{assert_close, gpu, gradients, random_tensor};
     use crate::ops::{
-        Direction, GruArguments, LstmArguments, additive_score, cross_entropy, gru,
-        linear_cross_entropy, lstm, masked_softmax,
+        Direction, GruArguments, LstmArguments, RecurrentStates, additive_score, cross_entropy,
+        gru, linear_cross_entropy, lstm, masked_softmax,
     };
 
     /// The GPU where it has f16.
@@ -195,38 +195,59 @@ mod tests {
         );
     }
 
+    /// All states of all steps and the last ones, below each other.
+    fn joined(states: RecurrentStates) -> Tensor<3> {
+        let last = [Some(states.last.hidden), states.last.cell];
+        let last = last.into_iter().flatten().map(|last| last.unsqueeze_dim(1));
+        Tensor::cat([states.hidden].into_iter().chain(last).collect(), 1)
+    }
+
     #[test]
     fn lstm_in_f16() {
-        let on = |run: fn(LstmArguments, Direction, &[usize]) -> crate::ops::LstmStates| {
-            move |[inputs, recurrent, hidden, cell]: [Tensor<3>; 4]| {
+        let on = |run: fn(LstmArguments, Direction, &[usize]) -> RecurrentStates| {
+            move |[input, input_weight, input_bias, recurrent, hidden, cell]: [Tensor<3>; 6]| {
                 let arguments = LstmArguments {
-                    inputs,
-                    recurrent: recurrent.squeeze_dim(0),
+                    input,
+                    input_weight: input_weight.squeeze_dim(0),
+                    input_bias: input_bias.squeeze_dims(&[0, 1]),
+                    recurrent_weight: recurrent.squeeze_dim(0),
                     hidden: hidden.squeeze_dim(0),
                     cell: cell.squeeze_dim(0),
                 };
-                let states = run(arguments, Direction::Backward, &[4, 1, 3]);
-                Tensor::cat(vec![states.hidden, states.cell], 2)
+                joined(run(arguments, Direction::Backward, &[4, 1, 3]))
             }
         };
-        let shapes = [[3, 4, 20], [1, 5, 20], [1, 3, 5], [1, 3, 5]];
+        let (weights, state) = ([[1, 6, 20], [1, 1, 20], [1, 5, 20]], [1, 3, 5]);
+        let [input_weight, bias, recurrent] = weights;
+        let shapes = [[3, 4, 6], input_weight, bias, recurrent, state, state];
         assert_close_in_f16(shapes, on(lstm), on(lstm_reference));
     }
 
     #[test]
     fn gru_in_f16() {
-        let on = |run: fn(GruArguments, Direction, &[usize]) -> Tensor<3>| {
-            move |[inputs, recurrent, hidden, bias]: [Tensor<3>; 4]| {
+        let on = |run: fn(GruArguments, Direction, &[usize]) -> RecurrentStates| {
+            move |[input, input_weight, input_bias, recurrent, hidden, bias]: [Tensor<3>; 6]| {
                 let arguments = GruArguments {
-                    inputs,
-                    recurrent: recurrent.squeeze_dim(0),
+                    input,
+                    input_weight: input_weight.squeeze_dim(0),
+                    input_bias: input_bias.squeeze_dims(&[0, 1]),
+                    recurrent_weight: recurrent.squeeze_dim(0),
+                    recurrent_bias: bias.squeeze_dims(&[0, 1]),
                     hidden: hidden.squeeze_dim(0),
-                    bias: bias.squeeze_dims(&[0, 1]),
                 };
-                run(arguments, Direction::Forward, &[4, 1, 3])
+                joined(run(arguments, Direction::Forward, &[4, 1, 3]))
             }
         };
-        let shapes = [[3, 4, 15], [1, 5, 15], [1, 3, 5], [1, 1, 5]];
+        let weights = [[1, 6, 15], [1, 1, 15], [1, 5, 15]];
+        let [input_weight, bias, recurrent] = weights;
+        let shapes = [
+            [3, 4, 6],
+            input_weight,
+            bias,
+            recurrent,
+            [1, 3, 5],
+            [1, 1, 5],
+        ];
         assert_close_in_f16(shapes, on(gru), on(gru_reference));
     }
 
