@@ -149,11 +149,11 @@ impl BahdanauDecoder {
         memory: &DecoderMemory,
         states: &[RecurrentState],
     ) -> Option<BahdanauInputs> {
-        let ([state], Scorer::Additive(scorer), None, Some(memory)) = (
+        let ([state], Scorer::Additive(scorer), None, [memory]) = (
             states,
             &self.attention.scorer,
             &self.combine.projection,
-            &memory.attention,
+            &memory.attention[..],
         ) else {
             return None;
         };
@@ -197,6 +197,7 @@ impl BahdanauDecoder {
         DecoderOutput {
             features: self.deep_output(vec![hidden, contexts, embedded]),
             weights: Some(Tensor::stack(weights, 1)),
+            head_weights: Vec::new(),
         }
     }
 }
@@ -205,15 +206,15 @@ impl Decoder for BahdanauDecoder {
     fn prepare(&self, source: &EncoderOutput) -> DecoderMemory {
         DecoderMemory {
             batch: source.memory.dims()[0],
-            attention: Some(self.attention.prepare(source)),
-            summary: None,
+            attention: vec![self.attention.prepare(source)],
+            ..Default::default()
         }
     }
 
     fn initial_state(&self, source: &EncoderOutput) -> DecoderState {
         DecoderState {
             layers: self.bridge.forward(source, &self.recurrent),
-            attentional: None,
+            ..Default::default()
         }
     }
 
@@ -232,9 +233,10 @@ impl Decoder for BahdanauDecoder {
         DecoderStep {
             logits: self.logits(features),
             weights: Some(advanced.read.weights),
+            head_weights: Vec::new(),
             state: DecoderState {
                 layers: advanced.states,
-                attentional: None,
+                ..Default::default()
             },
         }
     }
@@ -254,6 +256,7 @@ impl Decoder for BahdanauDecoder {
             return DecoderOutput {
                 features: self.deep_output(vec![states.hidden_and_context, embedded]),
                 weights: Some(states.weights),
+                head_weights: Vec::new(),
             };
         }
         self.step_by_step(embedded, &memory, states)

@@ -1,4 +1,4 @@
-use att_attention::{Attention, AttentionConfig, AttentionMemory};
+use att_attention::{Attention, AttentionConfig, AttentionMemory, KeyValues};
 use att_core::ops::{self, CrossEntropy};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result};
 use att_layers::Embedding;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BahdanauConfig, BahdanauDecoder, BridgeConfig, LuongConfig, LuongDecoder, RecurrentStackConfig,
-    SummaryConfig, SummaryDecoder,
+    SummaryConfig, SummaryDecoder, TransformerDecoder, TransformerDecoderConfig,
 };
 
 /// Predicts the next target token from those before it and the source.
@@ -75,12 +75,13 @@ pub trait Decoder {
 }
 
 /// What each step needs of the source.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct DecoderMemory {
     /// Number of sources.
     pub batch: usize,
-    /// Keys, values and mask; of a decoder with attention.
-    pub attention: Option<AttentionMemory>,
+    /// Keys, values and mask: one of a recurrent decoder with attention, one a layer of a
+    /// Transformer from the bottom, none without attention.
+    pub attention: Vec<AttentionMemory>,
     /// The source in one vector, `[batch, d_final]`; of a decoder without attention that reads it
     /// at each step.
     pub summary: Option<Tensor<2>>,
@@ -92,19 +93,26 @@ impl DecoderMemory {
         let rows = index_tensor(indices, device);
         Self {
             batch: indices.len(),
-            attention: self.attention.map(|memory| memory.select(rows.clone())),
+            attention: self
+                .attention
+                .into_iter()
+                .map(|memory| memory.select(rows.clone()))
+                .collect(),
             summary: self.summary.map(|summary| summary.select(0, rows)),
         }
     }
 }
 
-/// What a decoder carries from step to step.
-#[derive(Clone, Debug)]
+/// What a decoder carries from step to step; each kind has some of it.
+#[derive(Clone, Debug, Default)]
 pub struct DecoderState {
     /// Of each recurrent layer, from the bottom, `[rows, d_hidden]`.
     pub layers: Vec<RecurrentState>,
     /// The last attentional vector, `[rows, d_attentional]`; with input feeding.
     pub attentional: Option<Tensor<2>>,
+    /// Keys and values of the steps so far, of each layer of a Transformer from the bottom; empty
+    /// before the first step.
+    pub past: Vec<KeyValues>,
 }
 
 impl DecoderState {
@@ -117,7 +125,14 @@ impl DecoderState {
                 .into_iter()
                 .map(|layer| layer.select(rows.clone()))
                 .collect(),
-            attentional: self.attentional.map(|vector| vector.select(0, rows)),
+            attentional: self
+                .attentional
+                .map(|vector| vector.select(0, rows.clone())),
+            past: self
+                .past
+                .into_iter()
+                .map(|layer| layer.select(rows.clone()))
+                .collect(),
         }
     }
 }
@@ -127,8 +142,12 @@ impl DecoderState {
 pub struct DecoderStep {
     /// Raw scores of the next token, `[rows, vocab]`.
     pub logits: Tensor<2>,
-    /// Attention weights, `[rows, src_len]`; none without attention.
+    /// Attention weights, `[rows, src_len]`; none without attention. Of a Transformer those that its
+    /// `alignment` names.
     pub weights: Option<Tensor<2>>,
+    /// The weights of all heads, `[rows, n_heads, src_len]`, one for each layer of a Transformer from
+    /// the bottom; empty of other kinds.
+    pub head_weights: Vec<Tensor<3>>,
     /// For the next step.
     pub state: DecoderState,
 }
@@ -138,8 +157,12 @@ pub struct DecoderStep {
 pub struct DecoderOutput {
     /// What [`Decoder::logits`] reads, `[batch, tgt_len, d_features]`.
     pub features: Tensor<3>,
-    /// Attention weights, `[batch, tgt_len, src_len]`; none without attention.
+    /// Attention weights, `[batch, tgt_len, src_len]`; none without attention. Of a Transformer those
+    /// that its `alignment` names.
     pub weights: Option<Tensor<3>>,
+    /// The weights of all heads, `[batch, n_heads, tgt_len, src_len]`, one for each layer of a
+    /// Transformer from the bottom; empty of other kinds.
+    pub head_weights: Vec<Tensor<4>>,
 }
 
 /// Which decoder, and its settings; in TOML `kind = "luong"`.
@@ -152,6 +175,8 @@ pub enum DecoderConfig {
     Luong(LuongConfig),
     /// [`SummaryDecoder`].
     Summary(SummaryConfig),
+    /// [`TransformerDecoder`].
+    Transformer(TransformerDecoderConfig),
 }
 
 impl Default for DecoderConfig {
@@ -167,13 +192,14 @@ impl DecoderConfig {
             Self::Bahdanau(BahdanauConfig::default()),
             Self::Luong(LuongConfig::default()),
             Self::Summary(SummaryConfig::default()),
+            Self::Transformer(TransformerDecoderConfig::default()),
         ]
     }
 
     /// Whether the decoder attends to the source, so that its steps have weights.
     pub fn has_attention(&self) -> bool {
         match self {
-            Self::Bahdanau(_) | Self::Luong(_) => true,
+            Self::Bahdanau(_) | Self::Luong(_) | Self::Transformer(_) => true,
             Self::Summary(_) => false,
         }
     }
@@ -186,15 +212,17 @@ impl DecoderConfig {
             Self::Bahdanau(config) => config.validate(d_embed, tie_output, spec),
             Self::Luong(config) => config.validate(d_embed, tie_output, spec),
             Self::Summary(config) => config.validate(d_embed, tie_output, spec),
+            Self::Transformer(config) => config.validate(d_embed, tie_output, spec),
         }
     }
 
-    /// A lower bound on the number of weights: the recurrent products alone.
+    /// A lower bound on the number of weights: the greatest products alone.
     pub fn least_weights(&self) -> u64 {
         let stack = match self {
             Self::Bahdanau(config) => &config.recurrent,
             Self::Luong(config) => &config.recurrent,
             Self::Summary(config) => &config.recurrent,
+            Self::Transformer(config) => return config.layers.least_weights(),
         };
         stack.layers as u64 * 3 * (stack.d_hidden as u64).pow(2)
     }
@@ -226,11 +254,14 @@ impl DecoderConfig {
             Self::Summary(config) => {
                 AnyDecoder::Summary(config.init(embedding, tie_output, spec, device))
             }
+            Self::Transformer(config) => {
+                AnyDecoder::Transformer(config.init(embedding, tie_output, spec, device))
+            }
         }
     }
 }
 
-/// Checks the tables that the configurations of all decoders have; the summary has no attention.
+/// Checks the tables that the configurations of all recurrent decoders have; the summary has no attention.
 pub(crate) fn validate_tables(
     recurrent: &RecurrentStackConfig,
     attention: Option<&AttentionConfig>,
@@ -258,6 +289,8 @@ pub enum AnyDecoder {
     Luong(LuongDecoder),
     /// No attention.
     Summary(SummaryDecoder),
+    /// Attention of several heads, over the past and over the source.
+    Transformer(TransformerDecoder),
 }
 
 /// Calls the same method on whichever decoder it is.
@@ -267,6 +300,7 @@ macro_rules! each {
             AnyDecoder::Bahdanau($decoder) => $call,
             AnyDecoder::Luong($decoder) => $call,
             AnyDecoder::Summary($decoder) => $call,
+            AnyDecoder::Transformer($decoder) => $call,
         }
     };
 }
@@ -333,7 +367,7 @@ pub(crate) fn read(attention: &Attention, query: Tensor<2>, memory: &DecoderMemo
     let beam = rows / memory.batch;
     let memory = memory
         .attention
-        .as_ref()
+        .first()
         .expect("prepared by a decoder with attention");
     let output = attention.forward(query.reshape([memory.batch(), beam, d_query]), memory);
     Read {

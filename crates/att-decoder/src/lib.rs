@@ -5,6 +5,7 @@
 //! | [`BahdanauDecoder`] | attend with the last state, let the context enter the recurrence | Bahdanau et al. 2015, A.2.2 |
 //! | [`LuongDecoder`] | let the recurrence step, then attend with its state | Luong et al. 2015, sec. 3 |
 //! | [`SummaryDecoder`] | no attention: a fixed summary of the source is all there is | Cho et al. 2014, Sutskever et al. 2014 |
+//! | [`TransformerDecoder`] | attend to the past and to the source in each layer, with several heads | Vaswani et al. 2017, sec. 3.1 |
 //!
 //! A [`Decoder`] has one cached step and the whole teacher-forced pass; its state is a value that
 //! goes in and comes out. [`search`] knows nothing but that trait.
@@ -39,6 +40,7 @@ mod output;
 pub mod search;
 mod stack;
 mod summary;
+mod transformer;
 
 #[cfg(test)]
 mod contract;
@@ -53,3 +55,6 @@ pub use luong::{LuongConfig, LuongDecoder};
 pub use output::OutputLayer;
 pub use stack::{RecurrentStack, RecurrentStackConfig};
 pub use summary::{SummaryConfig, SummaryDecoder};
+pub use transformer::{
+    AlignmentConfig, TransformerDecoder, TransformerDecoderConfig, TransformerDecoderLayer,
+};

@@ -143,6 +143,7 @@ impl LuongDecoder {
         let state = DecoderState {
             layers,
             attentional: self.input_feeding.then(|| attentional.clone()),
+            ..Default::default()
         };
         (attentional, read.weights, state)
     }
@@ -217,6 +218,7 @@ impl LuongDecoder {
         DecoderOutput {
             features: Tensor::stack(features, 1),
             weights: Some(Tensor::stack(weights, 1)),
+            head_weights: Vec::new(),
         }
     }
 }
@@ -225,8 +227,8 @@ impl Decoder for LuongDecoder {
     fn prepare(&self, source: &EncoderOutput) -> DecoderMemory {
         DecoderMemory {
             batch: source.memory.dims()[0],
-            attention: Some(self.attention.prepare(source)),
-            summary: None,
+            attention: vec![self.attention.prepare(source)],
+            ..Default::default()
         }
     }
 
@@ -238,6 +240,7 @@ impl Decoder for LuongDecoder {
             attentional: self
                 .input_feeding
                 .then(|| Tensor::zeros([batch, d_attentional], &source.memory.device())),
+            ..Default::default()
         }
     }
 
@@ -255,6 +258,7 @@ impl Decoder for LuongDecoder {
         DecoderStep {
             logits: self.logits(features),
             weights: Some(weights),
+            head_weights: Vec::new(),
             state,
         }
     }
@@ -276,6 +280,7 @@ impl Decoder for LuongDecoder {
             return DecoderOutput {
                 features: self.dropout.forward(self.attentional(hidden, read.context)),
                 weights: Some(read.weights),
+                head_weights: Vec::new(),
             };
         }
         if let Some((inputs, src_lengths)) = self.whole_pass(&embedded, source, &state) {
@@ -283,6 +288,7 @@ impl Decoder for LuongDecoder {
             return DecoderOutput {
                 features: states.attentional,
                 weights: Some(states.weights),
+                head_weights: Vec::new(),
             };
         }
         self.step_by_step(embedded, source, state)

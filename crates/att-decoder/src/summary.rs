@@ -132,7 +132,7 @@ impl Decoder for SummaryDecoder {
         let top = source.final_states.last();
         DecoderMemory {
             batch: source.memory.dims()[0],
-            attention: None,
+            attention: Vec::new(),
             summary: top
                 .filter(|_| self.feed_summary)
                 .map(|state| state.hidden.clone()),
@@ -142,7 +142,7 @@ impl Decoder for SummaryDecoder {
     fn initial_state(&self, source: &EncoderOutput) -> DecoderState {
         DecoderState {
             layers: self.bridge.forward(source, &self.recurrent),
-            attentional: None,
+            ..Default::default()
         }
     }
 
@@ -161,9 +161,10 @@ impl Decoder for SummaryDecoder {
         DecoderStep {
             logits: self.logits(features.squeeze_dim(1)),
             weights: None,
+            head_weights: Vec::new(),
             state: DecoderState {
                 layers: output.states,
-                attentional: None,
+                ..Default::default()
             },
         }
     }
@@ -181,6 +182,7 @@ impl Decoder for SummaryDecoder {
         DecoderOutput {
             features: self.features(hidden, input),
             weights: None,
+            head_weights: Vec::new(),
         }
     }
 

@@ -1,7 +1,8 @@
 //! What every encoder must hold: a new arm of [`EncoderConfig`] joins by [`EncoderConfig::all`].
 
+use att_attention::TransformerConfig;
 use att_core::{DeviceSpec, random};
-use att_layers::CellKind;
+use att_layers::{ActivationKind, CellKind, NormPlace, PositionsConfig};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
@@ -12,8 +13,33 @@ fn configs() -> Vec<EncoderConfig> {
     let all = EncoderConfig::all().into_iter();
     all.flat_map(|config| match config {
         EncoderConfig::Recurrent(config) => recurrent(&config),
+        EncoderConfig::Transformer(config) => transformer(&config),
     })
     .collect()
+}
+
+fn transformer(config: &TransformerConfig) -> Vec<EncoderConfig> {
+    let variants = PositionsConfig::all().into_iter().zip([
+        (NormPlace::Post, ActivationKind::Relu, None),
+        (NormPlace::Pre, ActivationKind::Gelu, Some(1)),
+        (NormPlace::Pre, ActivationKind::Swiglu, Some(2)),
+    ]);
+    variants
+        .map(|(positions, (norm, activation, n_kv_heads))| {
+            EncoderConfig::Transformer(TransformerConfig {
+                d_model: 8,
+                layers: 2,
+                n_heads: 2,
+                n_kv_heads,
+                d_ff: 10,
+                activation,
+                norm,
+                positions,
+                dropout: 0.0,
+                ..config.clone()
+            })
+        })
+        .collect()
 }
 
 fn recurrent(config: &RecurrentEncoderConfig) -> Vec<EncoderConfig> {

@@ -1,9 +1,10 @@
+use att_attention::TransformerConfig;
 use att_core::{EncoderOutput, MemorySpec, Result};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::{RecurrentEncoder, RecurrentEncoderConfig};
+use crate::{RecurrentEncoder, RecurrentEncoderConfig, TransformerEncoder};
 
 /// Which [`Encoder`], and its settings; in TOML `kind = "recurrent"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,6 +12,8 @@ use crate::{RecurrentEncoder, RecurrentEncoderConfig};
 pub enum EncoderConfig {
     /// [`RecurrentEncoder`].
     Recurrent(RecurrentEncoderConfig),
+    /// [`TransformerEncoder`].
+    Transformer(TransformerConfig),
 }
 
 impl Default for EncoderConfig {
@@ -22,7 +25,10 @@ impl Default for EncoderConfig {
 impl EncoderConfig {
     /// One of each kind with its default settings.
     pub fn all() -> Vec<Self> {
-        vec![Self::Recurrent(RecurrentEncoderConfig::default())]
+        vec![
+            Self::Recurrent(RecurrentEncoderConfig::default()),
+            Self::Transformer(TransformerConfig::default()),
+        ]
     }
 
     /// # Errors
@@ -31,6 +37,7 @@ impl EncoderConfig {
     pub fn validate(&self) -> Result<()> {
         match self {
             Self::Recurrent(config) => config.validate(),
+            Self::Transformer(config) => config.validate(),
         }
     }
 
@@ -38,13 +45,15 @@ impl EncoderConfig {
     pub fn memory_spec(&self) -> MemorySpec {
         match self {
             Self::Recurrent(config) => config.memory_spec(),
+            Self::Transformer(config) => config.memory_spec(),
         }
     }
 
-    /// A lower bound on the number of weights: the recurrent products alone.
+    /// A lower bound on the number of weights: the greatest products alone.
     pub fn least_weights(&self) -> u64 {
         match self {
             Self::Recurrent(config) => config.layers as u64 * 3 * (config.d_hidden as u64).pow(2),
+            Self::Transformer(config) => config.least_weights(),
         }
     }
 
@@ -52,15 +61,21 @@ impl EncoderConfig {
     pub fn init(&self, d_input: usize, device: &Device) -> Encoder {
         match self {
             Self::Recurrent(config) => Encoder::Recurrent(config.init(d_input, device)),
+            Self::Transformer(config) => {
+                Encoder::Transformer(TransformerEncoder::new(config, d_input, device))
+            }
         }
     }
 }
 
 /// An encoder of any kind.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // a model holds one
 pub enum Encoder {
     /// LSTM or GRU layers.
     Recurrent(RecurrentEncoder),
+    /// Self-attention.
+    Transformer(TransformerEncoder),
 }
 
 impl Encoder {
@@ -73,6 +88,7 @@ impl Encoder {
     pub fn forward(&self, embedded: Tensor<3>, lengths: &[usize]) -> EncoderOutput {
         match self {
             Self::Recurrent(encoder) => encoder.forward(embedded, lengths),
+            Self::Transformer(encoder) => encoder.forward(embedded, lengths),
         }
     }
 }

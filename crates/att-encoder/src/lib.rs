@@ -3,9 +3,11 @@
 //! | encoder | states | paper |
 //! | --- | --- | --- |
 //! | [`RecurrentEncoder`] | LSTM or GRU, one or both directions, any number of layers | Bahdanau et al. 2015, sec. 3.2 |
+//! | [`TransformerEncoder`] | self-attention and feed-forward networks | Vaswani et al. 2017, sec. 3.1 |
 //!
 //! Lengths are respected: the states of real tokens do not depend on padding, states at padding
-//! are zero, and the final state of a sequence is the one at its own last token.
+//! are zero, and the final state of a sequence (a Transformer has none) is the one at its own last
+//! token.
 //!
 //! ```
 //! use att_core::DeviceSpec;
@@ -27,9 +29,11 @@
 
 mod encoder;
 mod recurrent;
+mod transformer;
 
 #[cfg(test)]
 mod contract;
 
 pub use encoder::{Encoder, EncoderConfig};
 pub use recurrent::{RecurrentEncoder, RecurrentEncoderConfig, RecurrentEncoderLayer};
+pub use transformer::{TransformerEncoder, TransformerEncoderLayer};

@@ -1,8 +1,7 @@
 use att_core::ops::Direction;
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
-use att_layers::{CellKind, Dropout, Recurrent};
+use att_layers::{CellKind, Dropout, LayerNorm, Recurrent};
 use burn::module::Module;
-use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -71,9 +70,7 @@ impl RecurrentEncoderConfig {
             RecurrentEncoderLayer {
                 forward: direction(),
                 backward: self.bidirectional.then(direction),
-                norm: self
-                    .layer_norm
-                    .then(|| LayerNormConfig::new(d_output).init(device)),
+                norm: self.layer_norm.then(|| LayerNorm::new(d_output, device)),
                 residual: self.residual && d_input == d_output,
             }
         };

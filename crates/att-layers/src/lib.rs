@@ -6,6 +6,11 @@
 //! | [`Recurrent`] ([`Lstm`] or [`Gru`]) | states over a padded batch, as one fused operation |
 //! | [`Dropout`] | inverted dropout, the same masks on every backend |
 //! | [`Linear`] | `x W + b`, as one fused operation |
+//! | [`LayerNorm`] | rows of mean 0 and variance 1, as one fused operation |
+//! | [`FeedForward`] | two linear maps with ReLU, GELU or SwiGLU between them |
+//! | [`Residual`] | the sum around a sublayer, with its norm before or after |
+//! | [`PositionsConfig`] | sinusoidal, learned or rotary positions |
+//! | [`TransformerInput`] | tokens' vectors with their positions |
 //! | [`init`] | initial weights, the same on every backend |
 //!
 //! ```
@@ -27,11 +32,24 @@
 
 mod dropout;
 mod embedding;
+mod feed_forward;
 pub mod init;
+mod layer_norm;
 mod linear;
+mod positions;
 mod recurrent;
+mod residual;
+mod transformer_input;
 
 pub use dropout::Dropout;
 pub use embedding::{Embedding, EmbeddingConfig};
+pub use feed_forward::{ActivationKind, FeedForward};
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use positions::{
+    AbsolutePositions, LearnedPositions, LearnedPositionsConfig, PositionsConfig, RotaryPositions,
+    RotaryPositionsConfig, SinusoidalPositions, SinusoidalPositionsConfig,
+};
 pub use recurrent::{CellKind, Gru, Lstm, Recurrent, RecurrentOutput};
+pub use residual::{NormPlace, Residual};
+pub use transformer_input::TransformerInput;

@@ -30,6 +30,9 @@ pub struct ForcedOutput {
     pub gold: Vec<u32>,
     /// Attention weights, `[batch, tgt_len, src_len]`; none without attention.
     pub weights: Option<Tensor<3>>,
+    /// Those of all heads, `[batch, n_heads, tgt_len, src_len]`, one for each layer of a Transformer;
+    /// empty of other decoders.
+    pub head_weights: Vec<Tensor<4>>,
 }
 
 impl Seq2Seq {
@@ -92,6 +95,7 @@ impl Seq2Seq {
             features: features.select(0, positions),
             gold,
             weights: output.weights,
+            head_weights: output.head_weights,
         }
     }
 

@@ -1,12 +1,16 @@
 //! What every search must hold, on small decoders of each kind.
 
+use att_attention::TransformerConfig;
 use att_core::{EncoderOutput, random, special::N_SPECIAL};
 use att_encoder::{EncoderConfig, RecurrentEncoderConfig};
 use att_layers::EmbeddingConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 
 use super::*;
-use crate::{AnyDecoder, BahdanauConfig, DecoderConfig, LuongConfig, RecurrentStackConfig};
+use crate::{
+    AnyDecoder, BahdanauConfig, DecoderConfig, LuongConfig, RecurrentStackConfig,
+    TransformerDecoderConfig,
+};
 
 const D: usize = 6;
 
@@ -27,6 +31,16 @@ fn configs() -> Vec<DecoderConfig> {
         }),
         DecoderConfig::Luong(LuongConfig {
             recurrent,
+            ..Default::default()
+        }),
+        DecoderConfig::Transformer(TransformerDecoderConfig {
+            layers: TransformerConfig {
+                d_model: 12,
+                layers: 2,
+                n_heads: 2,
+                d_ff: 16,
+                ..Default::default()
+            },
             ..Default::default()
         }),
     ]
