@@ -70,7 +70,7 @@ impl FeedForward {
         let inner = self.inner.forward(x.clone());
         let inner = match self.activation {
             ActivationKind::Relu => activation::relu(inner),
-            ActivationKind::Gelu => activation::gelu(inner),
+            ActivationKind::Gelu => gelu(inner),
             ActivationKind::Swiglu => activation::silu(inner),
         };
         let inner = match &self.gate {
@@ -79,6 +79,12 @@ impl FeedForward {
         };
         self.outer.forward(self.dropout.forward(inner))
     }
+}
+
+/// The exact function; the gradient of burn's own is approximate on some backends.
+fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let below = (x.clone() * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0;
+    x * below * 0.5
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ fn small(path: &Path) -> ExperimentConfig {
             }
         }
     }
-    let mut value = fs::read_to_string(path).unwrap().parse().unwrap();
+    let mut value = Value::Table(fs::read_to_string(path).unwrap().parse().unwrap());
     shrink(&mut value);
     let mut config = ExperimentConfig::from_toml(&value.to_string()).unwrap();
     config.training.max_steps = STEPS;
