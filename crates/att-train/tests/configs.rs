@@ -54,7 +54,7 @@ fn small(path: &Path) -> ExperimentConfig {
     }
     let mut value = Value::Table(fs::read_to_string(path).unwrap().parse().unwrap());
     shrink(&mut value);
-    let mut config = ExperimentConfig::from_toml(&value.to_string()).unwrap();
+    let mut config = ExperimentConfig::from_toml(&toml::to_string(&value).unwrap()).unwrap();
     config.training.max_steps = STEPS;
     config.training.log_every = 1;
     config.training.valid_every = STEPS;
