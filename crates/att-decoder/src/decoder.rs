@@ -212,7 +212,7 @@ impl DecoderConfig {
             Self::Bahdanau(config) => config.validate(d_embed, tie_output, spec),
             Self::Luong(config) => config.validate(d_embed, tie_output, spec),
             Self::Summary(config) => config.validate(d_embed, tie_output, spec),
-            Self::Transformer(config) => config.validate(d_embed, tie_output, spec),
+            Self::Transformer(config) => config.validate(d_embed, tie_output),
         }
     }
 

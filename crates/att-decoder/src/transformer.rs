@@ -63,8 +63,8 @@ impl AlignmentConfig {
 impl TransformerDecoderConfig {
     /// # Errors
     ///
-    /// If a value is out of its range, or sizes do not fit.
-    pub fn validate(&self, d_embed: usize, tie_output: bool, _spec: &MemorySpec) -> Result<()> {
+    /// If a value is out of its range, or sizes do not fit. Every encoder does: the memory is projected.
+    pub fn validate(&self, d_embed: usize, tie_output: bool) -> Result<()> {
         self.layers.validate()?;
         self.alignment
             .validate(&self.layers)
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named() {
         let refused = |config: TransformerDecoderConfig, key: &str| {
-            let message = config.validate(8, false, &SPEC).unwrap_err().to_string();
+            let message = config.validate(8, false).unwrap_err().to_string();
             assert!(message.starts_with(key), "{message}");
         };
         let alignment = |layer, head| AlignmentConfig { layer, head };
