@@ -9,6 +9,7 @@ mod optimizer;
 mod output;
 mod recurrent;
 mod table;
+mod transformer;
 
 use crate::Case;
 
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Case> {
         luong::cases(),
         decoding::cases(),
         recurrent::cases(),
+        transformer::cases(),
         output::cases(),
         table::cases(),
         elementwise::cases(),

@@ -44,12 +44,14 @@ pub struct Attention {
     pub scorer: Scorer,
 }
 
-/// An encoder's output made ready for [`Attention::forward`]: the keys projected once.
+/// An encoder's output made ready for [`Attention::forward`], or for
+/// [`MultiHeadAttention::forward`](crate::MultiHeadAttention::forward): what depends on the memory
+/// alone is projected once.
 #[derive(Clone, Debug)]
 pub struct AttentionMemory {
     /// What queries are scored against, `[batch, src_len, d_key]`.
     pub keys: Tensor<3>,
-    /// What is averaged, `[batch, src_len, d_memory]`.
+    /// What is averaged, `[batch, src_len, d_value]`: the memory itself of one head.
     pub values: Tensor<3>,
     /// True at padding, `[batch, src_len]`.
     pub src_pad_mask: Tensor<2, Bool>,

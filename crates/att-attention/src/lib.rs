@@ -16,6 +16,16 @@
 //!
 //! A scorer returns raw scores; mask, softmax and context are the same for all.
 //!
+//! The same with several heads, each a scaled dot product over its part of projected vectors:
+//!
+//! | module | queries, keys and values | paper |
+//! | --- | --- | --- |
+//! | [`MultiHeadAttention`] | of a decoder over an encoder's states | Vaswani et al. 2017, sec. 3.2.2 |
+//! | [`SelfAttention`] | of a padded text over itself | the same, sec. 3.2.3 |
+//! | [`CausalSelfAttention`] | of a text over its past, with a cache | the same |
+//!
+//! [`TransformerConfig`] has what the layers of a Transformer's encoder and decoder share.
+//!
 //! ```
 //! use att_attention::{AttentionConfig, ScorerConfig};
 //! use att_core::{DeviceSpec, EncoderOutput, mask::src_pad_mask};
@@ -41,10 +51,16 @@
 //! ```
 
 mod attention;
+mod multi_head;
 mod scorer;
+mod self_attention;
+mod transformer;
 
 pub use attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput};
+pub use multi_head::{KeyValues, MultiHeadAttention, MultiHeadConfig, MultiHeadOutput};
 pub use scorer::{
     Additive, AdditiveConfig, Dot, DotConfig, General, GeneralConfig, ScaledDot, ScaledDotConfig,
     Scorer, ScorerConfig,
 };
+pub use self_attention::{CausalSelfAttention, CausalStep, SelfAttention};
+pub use transformer::TransformerConfig;

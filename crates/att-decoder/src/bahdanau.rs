@@ -222,6 +222,7 @@ impl Decoder for BahdanauDecoder {
         DecoderStep {
             logits: self.logits(features.squeeze_dim(1)),
             weights: Some(read.weights.squeeze_dim(1)),
+            head_weights: Vec::new(),
             state: DecoderState {
                 layers: advanced.states,
                 ..Default::default()
@@ -244,6 +245,7 @@ impl Decoder for BahdanauDecoder {
             return DecoderOutput {
                 features: self.deep_output(vec![states.hidden_and_context, embedded]),
                 weights: Some(states.weights),
+                head_weights: Vec::new(),
             };
         }
         let whole = unroll(&embedded, states, |input, states| {
@@ -252,6 +254,7 @@ impl Decoder for BahdanauDecoder {
         DecoderOutput {
             features: self.deep_output(vec![whole.hidden, whole.contexts, embedded]),
             weights: Some(whole.weights),
+            head_weights: Vec::new(),
         }
     }
 

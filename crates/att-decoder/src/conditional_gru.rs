@@ -178,6 +178,7 @@ impl Decoder for ConditionalGruDecoder {
         DecoderStep {
             logits: self.logits(features.squeeze_dim(1)),
             weights: Some(read.weights.squeeze_dim(1)),
+            head_weights: Vec::new(),
             state: DecoderState {
                 layers: advanced.states,
                 ..Default::default()
@@ -200,6 +201,7 @@ impl Decoder for ConditionalGruDecoder {
         DecoderOutput {
             features: self.deep_output(vec![whole.hidden, whole.contexts, embedded]),
             weights: Some(whole.weights),
+            head_weights: Vec::new(),
         }
     }
 

@@ -1,8 +1,10 @@
 //! What every decoder must hold: a new arm of [`DecoderConfig`] joins by [`DecoderConfig::all`].
 
-use att_attention::{AttentionConfig, ScorerConfig};
+use att_attention::{AttentionConfig, ScorerConfig, TransformerConfig};
 use att_core::{DeviceSpec, EncoderOutput, MemorySpec, RecurrentState, mask, ops, random};
-use att_layers::{CellKind, EmbeddingConfig, LearnedPositionsConfig};
+use att_layers::{
+    ActivationKind, CellKind, EmbeddingConfig, LearnedPositionsConfig, NormPlace, PositionsConfig,
+};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::*;
@@ -97,11 +99,39 @@ fn configs() -> Vec<DecoderConfig> {
                         dropout: 0.0,
                         ..config
                     }),
+                    // Has none of these settings; its own follow below.
+                    DecoderConfig::Transformer(_) => continue,
                 });
             }
         }
     }
+    configs.extend(transformers());
     configs
+}
+
+fn transformers() -> impl Iterator<Item = DecoderConfig> {
+    let variants = PositionsConfig::all().into_iter().zip([
+        (NormPlace::Post, ActivationKind::Relu, None, None),
+        (NormPlace::Pre, ActivationKind::Gelu, Some(1), Some(0)),
+        (NormPlace::Pre, ActivationKind::Swiglu, Some(2), None),
+    ]);
+    variants.map(|(positions, (norm, activation, n_kv_heads, head))| {
+        DecoderConfig::Transformer(TransformerDecoderConfig {
+            layers: TransformerConfig {
+                d_model: 8,
+                layers: 2,
+                n_heads: 2,
+                n_kv_heads,
+                d_ff: 10,
+                activation,
+                norm,
+                positions,
+                dropout: 0.0,
+                ..Default::default()
+            },
+            alignment: AlignmentConfig { layer: head, head },
+        })
+    })
 }
 
 fn tensor<const N: usize>(shape: [usize; N], device: &Device) -> Tensor<N> {
@@ -111,8 +141,12 @@ fn tensor<const N: usize>(shape: [usize; N], device: &Device) -> Tensor<N> {
 
 fn decoder(config: &DecoderConfig, tie: bool, device: &Device) -> AnyDecoder {
     random::seed(31);
+    let d_features = match config {
+        DecoderConfig::Transformer(config) => config.layers.d_model,
+        _ => 512,
+    };
     let embedding = EmbeddingConfig {
-        d_embed: if tie { 512 } else { 4 },
+        d_embed: if tie { d_features } else { 4 },
         dropout: 0.0,
     };
     config.init(embedding.init(VOCAB, device), tie, &SPEC, device)
@@ -176,6 +210,11 @@ fn cached_steps_equal_the_whole_pass() {
             assert_eq!(step.weights.is_some(), whole.weights.is_some());
             if let (Some(step), Some(whole)) = (step.weights, &whole.weights) {
                 let expected = whole.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
+                assert!(close(step, expected), "{config:?} step {t}");
+            }
+            assert_eq!(step.head_weights.len(), whole.head_weights.len());
+            for (step, whole) in step.head_weights.into_iter().zip(&whole.head_weights) {
+                let expected = whole.clone().narrow(2, t, 1).squeeze_dim::<3>(2);
                 assert!(close(step, expected), "{config:?} step {t}");
             }
             state = step.state;
@@ -289,6 +328,46 @@ fn no_step_sees_a_later_target() {
         );
         assert!(!close(before, after), "the change itself is seen");
     });
+}
+
+/// How many tokens, up to its own, an output depends on.
+fn sight(config: &DecoderConfig) -> usize {
+    match config {
+        DecoderConfig::Convolutional(config) => config.layers * (config.width - 1) + 1,
+        _ => usize::MAX,
+    }
+}
+
+#[test]
+fn no_gradient_reaches_a_later_target() {
+    // Each step has a token of its own, so that the table's gradient tells the steps apart.
+    const TOKENS: [i64; 5] = [2, 4, 5, 8, 1];
+    for spec in [DeviceSpec::Flex, DeviceSpec::NdArray] {
+        let device = spec.init().unwrap().autodiff();
+        for config in configs() {
+            let decoder = decoder(&config, false, &device);
+            for t in 0..5 {
+                let tgt = Tensor::<2, Int>::from_data([TOKENS; 3], &device);
+                let output = decoder.forward(tgt, &[5; 3], &source(&device));
+                let some = |of: &Tensor<3>| {
+                    let of = of.clone().narrow(1, t, 1);
+                    (of.clone() * tensor(of.dims(), &device)).sum()
+                };
+                let mut outputs = some(&output.features);
+                if let Some(weights) = &output.weights {
+                    outputs = outputs + some(weights);
+                }
+                let grads = outputs.backward();
+                let table = decoder.embedding().weight.val().grad(&grads).unwrap();
+                for (step, token) in TOKENS.into_iter().enumerate() {
+                    let row = table.clone().narrow(0, token as usize, 1);
+                    let size = row.abs().max().into_scalar::<f32>();
+                    let seen = step <= t && t - step < sight(&config);
+                    assert_eq!(size > 0.0, seen, "{config:?}: {size} at {step} of {t}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

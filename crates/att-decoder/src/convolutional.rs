@@ -247,6 +247,7 @@ impl Decoder for ConvolutionalDecoder {
         DecoderStep {
             logits: self.logits(self.features(states).squeeze_dim(1)),
             weights: Some(Self::mean(weights).squeeze_dim(1)),
+            head_weights: Vec::new(),
             state: DecoderState {
                 windows,
                 position: state.position + 1,
@@ -279,6 +280,7 @@ impl Decoder for ConvolutionalDecoder {
         DecoderOutput {
             features: self.features(states),
             weights: Some(Self::mean(weights)),
+            head_weights: Vec::new(),
         }
     }
 

@@ -1,4 +1,4 @@
-use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput};
+use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput, KeyValues};
 use att_core::ops::{self, CrossEntropy};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result};
 use att_layers::Embedding;
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     BahdanauConfig, BahdanauDecoder, BridgeConfig, ConditionalGruConfig, ConditionalGruDecoder,
     ConvolutionalDecoder, ConvolutionalDecoderConfig, LuongConfig, LuongDecoder,
-    RecurrentStackConfig, SummaryConfig, SummaryDecoder,
+    RecurrentStackConfig, SummaryConfig, SummaryDecoder, TransformerDecoder,
+    TransformerDecoderConfig,
 };
 
 /// Predicts the next target token from those before it and the source.
@@ -81,7 +82,7 @@ pub struct DecoderMemory {
     /// Number of sources.
     pub batch: usize,
     /// Keys, values and mask: one of a recurrent decoder with attention, one a block of a
-    /// convolutional one from the bottom, none without attention.
+    /// convolutional one or a layer of a Transformer from the bottom, none without attention.
     pub attention: Vec<AttentionMemory>,
     /// The source in one vector, `[batch, d_final]`; of a decoder without attention that reads it
     /// at each step.
@@ -116,6 +117,9 @@ pub struct DecoderState {
     pub windows: Vec<Tensor<3>>,
     /// How many steps there were; counted where positions have vectors.
     pub position: usize,
+    /// Keys and values of the steps so far, of each layer of a Transformer from the bottom; empty
+    /// before the first step.
+    pub past: Vec<KeyValues>,
 }
 
 impl DecoderState {
@@ -137,6 +141,11 @@ impl DecoderState {
                 .map(|window| window.select(0, rows.clone()))
                 .collect(),
             position: self.position,
+            past: self
+                .past
+                .into_iter()
+                .map(|layer| layer.select(rows.clone()))
+                .collect(),
         }
     }
 }
@@ -146,8 +155,12 @@ impl DecoderState {
 pub struct DecoderStep {
     /// Raw scores of the next token, `[rows, vocab]`.
     pub logits: Tensor<2>,
-    /// Attention weights, `[rows, src_len]`; none without attention.
+    /// Attention weights, `[rows, src_len]`; none without attention. Of a Transformer those that its
+    /// `alignment` names.
     pub weights: Option<Tensor<2>>,
+    /// The weights of all heads, `[rows, n_heads, src_len]`, one for each layer of a Transformer from
+    /// the bottom; empty of other kinds.
+    pub head_weights: Vec<Tensor<3>>,
     /// For the next step.
     pub state: DecoderState,
 }
@@ -157,8 +170,12 @@ pub struct DecoderStep {
 pub struct DecoderOutput {
     /// What [`Decoder::logits`] reads, `[batch, tgt_len, d_features]`.
     pub features: Tensor<3>,
-    /// Attention weights, `[batch, tgt_len, src_len]`; none without attention.
+    /// Attention weights, `[batch, tgt_len, src_len]`; none without attention. Of a Transformer those
+    /// that its `alignment` names.
     pub weights: Option<Tensor<3>>,
+    /// The weights of all heads, `[batch, n_heads, tgt_len, src_len]`, one for each layer of a
+    /// Transformer from the bottom; empty of other kinds.
+    pub head_weights: Vec<Tensor<4>>,
 }
 
 /// Which decoder, and its settings; in TOML `kind = "luong"`.
@@ -175,6 +192,8 @@ pub enum DecoderConfig {
     Convolutional(ConvolutionalDecoderConfig),
     /// [`SummaryDecoder`].
     Summary(SummaryConfig),
+    /// [`TransformerDecoder`].
+    Transformer(TransformerDecoderConfig),
 }
 
 impl Default for DecoderConfig {
@@ -192,6 +211,7 @@ impl DecoderConfig {
             Self::ConditionalGru(ConditionalGruConfig::default()),
             Self::Convolutional(ConvolutionalDecoderConfig::default()),
             Self::Summary(SummaryConfig::default()),
+            Self::Transformer(TransformerDecoderConfig::default()),
         ]
     }
 
@@ -210,10 +230,11 @@ impl DecoderConfig {
             Self::ConditionalGru(config) => config.validate(d_embed, tie_output, spec),
             Self::Convolutional(config) => config.validate(d_embed, tie_output, spec),
             Self::Summary(config) => config.validate(d_embed, tie_output, spec),
+            Self::Transformer(config) => config.validate(d_embed, tie_output),
         }
     }
 
-    /// A lower bound on the number of weights: the products of the layers alone.
+    /// A lower bound on the number of weights: the greatest products alone.
     pub fn least_weights(&self) -> u64 {
         let of_stack = |stack: &RecurrentStackConfig| (stack.layers, stack.d_hidden, 3);
         let (layers, d_hidden, products) = match self {
@@ -222,6 +243,7 @@ impl DecoderConfig {
             Self::ConditionalGru(config) => of_stack(&config.stack()),
             Self::Convolutional(config) => (config.layers, config.d_hidden, 2 * config.width),
             Self::Summary(config) => of_stack(&config.recurrent),
+            Self::Transformer(config) => return config.layers.least_weights(),
         };
         layers as u64 * products as u64 * (d_hidden as u64).pow(2)
     }
@@ -259,11 +281,14 @@ impl DecoderConfig {
             Self::Summary(config) => {
                 AnyDecoder::Summary(config.init(embedding, tie_output, spec, device))
             }
+            Self::Transformer(config) => {
+                AnyDecoder::Transformer(config.init(embedding, tie_output, spec, device))
+            }
         }
     }
 }
 
-/// Checks the tables that the configurations of all decoders have; the summary has no attention.
+/// Checks the tables that the configurations of all recurrent decoders have; the summary has no attention.
 pub(crate) fn validate_tables(
     recurrent: &RecurrentStackConfig,
     attention: Option<&AttentionConfig>,
@@ -295,6 +320,8 @@ pub enum AnyDecoder {
     Convolutional(ConvolutionalDecoder),
     /// No attention.
     Summary(SummaryDecoder),
+    /// Attention of several heads, over the past and over the source.
+    Transformer(TransformerDecoder),
 }
 
 /// Calls the same method on whichever decoder it is.
@@ -306,6 +333,7 @@ macro_rules! each {
             AnyDecoder::ConditionalGru($decoder) => $call,
             AnyDecoder::Convolutional($decoder) => $call,
             AnyDecoder::Summary($decoder) => $call,
+            AnyDecoder::Transformer($decoder) => $call,
         }
     };
 }

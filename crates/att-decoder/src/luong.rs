@@ -292,6 +292,7 @@ impl LuongDecoder {
         DecoderOutput {
             features: Tensor::cat(features, 1),
             weights: Some(Tensor::cat(weights, 1)),
+            head_weights: Vec::new(),
         }
     }
 }
@@ -328,6 +329,7 @@ impl Decoder for LuongDecoder {
         DecoderStep {
             logits: self.logits(advanced.attentional.squeeze_dim(1)),
             weights: Some(advanced.weights.squeeze_dim(1)),
+            head_weights: Vec::new(),
             state: advanced.state,
         }
     }
@@ -348,6 +350,7 @@ impl Decoder for LuongDecoder {
             return DecoderOutput {
                 features: self.dropout.forward(attentional),
                 weights: Some(attended.read.weights),
+                head_weights: Vec::new(),
             };
         }
         if let Some((inputs, src_lengths)) = self.whole_pass(&embedded, source, &state) {
@@ -355,6 +358,7 @@ impl Decoder for LuongDecoder {
             return DecoderOutput {
                 features: states.attentional,
                 weights: Some(states.weights),
+                head_weights: Vec::new(),
             };
         }
         self.step_by_step(embedded, source, state)

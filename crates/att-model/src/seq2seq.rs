@@ -31,6 +31,9 @@ pub struct ForcedOutput {
     /// Attention weights over the states of the memory, `[batch, tgt_len, src_len]`: one a source
     /// token, or fewer ([`Encoder::tokens_per_state`]); none without attention.
     pub weights: Option<Tensor<3>>,
+    /// Those of all heads, `[batch, n_heads, tgt_len, src_len]`, one for each layer of a Transformer;
+    /// empty of other decoders.
+    pub head_weights: Vec<Tensor<4>>,
 }
 
 impl Seq2Seq {
@@ -93,6 +96,7 @@ impl Seq2Seq {
             features: features.select(0, positions),
             gold,
             weights: output.weights,
+            head_weights: output.head_weights,
         }
     }
 

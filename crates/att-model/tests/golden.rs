@@ -65,6 +65,11 @@ cases! {
     summary_feed_zeros
     summary_mean
     summary_shallow
+    transformer_learned_gelu
+    transformer_on_recurrent
+    transformer_post_norm
+    transformer_rotary_swiglu
+    transformer_under_luong
 }
 
 fn equals_pytorch(case: &str) {
@@ -98,6 +103,11 @@ fn equals_pytorch(case: &str) {
         golden.compare("logits", model.logits(&output));
         if let Some(weights) = output.weights.clone() {
             golden.compare("weights", at_real_steps(weights, &batch.tgt));
+        }
+        for (layer, weights) in output.head_weights.iter().enumerate() {
+            let weights = weights.clone().swap_dims(1, 2).flatten(2, 3);
+            let name = format!("head_weights.{layer}");
+            golden.compare(&name, at_real_steps(weights, &batch.tgt));
         }
 
         let loss = model.cross_entropy(&output, LABEL_SMOOTHING).loss;

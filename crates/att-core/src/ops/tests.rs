@@ -91,7 +91,7 @@ fn luong_inputs(make: &Make) -> LuongInputs {
     }
 }
 
-const OPS: [(&str, Op); 14] = [
+const OPS: [(&str, Op); 16] = [
     ("additive_score", |make| {
         let [batch, len, d] = SHAPE;
         flat(additive_score(
@@ -125,6 +125,11 @@ const OPS: [(&str, Op); 14] = [
         let [forward, backward] = [gru_arguments(make), gru_arguments(make)];
         flat(bidirectional_gru(forward, backward, &LENGTHS))
     }),
+    ("layer_norm", |make| {
+        let [_, _, d] = SHAPE;
+        let (gamma, beta) = (make.tensor([d]), make.tensor([d]));
+        flat(layer_norm(make.tensor(SHAPE), gamma, beta, 1e-5))
+    }),
     ("linear", |make| {
         let [_, _, d] = SHAPE;
         let (weight, bias) = (make.tensor([d, 7]), make.tensor([7]));
@@ -150,6 +155,21 @@ const OPS: [(&str, Op); 14] = [
         let mask = [[[false, true, false, false, true]]];
         let mask = Tensor::<3, Bool>::from_data(mask, &scores.device());
         flat(masked_softmax(scores, mask))
+    }),
+    ("multi_head_read", |make| {
+        let [batch, len, _] = SHAPE;
+        let query = make.tensor([batch, len, 4 * 3]);
+        let mask = crate::mask::src_pad_mask(&LENGTHS, len, &query.device());
+        let inputs = MultiHeadInputs {
+            query,
+            keys: make.tensor([batch, len, 2 * 3]),
+            values: make.tensor([batch, len, 2 * 3]),
+            n_heads: 4,
+            mask: Some(mask),
+            causal: true,
+            dropout: None,
+        };
+        flat(multi_head_read(inputs).context)
     }),
     ("tanh", |make| flat(tanh(make.tensor(SHAPE)))),
 ];

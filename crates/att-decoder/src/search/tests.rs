@@ -1,5 +1,6 @@
 //! What every search must hold, on small decoders of each kind.
 
+use att_attention::TransformerConfig;
 use att_core::{EncoderOutput, random, special::N_SPECIAL};
 use att_encoder::{EncoderConfig, RecurrentEncoderConfig};
 use att_layers::EmbeddingConfig;
@@ -8,7 +9,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 use super::*;
 use crate::{
     AnyDecoder, BahdanauConfig, ConditionalGruConfig, ConvolutionalDecoderConfig, DecoderConfig,
-    LuongConfig, RecurrentStackConfig,
+    LuongConfig, RecurrentStackConfig, TransformerDecoderConfig,
 };
 
 const D: usize = 6;
@@ -39,6 +40,16 @@ fn configs() -> Vec<DecoderConfig> {
         DecoderConfig::Convolutional(ConvolutionalDecoderConfig {
             d_hidden: 12,
             layers: 2,
+            ..Default::default()
+        }),
+        DecoderConfig::Transformer(TransformerDecoderConfig {
+            layers: TransformerConfig {
+                d_model: 12,
+                layers: 2,
+                n_heads: 2,
+                d_ff: 16,
+                ..Default::default()
+            },
             ..Default::default()
         }),
     ]
