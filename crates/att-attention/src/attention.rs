@@ -300,6 +300,7 @@ mod contract {
         for scorer in [
             ScorerConfig::Dot(Default::default()),
             ScorerConfig::ScaledDot(Default::default()),
+            ScorerConfig::Cosine(Default::default()),
         ] {
             let config = AttentionConfig { scorer };
             let reason = config.validate(3, 4).unwrap_err().to_string();

@@ -12,7 +12,11 @@
 //! | [`Dot`] | q . m | Luong et al. 2015, eq. 8 |
 //! | [`ScaledDot`] | q . m / sqrt(d) | Vaswani et al. 2017, eq. 1 |
 //! | [`General`] | q . (W m) | Luong et al. 2015, eq. 8 |
+//! | [`Bilinear`] | q W m + u . m | Dozat and Manning 2017, eq. 6 |
+//! | [`Cosine`] | q . m / (\|q\| \|m\| temperature) | Graves et al. 2014, eq. 5 and 6 |
 //! | [`Additive`] | v . tanh(W q + U m) | Bahdanau et al. 2015, A.1.2 |
+//! | [`Concat`] | v . tanh(W \[q; m\]) | Luong et al. 2015, eq. 8 |
+//! | [`Location`] | (W q)\[s\], whatever stands at s | Luong et al. 2015, sec. 3.1 |
 //!
 //! A scorer returns raw scores; mask, softmax and context are the same for all.
 //!
@@ -45,6 +49,7 @@ mod scorer;
 
 pub use attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput};
 pub use scorer::{
-    Additive, AdditiveConfig, Dot, DotConfig, General, GeneralConfig, ScaledDot, ScaledDotConfig,
-    Scorer, ScorerConfig,
+    Additive, AdditiveConfig, AdditiveParts, Bilinear, BilinearConfig, Concat, ConcatConfig,
+    Cosine, CosineConfig, Dot, DotConfig, General, GeneralConfig, Location, LocationConfig,
+    ScaledDot, ScaledDotConfig, Scorer, ScorerConfig,
 };

@@ -1,4 +1,4 @@
-use att_attention::{Attention, AttentionConfig, Scorer};
+use att_attention::{Attention, AttentionConfig};
 use att_core::ops::{BahdanauInputs, CrossEntropy, bahdanau, tanh};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
 use att_layers::{Dropout, Embedding, Linear, init};
@@ -149,14 +149,11 @@ impl BahdanauDecoder {
         memory: &DecoderMemory,
         states: &[RecurrentState],
     ) -> Option<BahdanauInputs> {
-        let ([state], Scorer::Additive(scorer), None, Some(memory)) = (
-            states,
-            &self.attention.scorer,
-            &self.combine.projection,
-            &memory.attention,
-        ) else {
+        let ([state], None, Some(memory)) = (states, &self.combine.projection, &memory.attention)
+        else {
             return None;
         };
+        let scorer = self.attention.scorer.additive_parts()?;
         let layer = self.recurrent.only_layer()?;
         Some(BahdanauInputs {
             embedded: embedded.clone(),
@@ -164,9 +161,9 @@ impl BahdanauDecoder {
             cell: state.cell.clone(),
             keys: memory.keys.clone(),
             memory: memory.values.clone(),
-            query_weight: scorer.query.weight.val(),
-            query_bias: scorer.query.bias.as_ref()?.val(),
-            v: scorer.v.val(),
+            query_weight: scorer.query_weight,
+            query_bias: scorer.query_bias,
+            v: scorer.v,
             input_weight: layer.input_weight,
             input_bias: layer.input_bias,
             recurrent_weight: layer.recurrent_weight,

@@ -166,11 +166,14 @@ impl LuongDecoder {
             Scorer::ScaledDot(dot) => LuongScore::Dot {
                 scale: dot.scale(first.hidden.dims()[1]),
             },
-            Scorer::Additive(additive) => LuongScore::Additive {
-                query_weight: additive.query.weight.val(),
-                query_bias: additive.query.bias.as_ref()?.val(),
-                v: additive.v.val(),
-            },
+            scorer => {
+                let additive = scorer.additive_parts()?;
+                LuongScore::Additive {
+                    query_weight: additive.query_weight,
+                    query_bias: additive.query_bias,
+                    v: additive.v,
+                }
+            }
         };
         let [batch, tgt_len, _] = embedded.dims();
         let [_, d_attentional] = self.attentional.weight.dims();
