@@ -86,6 +86,15 @@ impl ScorerConfig {
         }
     }
 
+    /// Size of the hidden layer that keys enter; none of a scorer without one.
+    pub fn d_attn(&self) -> Option<usize> {
+        match self {
+            Self::Additive(config) => Some(config.d_attn),
+            Self::Concat(config) => Some(config.d_attn),
+            _ => None,
+        }
+    }
+
     /// A scorer with fresh weights.
     pub fn init(&self, d_query: usize, d_memory: usize, device: &Device) -> Scorer {
         match self {
