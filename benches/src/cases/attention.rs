@@ -128,10 +128,15 @@ fn module(
     device: &Device,
 ) -> Vec<Variant> {
     let mut scorer = scorer.clone();
-    if let ScorerConfig::Additive(additive) = &mut scorer {
-        additive.d_attn = d;
+    match &mut scorer {
+        ScorerConfig::Additive(additive) => additive.d_attn = d,
+        ScorerConfig::Concat(concat) => concat.d_attn = d,
+        _ => {}
     }
-    let config = AttentionConfig { scorer };
+    let config = AttentionConfig {
+        scorer,
+        ..Default::default()
+    };
     let init = |device: &Device| config.init(d, d, device);
     let arguments = (
         tensor([batch, tgt_len, d], device),

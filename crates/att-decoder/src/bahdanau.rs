@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::bridge::{Bridge, BridgeConfig};
 use crate::combine::{Combine, CombineKind};
 use crate::decoder::{
-    Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, Read, read, validate_tables,
+    Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read, validate_tables,
 };
 use crate::{OutputLayer, RecurrentStack, RecurrentStackConfig};
 
@@ -112,8 +112,11 @@ pub struct BahdanauDecoder {
 struct Advanced {
     /// `[rows, d_hidden]`
     hidden: Tensor<2>,
-    read: Read,
-    states: Vec<RecurrentState>,
+    /// `[rows, d_memory]`
+    context: Tensor<2>,
+    /// `[rows, src_len]`
+    weights: Tensor<2>,
+    state: DecoderState,
 }
 
 impl BahdanauDecoder {
@@ -122,16 +125,21 @@ impl BahdanauDecoder {
         &self,
         embedded: Tensor<2>,
         memory: &DecoderMemory,
-        states: Vec<RecurrentState>,
+        state: DecoderState,
     ) -> Advanced {
-        let query = states.last().expect("at least one layer").hidden.clone();
-        let read = read(&self.attention, query, memory);
+        let top = state.layers.last().expect("at least one layer");
+        let read = read(&self.attention, top.hidden.clone(), memory, state.attention);
         let input = self.combine.forward(embedded, read.context.clone());
-        let (hidden, states) = self.recurrent.step(input, states);
+        let (hidden, layers) = self.recurrent.step(input, state.layers);
         Advanced {
             hidden,
-            read,
-            states,
+            context: read.context,
+            weights: read.weights,
+            state: DecoderState {
+                layers,
+                attentional: None,
+                attention: Some(read.state),
+            },
         }
     }
 
@@ -141,7 +149,7 @@ impl BahdanauDecoder {
         self.dropout.forward(tanh(self.deep.forward(input)))
     }
 
-    /// The recurrence in the form of [`bahdanau`], where it has that form: one layer, additive
+    /// The recurrence in the form of [`bahdanau`], where it has that form: one layer, plain additive
     /// attention, and a context that joins by concatenation.
     fn whole_pass(
         &self,
@@ -153,6 +161,9 @@ impl BahdanauDecoder {
         else {
             return None;
         };
+        if !self.attention.is_plain() {
+            return None;
+        }
         let scorer = self.attention.scorer.additive_parts()?;
         let layer = self.recurrent.only_layer()?;
         Some(BahdanauInputs {
@@ -176,7 +187,7 @@ impl BahdanauDecoder {
         &self,
         embedded: Tensor<3>,
         memory: &DecoderMemory,
-        mut states: Vec<RecurrentState>,
+        mut state: DecoderState,
     ) -> DecoderOutput {
         let [_, tgt_len, _] = embedded.dims();
         let mut hidden = Vec::with_capacity(tgt_len);
@@ -184,16 +195,22 @@ impl BahdanauDecoder {
         let mut weights = Vec::with_capacity(tgt_len);
         for t in 0..tgt_len {
             let input = embedded.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
-            let advanced = self.advance(input, memory, states);
-            states = advanced.states;
+            let advanced = self.advance(input, memory, state);
+            state = advanced.state;
             hidden.push(advanced.hidden);
-            contexts.push(advanced.read.context);
-            weights.push(advanced.read.weights);
+            contexts.push(advanced.context);
+            weights.push(advanced.weights);
         }
         let (hidden, contexts) = (Tensor::stack(hidden, 1), Tensor::stack(contexts, 1));
+        let features = self.deep_output(vec![hidden, contexts, embedded]);
+        self.output(features, Tensor::stack(weights, 1))
+    }
+
+    fn output(&self, features: Tensor<3>, weights: Tensor<3>) -> DecoderOutput {
         DecoderOutput {
-            features: self.deep_output(vec![hidden, contexts, embedded]),
-            weights: Some(Tensor::stack(weights, 1)),
+            features,
+            auxiliary_loss: self.attention.auxiliary_loss(&weights),
+            weights: Some(weights),
         }
     }
 }
@@ -211,6 +228,7 @@ impl Decoder for BahdanauDecoder {
         DecoderState {
             layers: self.bridge.forward(source, &self.recurrent),
             attentional: None,
+            attention: Some(self.attention.initial_state(&source.src_pad_mask)),
         }
     }
 
@@ -224,15 +242,12 @@ impl Decoder for BahdanauDecoder {
             .embedding
             .forward(tokens.unsqueeze_dim(1))
             .squeeze_dim::<2>(1);
-        let advanced = self.advance(embedded.clone(), memory, state.layers);
-        let features = self.deep_output(vec![advanced.hidden, advanced.read.context, embedded]);
+        let advanced = self.advance(embedded.clone(), memory, state);
+        let features = self.deep_output(vec![advanced.hidden, advanced.context, embedded]);
         DecoderStep {
             logits: self.logits(features),
-            weights: Some(advanced.read.weights),
-            state: DecoderState {
-                layers: advanced.states,
-                attentional: None,
-            },
+            weights: Some(advanced.weights),
+            state: advanced.state,
         }
     }
 
@@ -244,16 +259,14 @@ impl Decoder for BahdanauDecoder {
     ) -> DecoderOutput {
         let embedded = self.embedding.forward(tgt);
         let memory = self.prepare(source);
-        let states = self.initial_state(source).layers;
-        if let Some(inputs) = self.whole_pass(&embedded, &memory, &states) {
+        let state = self.initial_state(source);
+        if let Some(inputs) = self.whole_pass(&embedded, &memory, &state.layers) {
             let src_lengths = mask::lengths(source.src_pad_mask.clone());
             let states = bahdanau(inputs, &src_lengths, tgt_lengths);
-            return DecoderOutput {
-                features: self.deep_output(vec![states.hidden_and_context, embedded]),
-                weights: Some(states.weights),
-            };
+            let features = self.deep_output(vec![states.hidden_and_context, embedded]);
+            return self.output(features, states.weights);
         }
-        self.step_by_step(embedded, &memory, states)
+        self.step_by_step(embedded, &memory, state)
     }
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {

@@ -1,4 +1,4 @@
-use att_attention::{Attention, AttentionConfig, AttentionMemory};
+use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionState};
 use att_core::ops::{self, CrossEntropy};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result};
 use att_layers::Embedding;
@@ -105,6 +105,8 @@ pub struct DecoderState {
     pub layers: Vec<RecurrentState>,
     /// The last attentional vector, `[rows, d_attentional]`; with input feeding.
     pub attentional: Option<Tensor<2>>,
+    /// What attention remembers; of a decoder with attention.
+    pub attention: Option<AttentionState>,
 }
 
 impl DecoderState {
@@ -117,7 +119,10 @@ impl DecoderState {
                 .into_iter()
                 .map(|layer| layer.select(rows.clone()))
                 .collect(),
-            attentional: self.attentional.map(|vector| vector.select(0, rows)),
+            attentional: self
+                .attentional
+                .map(|vector| vector.select(0, rows.clone())),
+            attention: self.attention.map(|state| state.select(rows)),
         }
     }
 }
@@ -140,6 +145,9 @@ pub struct DecoderOutput {
     pub features: Tensor<3>,
     /// Attention weights, `[batch, tgt_len, src_len]`; none without attention.
     pub weights: Option<Tensor<3>>,
+    /// What training adds to the loss of each position, times its weight, `[batch, tgt_len]`; none
+    /// where nothing is added. Beyond the length of a target it has no meaning.
+    pub auxiliary_loss: Option<Tensor<2>>,
 }
 
 /// Which decoder, and its settings; in TOML `kind = "luong"`.
@@ -324,21 +332,29 @@ pub(crate) struct Read {
     pub context: Tensor<2>,
     /// `[rows, src_len]`
     pub weights: Tensor<2>,
+    /// For the next step.
+    pub state: AttentionState,
 }
 
 /// Attention of one step: the rows of a source are so many queries of one memory, which is
 /// neither copied nor repeated.
-pub(crate) fn read(attention: &Attention, query: Tensor<2>, memory: &DecoderMemory) -> Read {
+pub(crate) fn read(
+    attention: &Attention,
+    query: Tensor<2>,
+    memory: &DecoderMemory,
+    state: Option<AttentionState>,
+) -> Read {
     let [rows, d_query] = query.dims();
     let beam = rows / memory.batch;
-    let memory = memory
-        .attention
-        .as_ref()
-        .expect("prepared by a decoder with attention");
-    let output = attention.forward(query.reshape([memory.batch(), beam, d_query]), memory);
+    let (Some(memory), Some(state)) = (&memory.attention, state) else {
+        panic!("memory and state come from a decoder with attention");
+    };
+    let query = query.reshape([memory.batch(), beam, d_query]);
+    let step = attention.step(query, memory, state);
     Read {
-        context: output.context.flatten(0, 1),
-        weights: output.weights.flatten(0, 1),
+        context: step.output.context.flatten(0, 1),
+        weights: step.output.weights.flatten(0, 1),
+        state: step.state,
     }
 }
 

@@ -138,18 +138,19 @@ impl LuongDecoder {
             None => embedded,
         };
         let (hidden, layers) = self.recurrent.step(input, state.layers);
-        let read = read(&self.attention, hidden.clone(), memory);
+        let read = read(&self.attention, hidden.clone(), memory, state.attention);
         let attentional = self.dropout.forward(self.attentional(hidden, read.context));
         let state = DecoderState {
             layers,
             attentional: self.input_feeding.then(|| attentional.clone()),
+            attention: Some(read.state),
         };
         (attentional, read.weights, state)
     }
 
     /// The recurrence with input feeding in the form of [`luong`], where it has that form: one
-    /// layer, a context that joins by concatenation, and sources whose padding stands at their
-    /// ends.
+    /// layer, plain attention with a scorer that it knows, a context that joins by concatenation, and
+    /// sources whose padding stands at their ends.
     fn whole_pass(
         &self,
         embedded: &Tensor<3>,
@@ -159,6 +160,9 @@ impl LuongDecoder {
         let ([first], None) = (&state.layers[..], &self.combine.projection) else {
             return None;
         };
+        if !self.attention.is_plain() {
+            return None;
+        }
         let layer = self.recurrent.only_layer()?;
         let src_lengths = mask::try_lengths(source.src_pad_mask.clone())?;
         let score = match &self.attention.scorer {
@@ -217,9 +221,14 @@ impl LuongDecoder {
             features.push(feature);
             weights.push(weight);
         }
+        self.output(Tensor::stack(features, 1), Tensor::stack(weights, 1))
+    }
+
+    fn output(&self, features: Tensor<3>, weights: Tensor<3>) -> DecoderOutput {
         DecoderOutput {
-            features: Tensor::stack(features, 1),
-            weights: Some(Tensor::stack(weights, 1)),
+            features,
+            auxiliary_loss: self.attention.auxiliary_loss(&weights),
+            weights: Some(weights),
         }
     }
 }
@@ -241,6 +250,7 @@ impl Decoder for LuongDecoder {
             attentional: self
                 .input_feeding
                 .then(|| Tensor::zeros([batch, d_attentional], &source.memory.device())),
+            attention: Some(self.attention.initial_state(&source.src_pad_mask)),
         }
     }
 
@@ -276,17 +286,12 @@ impl Decoder for LuongDecoder {
             let hidden = stack.forward(embedded, tgt_lengths, state.layers).hidden;
             let memory = self.attention.prepare(source);
             let read = self.attention.forward(hidden.clone(), &memory);
-            return DecoderOutput {
-                features: self.dropout.forward(self.attentional(hidden, read.context)),
-                weights: Some(read.weights),
-            };
+            let features = self.dropout.forward(self.attentional(hidden, read.context));
+            return self.output(features, read.weights);
         }
         if let Some((inputs, src_lengths)) = self.whole_pass(&embedded, source, &state) {
             let states = luong(inputs, &src_lengths, tgt_lengths);
-            return DecoderOutput {
-                features: states.attentional,
-                weights: Some(states.weights),
-            };
+            return self.output(states.attentional, states.weights);
         }
         self.step_by_step(embedded, source, state)
     }

@@ -143,6 +143,7 @@ impl Decoder for SummaryDecoder {
         DecoderState {
             layers: self.bridge.forward(source, &self.recurrent),
             attentional: None,
+            attention: None,
         }
     }
 
@@ -164,6 +165,7 @@ impl Decoder for SummaryDecoder {
             state: DecoderState {
                 layers: output.states,
                 attentional: None,
+                attention: None,
             },
         }
     }
@@ -181,6 +183,7 @@ impl Decoder for SummaryDecoder {
         DecoderOutput {
             features: self.features(hidden, input),
             weights: None,
+            auxiliary_loss: None,
         }
     }
 
