@@ -8,7 +8,7 @@ use att_core::ops::attention_read::{attention_read, attention_read_reference};
 use att_core::ops::dot_score::{dot_score, dot_score_reference};
 use burn::tensor::{Bool, Device, Tensor};
 
-use super::READS;
+use super::{READS, name};
 use crate::{Case, Variant, lengths, tensor};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -113,12 +113,6 @@ fn contexts(shape: [usize; 4], device: &Device) -> Vec<Variant> {
             attention_read_reference(scores, values, mask).context
         },
     )
-}
-
-/// `additive` of [`ScorerConfig::Additive`], as configurations name it.
-fn name(scorer: &ScorerConfig) -> String {
-    let json = serde_json::to_value(scorer).expect("plain data");
-    json["kind"].as_str().expect("tagged").into()
 }
 
 /// The module, which projects queries and memory.

@@ -203,15 +203,7 @@ impl BahdanauDecoder {
         }
         let (hidden, contexts) = (Tensor::stack(hidden, 1), Tensor::stack(contexts, 1));
         let features = self.deep_output(vec![hidden, contexts, embedded]);
-        self.output(features, Tensor::stack(weights, 1))
-    }
-
-    fn output(&self, features: Tensor<3>, weights: Tensor<3>) -> DecoderOutput {
-        DecoderOutput {
-            features,
-            auxiliary_loss: self.attention.auxiliary_loss(&weights),
-            weights: Some(weights),
-        }
+        DecoderOutput::attended(features, Tensor::stack(weights, 1), &self.attention)
     }
 }
 
@@ -264,7 +256,7 @@ impl Decoder for BahdanauDecoder {
             let src_lengths = mask::lengths(source.src_pad_mask.clone());
             let states = bahdanau(inputs, &src_lengths, tgt_lengths);
             let features = self.deep_output(vec![states.hidden_and_context, embedded]);
-            return self.output(features, states.weights);
+            return DecoderOutput::attended(features, states.weights, &self.attention);
         }
         self.step_by_step(embedded, &memory, state)
     }

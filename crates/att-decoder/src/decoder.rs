@@ -150,6 +150,17 @@ pub struct DecoderOutput {
     pub auxiliary_loss: Option<Tensor<2>>,
 }
 
+impl DecoderOutput {
+    /// Of a decoder with attention.
+    pub(crate) fn attended(features: Tensor<3>, weights: Tensor<3>, attention: &Attention) -> Self {
+        Self {
+            features,
+            auxiliary_loss: attention.auxiliary_loss(&weights),
+            weights: Some(weights),
+        }
+    }
+}
+
 /// Which decoder, and its settings; in TOML `kind = "luong"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

@@ -221,15 +221,11 @@ impl LuongDecoder {
             features.push(feature);
             weights.push(weight);
         }
-        self.output(Tensor::stack(features, 1), Tensor::stack(weights, 1))
-    }
-
-    fn output(&self, features: Tensor<3>, weights: Tensor<3>) -> DecoderOutput {
-        DecoderOutput {
-            features,
-            auxiliary_loss: self.attention.auxiliary_loss(&weights),
-            weights: Some(weights),
-        }
+        DecoderOutput::attended(
+            Tensor::stack(features, 1),
+            Tensor::stack(weights, 1),
+            &self.attention,
+        )
     }
 }
 
@@ -287,11 +283,11 @@ impl Decoder for LuongDecoder {
             let memory = self.attention.prepare(source);
             let read = self.attention.forward(hidden.clone(), &memory);
             let features = self.dropout.forward(self.attentional(hidden, read.context));
-            return self.output(features, read.weights);
+            return DecoderOutput::attended(features, read.weights, &self.attention);
         }
         if let Some((inputs, src_lengths)) = self.whole_pass(&embedded, source, &state) {
             let states = luong(inputs, &src_lengths, tgt_lengths);
-            return self.output(states.attentional, states.weights);
+            return DecoderOutput::attended(states.attentional, states.weights, &self.attention);
         }
         self.step_by_step(embedded, source, state)
     }

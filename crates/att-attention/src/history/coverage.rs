@@ -15,6 +15,28 @@ pub struct CoverageConfig {}
 /// coverage[t, s] = sum over the steps before t of their weights at s
 /// score          = v . tanh(W q + U m[s] + w coverage[t, s])
 /// ```
+///
+/// ```
+/// use att_attention::{AttentionConfig, HistoryConfig};
+/// use att_core::{EncoderOutput, mask::src_pad_mask};
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let config = AttentionConfig {
+///     history: HistoryConfig::Coverage(Default::default()),
+///     ..Default::default()
+/// };
+/// let attention = config.init(2, 3, &device);
+/// let source = EncoderOutput {
+///     memory: Tensor::ones([1, 4, 3], &device),
+///     src_pad_mask: src_pad_mask(&[4], 4, &device),
+///     final_states: vec![],
+/// };
+/// let state = attention.initial_state(&source.src_pad_mask);
+/// let step = attention.step(Tensor::ones([1, 1, 2], &device), &attention.prepare(&source), state);
+/// let coverage = att_core::host_vec(step.state.coverage.unwrap());
+/// assert!((coverage.iter().sum::<f32>() - 1.0).abs() < 1e-6); // one step's weights so far
+/// ```
 #[derive(Module, Debug)]
 pub struct Coverage {
     /// w, stored as `[1, d_attn]`.

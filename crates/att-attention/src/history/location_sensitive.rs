@@ -60,6 +60,27 @@ impl LocationSensitiveConfig {
 /// f[t]  = F * weights[t-1]                      a convolution along the source; zero before the first step
 /// score = v . tanh(W q + V m[s] + U f[t, s] + b)
 /// ```
+///
+/// ```
+/// use att_attention::{AttentionConfig, HistoryConfig};
+/// use att_core::{EncoderOutput, mask::src_pad_mask};
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let config = AttentionConfig {
+///     history: HistoryConfig::LocationSensitive(Default::default()),
+///     ..Default::default()
+/// };
+/// let attention = config.init(2, 3, &device);
+/// let source = EncoderOutput {
+///     memory: Tensor::ones([1, 4, 3], &device),
+///     src_pad_mask: src_pad_mask(&[4], 4, &device),
+///     final_states: vec![],
+/// };
+/// let state = attention.initial_state(&source.src_pad_mask);
+/// let step = attention.step(Tensor::ones([1, 1, 2], &device), &attention.prepare(&source), state);
+/// assert_eq!(step.state.weights.unwrap().dims(), [1, 4]);
+/// ```
 #[derive(Module, Debug)]
 pub struct LocationSensitive {
     /// F, `[filters, 1, width]`.

@@ -11,6 +11,17 @@ pub struct Entmax15Config {}
 /// `weights[s] = max(scores[s] / 2 - tau, 0)^2` with the tau that makes them sum to one (Peters et al.
 /// 2019, eq. 10 with alpha 1.5): sparse, and smoother than [`Sparsemax`](super::Sparsemax). See
 /// [`entmax()`].
+///
+/// ```
+/// use att_attention::Entmax15;
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let scores = Tensor::from_data([[[0.0, 2.0, 9.0]]], &device);
+/// let mask = Tensor::from_data([[[false, false, true]]], &device);
+/// let weights = att_core::host_vec(Entmax15 {}.weights(scores, mask));
+/// assert_eq!(weights, [0.0, 1.0, 0.0]);
+/// ```
 #[derive(Module, Debug)]
 pub struct Entmax15 {}
 

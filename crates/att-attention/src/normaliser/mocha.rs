@@ -70,6 +70,17 @@ impl MochaConfig {
 /// ```
 ///
 /// Weights sum to as much as the alignment does. With a chunk of 1 they are the alignment.
+///
+/// ```
+/// use att_attention::{AttentionConfig, MochaConfig, NormaliserConfig};
+///
+/// let config = AttentionConfig {
+///     normaliser: NormaliserConfig::Mocha(MochaConfig { chunk: 2, ..Default::default() }),
+///     ..Default::default()
+/// };
+/// assert!(config.validate(8, 8).is_ok());
+/// assert!(!config.sums_to_one());
+/// ```
 #[derive(Module, Debug)]
 pub struct Mocha {
     /// Where the head stops.

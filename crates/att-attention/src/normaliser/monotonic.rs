@@ -62,6 +62,19 @@ impl MonotonicConfig {
 /// is left to the scorer.
 ///
 /// All scores of a step are computed, also of states behind the head.
+///
+/// ```
+/// use att_attention::MonotonicConfig;
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex(); // no autodiff: hard
+/// let monotonic = MonotonicConfig::default().init(&device);
+/// let scores = Tensor::from_data([[[9.0, -9.0, 9.0, 9.0]]], &device);
+/// let mask = Tensor::from_data([[[false; 4]]], &device);
+/// let second = Tensor::from_data([[[0.0, 1.0, 0.0, 0.0]]], &device);
+/// let weights = att_core::host_vec(monotonic.alignment(scores, mask, second));
+/// assert_eq!(weights, [0.0, 0.0, 1.0, 0.0]); // from the second on, the first that stops it
+/// ```
 #[derive(Module, Debug)]
 pub struct Monotonic {
     /// r, `[1]`.

@@ -36,6 +36,18 @@ impl SoftmaxConfig {
 
 /// `weights[s] = exp(scores[s] / temperature) / sum_j exp(scores[j] / temperature)` (Bahdanau et al.
 /// 2015, eq. 6): every real state has some weight.
+///
+/// ```
+/// use att_attention::SoftmaxConfig;
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let scores = Tensor::from_data([[[0.0, 1.0, 9.0]]], &device);
+/// let mask = Tensor::from_data([[[false, false, true]]], &device);
+/// let weights = att_core::host_vec(SoftmaxConfig { temperature: 0.5 }.init().weights(scores, mask));
+/// assert!((weights[1] / weights[0] - 2f32.exp()).abs() < 1e-4);
+/// assert_eq!(weights[2], 0.0);
+/// ```
 #[derive(Module, Debug)]
 pub struct Softmax {
     /// What scores are divided by.

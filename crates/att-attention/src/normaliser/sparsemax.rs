@@ -10,6 +10,17 @@ pub struct SparsemaxConfig {}
 
 /// `weights[s] = max(scores[s] - tau, 0)` with the tau that makes them sum to one (Martins and
 /// Astudillo 2016, eq. 4): most states have no weight at all. See [`entmax()`].
+///
+/// ```
+/// use att_attention::Sparsemax;
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let scores = Tensor::from_data([[[0.0, 2.0, 9.0]]], &device);
+/// let mask = Tensor::from_data([[[false, false, true]]], &device);
+/// let weights = att_core::host_vec(Sparsemax {}.weights(scores, mask));
+/// assert_eq!(weights, [0.0, 1.0, 0.0]);
+/// ```
 #[derive(Module, Debug)]
 pub struct Sparsemax {}
 

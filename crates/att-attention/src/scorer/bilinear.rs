@@ -15,6 +15,17 @@ pub struct BilinearConfig {}
 /// A term of the query alone, or a constant, would raise all scores of a query alike, which changes no
 /// weight. The keys are the memory itself, so a source costs no product of its own; the terms are
 /// computed as `(q W + u) . m`.
+///
+/// ```
+/// use att_attention::Bilinear;
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let bilinear = Bilinear::new(2, 3, &device);
+/// let memory = Tensor::ones([1, 5, 3], &device);
+/// let scores = bilinear.score(Tensor::ones([1, 4, 2], &device), memory);
+/// assert_eq!(scores.dims(), [1, 4, 5]);
+/// ```
 #[derive(Module, Debug)]
 pub struct Bilinear {
     /// W, stored as `[d_query, d_memory]`, and u as its bias.

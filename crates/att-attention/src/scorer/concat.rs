@@ -42,6 +42,17 @@ impl ConcatConfig {
 ///
 /// The rows of W that meet q and those that meet m are multiplied apart, so the keys are made once a
 /// source: it is [`Additive`](super::Additive) without a bias, its weights in one matrix.
+///
+/// ```
+/// use att_attention::ConcatConfig;
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let concat = ConcatConfig { d_attn: 8 }.init(2, 3, &device);
+/// let keys = concat.keys(Tensor::ones([1, 5, 3], &device)); // once a source
+/// let scores = concat.score(Tensor::ones([1, 4, 2], &device), keys);
+/// assert_eq!(scores.dims(), [1, 4, 5]);
+/// ```
 #[derive(Module, Debug)]
 pub struct Concat {
     /// W, stored as `[d_query + d_memory, d_attn]`.

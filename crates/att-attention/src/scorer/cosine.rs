@@ -39,6 +39,18 @@ impl CosineConfig {
 /// `d_query == d_memory`.
 ///
 /// The temperature is learned: cosines lie between -1 and 1, and would hardly prefer one state alone.
+///
+/// ```
+/// use att_attention::CosineConfig;
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let cosine = CosineConfig { temperature: 0.5 }.init(&device);
+/// let keys = cosine.keys(Tensor::from_data([[[3.0, 0.0], [0.0, 7.0]]], &device));
+/// let scores = att_core::host_vec(cosine.score(Tensor::from_data([[[9.0, 0.0]]], &device), keys));
+/// assert!((scores[0] - 2.0).abs() < 1e-5); // whatever the lengths
+/// assert_eq!(scores[1], 0.0);
+/// ```
 #[derive(Module, Debug)]
 pub struct Cosine {
     /// `-ln(temperature)`, `[1]`: so that the temperature stays positive.

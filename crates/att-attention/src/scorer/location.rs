@@ -39,6 +39,18 @@ impl LocationConfig {
 
 /// `score(q, m[s]) = (W q)[s]` (Luong et al. 2015, sec. 3.1, "location"): from the query and the
 /// position, whatever stands there. The paper's baseline, and a measure of what content is worth.
+///
+/// ```
+/// use att_attention::LocationConfig;
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let location = LocationConfig { max_src_len: 2 }.init(3, &device);
+/// let keys = location.keys(Tensor::zeros([1, 4, 7], &device));
+/// let scores = att_core::host_vec(location.score(Tensor::ones([1, 1, 3], &device), keys));
+/// assert!(scores[..2].iter().all(|score| score.abs() < 100.0));
+/// assert!(scores[2..].iter().all(|score| *score < -1e8)); // out of reach
+/// ```
 #[derive(Module, Debug)]
 pub struct Location {
     /// W, stored as `[d_query, max_src_len]`.

@@ -45,6 +45,22 @@ impl ChunkedConfig {
 /// The chunk of the source that a position lies in which moves along it: the states from `k size` to
 /// `(k + 1) size - 1`, where `k = floor(c[t] / size)` and `c[t] = min(round(ratio t), src_len - 1)` as in
 /// [`LocalM`](super::LocalM). Of the last chunk, what is there.
+///
+/// ```
+/// use att_attention::{ChunkedConfig, WindowInput};
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let window = ChunkedConfig { size: 4, ratio: 1.0 }.init();
+/// let slots = window.slots(&WindowInput {
+///     query: &Tensor::zeros([1, 2, 3], &device),
+///     steps: &[0, 5], // two steps of one source
+///     ends: &Tensor::from_data([20.0], &device),
+///     src_len: 20,
+/// });
+/// let indices: Vec<i64> = slots.indices.into_data().iter().collect();
+/// assert_eq!(indices, [0, 1, 2, 3, 4, 5, 6, 7]);
+/// ```
 #[derive(Module, Debug)]
 pub struct Chunked {
     /// States of a chunk.

@@ -45,6 +45,22 @@ impl LocalMConfig {
 /// The states from `c - D` to `c + D` around a centre that slides along the source (Luong et al. 2015,
 /// sec. 3.2, "local-m", where the ratio is 1): `c[t] = min(round(ratio t), src_len - 1)`, by the row's
 /// own length; a step beyond the end of the source stays there.
+///
+/// ```
+/// use att_attention::{LocalMConfig, WindowInput};
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let window = LocalMConfig { radius: 1, ratio: 2.0 }.init();
+/// let slots = window.slots(&WindowInput {
+///     query: &Tensor::zeros([1, 2, 3], &device),
+///     steps: &[0, 5], // two steps of one source
+///     ends: &Tensor::from_data([20.0], &device),
+///     src_len: 20,
+/// });
+/// let indices: Vec<i64> = slots.indices.into_data().iter().collect();
+/// assert_eq!(indices[3..], [9, 10, 11]);
+/// ```
 #[derive(Module, Debug)]
 pub struct LocalM {
     /// D.

@@ -56,6 +56,23 @@ impl LocalPConfig {
 ///
 /// Positions count from 0, `src_len` is the row's own, and the window's centre is the state next to p.
 /// The weights sum to at most one; it is by the Gaussian that p is learned.
+///
+/// ```
+/// use att_attention::{LocalPConfig, WindowInput};
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let window = LocalPConfig { radius: 2, d_attn: 4 }.init(3, &device);
+/// let slots = window.slots(&WindowInput {
+///     query: &Tensor::zeros([1, 2, 3], &device),
+///     steps: &[0, 5], // two steps of one source
+///     ends: &Tensor::from_data([20.0], &device),
+///     src_len: 20,
+/// });
+/// assert_eq!(slots.indices.dims(), [1, 2, 5]);
+/// // A query of zeros predicts the middle.
+/// assert_eq!(att_core::host_vec(slots.prior.unwrap())[2], 1.0);
+/// ```
 #[derive(Module, Debug)]
 pub struct LocalP {
     /// W, stored as `[d_query, d_attn]`.
