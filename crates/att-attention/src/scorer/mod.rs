@@ -126,9 +126,9 @@ pub enum Scorer {
     Cosine(Cosine),
     /// v . tanh(W q + U m)
     Additive(Additive),
-    /// v . tanh(W [q; m])
+    /// `v . tanh(W [q; m])`
     Concat(Concat),
-    /// (W q)[s]
+    /// `(W q)[s]`
     Location(Location),
 }
 
