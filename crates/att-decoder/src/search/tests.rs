@@ -1,5 +1,6 @@
 //! What every search must hold, on small decoders of each kind.
 
+use att_attention::{AttentionConfig, HistoryConfig, LocalMConfig, WindowConfig};
 use att_core::{EncoderOutput, random, special::N_SPECIAL};
 use att_encoder::{EncoderConfig, RecurrentEncoderConfig};
 use att_layers::EmbeddingConfig;
@@ -26,7 +27,20 @@ fn configs() -> Vec<DecoderConfig> {
             ..Default::default()
         }),
         DecoderConfig::Luong(LuongConfig {
+            recurrent: recurrent.clone(),
+            ..Default::default()
+        }),
+        // What attention remembers must follow the hypotheses.
+        DecoderConfig::Luong(LuongConfig {
             recurrent,
+            attention: AttentionConfig {
+                history: HistoryConfig::Coverage(Default::default()),
+                window: WindowConfig::LocalM(LocalMConfig {
+                    radius: 2,
+                    ratio: 0.5,
+                }),
+                ..Default::default()
+            },
             ..Default::default()
         }),
     ]
