@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Writes what PyTorch says of small models: the golden values of att-model.
 
-    pip install torch==2.15.0 numpy==2.4.6 safetensors==0.8.0
+    pip install torch==2.15.0 numpy==2.4.6 safetensors==0.8.0 entmax==1.3
     python scripts/golden/torch_golden.py
 
 Each folder of crates/att-model/tests/golden is a case. Its model.toml is written by hand and names
-every setting that counts (dropout is zero everywhere). From it this script builds the model of
-torch's own modules, in float64, draws weights and a batch from the folder's name, and writes:
+every setting that counts (dropout and noise are zero everywhere). From it this script builds the
+model of torch's own modules, in float64, draws weights and a batch from the folder's name, and writes:
 
 - weights.safetensors: the weights, named and laid out as att-model's. A matrix is [d_in, d_out],
   the transpose of torch's. The bias of an LSTM is the sum of torch's two; so is that of a GRU's
@@ -14,7 +14,8 @@ torch's own modules, in float64, draws weights and a batch from the folder's nam
 - expected.safetensors: the batch (`src`, `tgt` and their lengths), `vocab` (source, target),
   `memory`, `final.<layer>.hidden` and `.cell`; of each real target position `gold`, `logits` and,
   with attention, `weights`, of a Transformer's decoder also `head_weights.<layer>`; `loss`, the
-  cross-entropy with label smoothing 0.1; and `grad.<name>`, the gradient of the loss for each weight.
+  cross-entropy with label smoothing 0.1 and, where it is asked for, the coverage loss; and
+  `grad.<name>`, the gradient of the loss for each weight.
 
 The layers of Transformers are nn.TransformerEncoderLayer and nn.TransformerDecoderLayer. The bias of
 their keys, which changes nothing, has no counterpart. What they lack (shared heads of keys, rotary
@@ -28,6 +29,7 @@ import pathlib
 import tomllib
 import zlib
 
+import entmax
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
@@ -156,7 +158,7 @@ class Convolutional(nn.Module):
 
 
 def convolution(name, module):
-    """Value and gate of a GatedConvolution: [2 * d_out, d_in, width] to two of [width * d_in, d_out]."""
+    """Value and gate of a convolution: [2 * d_out, d_in, width] to two of [width * d_in, d_out]."""
     tensors = module.weight, module.weight.grad, module.bias, module.bias.grad
     halves = zip(*(tensor.chunk(2) for tensor in tensors))
     for part, (w, w_grad, b, b_grad) in zip(("value", "gate"), halves):
@@ -428,36 +430,193 @@ ENCODER = {
 }
 
 
-class Attention(nn.Module):
-    def __init__(self, scorer, d_query, d_memory):
+class Scorer(nn.Module):
+    def __init__(self, config, d_query, d_memory, n_signals=0):
         super().__init__()
-        self.kind = scorer["kind"]
+        self.kind = config["kind"]
         if self.kind == "general":
             self.key = nn.Linear(d_memory, d_query, bias=False)
+        elif self.kind == "bilinear":
+            self.query = nn.Linear(d_query, d_memory)
+        elif self.kind == "cosine":
+            self.log_sharpness = nn.Parameter(torch.zeros(1))
+        elif self.kind == "location":
+            self.position = nn.Linear(d_query, config["max_src_len"], bias=False)
+        elif self.kind == "concat":
+            self.joined = nn.Linear(d_query + d_memory, config["d_attn"], bias=False)
         elif self.kind == "additive":
-            self.query = nn.Linear(d_query, scorer["d_attn"])
-            self.key = nn.Linear(d_memory, scorer["d_attn"], bias=False)
-            self.v = nn.Linear(scorer["d_attn"], 1, bias=False)
+            self.query = nn.Linear(d_query, config["d_attn"])
+            self.key = nn.Linear(d_memory, config["d_attn"], bias=False)
+        if self.kind in ("concat", "additive"):
+            self.v = nn.Linear(config["d_attn"], 1, bias=False)
+        self.signals = nn.Linear(n_signals, config["d_attn"], bias=False) if n_signals else None
 
-    def forward(self, query, memory, real):
-        """One step: [batch, d_query] to the context and the weights, [batch, src_len]."""
-        if self.kind == "additive":
-            scores = self.v(torch.tanh(self.query(query)[:, None] + self.key(memory)))[..., 0]
-        else:
-            keys = self.key(memory) if self.kind == "general" else memory
-            scores = torch.einsum("bd,bsd->bs", query, keys)
-            if self.kind == "scaled_dot":
-                scores = scores / math.sqrt(query.shape[1])
-        weights = F.softmax(scores.masked_fill(~real, -math.inf), dim=1)
-        return torch.einsum("bs,bsd->bd", weights, memory), weights
+    def forward(self, query, memory, signals=None):
+        """[batch, d_query] and [batch, src_len, d_memory] to [batch, src_len]."""
+        if self.kind in ("concat", "additive"):
+            each = query[:, None].expand(-1, memory.shape[1], -1)
+            if self.kind == "concat":
+                hidden = self.joined(torch.cat([each, memory], 2))
+            else:
+                hidden = self.query(each) + self.key(memory)
+            if self.signals:
+                hidden = hidden + self.signals(signals)
+            return self.v(torch.tanh(hidden))[..., 0]
+        if self.kind == "location":
+            return self.position(query)[:, : memory.shape[1]]
+        if self.kind == "bilinear":
+            query = self.query(query)
+        elif self.kind == "cosine":
+            scores = F.cosine_similarity(query[:, None], memory, dim=2)
+            return scores * self.log_sharpness.exp()
+        keys = self.key(memory) if self.kind == "general" else memory
+        scores = torch.einsum("bd,bsd->bs", query, keys)
+        return scores / math.sqrt(query.shape[1]) if self.kind == "scaled_dot" else scores
 
     def ours(self, name):
-        if self.kind == "general":
-            yield from linear(f"{name}.General.key", self.key)
-        elif self.kind == "additive":
-            yield from linear(f"{name}.Additive.query", self.query)
-            yield from linear(f"{name}.Additive.key", self.key)
-            yield f"{name}.Additive.v", self.v.weight[0], self.v.weight.grad[0]
+        name = f"{name}.{variant(self.kind)}"
+        if self.kind in ("general", "additive"):
+            yield from linear(f"{name}.key", self.key)
+        if self.kind in ("bilinear", "additive"):
+            yield from linear(f"{name}.query", self.query)
+        if self.kind == "cosine":
+            yield f"{name}.log_sharpness", self.log_sharpness, self.log_sharpness.grad
+        if self.kind == "location":
+            yield from linear(f"{name}.position", self.position)
+        if self.kind == "concat":
+            yield f"{name}.weight", self.joined.weight.T, self.joined.weight.grad.T
+        if self.kind in ("concat", "additive"):
+            yield f"{name}.v", self.v.weight[0], self.v.weight.grad[0]
+
+
+class Normaliser(nn.Module):
+    def __init__(self, config, d_query, d_memory):
+        super().__init__()
+        self.kind, self.config = config["kind"], config
+        if self.kind in ("monotonic", "mocha"):
+            self.offset = nn.Parameter(torch.zeros(1))
+        if self.kind == "mocha":
+            self.scorer = Scorer(config["scorer"], d_query, d_memory)
+
+    def forward(self, scores, seen, query, memory, alignment):
+        """The weights, and where the head stands; a sum over the ways to each state."""
+        hidden = scores.masked_fill(~seen, -1e9)
+        if self.kind == "softmax":
+            return torch.softmax(hidden / self.config.get("temperature", 1.0), 1), alignment
+        if self.kind == "sparsemax":
+            return entmax.sparsemax(hidden, dim=1), alignment
+        if self.kind == "entmax15":
+            return entmax.entmax15(hidden, dim=1), alignment
+        p = torch.sigmoid(scores + self.offset) * seen
+        src_len = p.shape[1]
+        reach = [
+            sum(alignment[:, k] * (1 - p[:, k:s]).prod(1) for k in range(s + 1))
+            for s in range(src_len)
+        ]
+        alignment = p * torch.stack(reach, 1)
+        if self.kind == "monotonic":
+            return alignment, alignment
+        u = self.scorer(query, memory)
+        weights = torch.zeros_like(alignment)
+        for k in range(src_len):
+            chunk = range(max(k - self.config["chunk"] + 1, 0), k + 1)
+            shares = torch.softmax(hidden_of(u, seen)[:, chunk.start : chunk.stop], 1)
+            part = F.pad(shares, (chunk.start, src_len - chunk.stop))
+            weights = weights + alignment[:, k : k + 1] * part
+        return weights, alignment
+
+    def ours(self, name):
+        name = f"{name}.{self.kind.capitalize()}"
+        if self.kind == "mocha":
+            yield from self.scorer.ours(f"{name}.scorer")
+            name = f"{name}.monotonic"
+        if self.kind in ("monotonic", "mocha"):
+            yield f"{name}.offset", self.offset, self.offset.grad
+
+
+def hidden_of(scores, seen):
+    return scores.masked_fill(~seen, -1e9)
+
+
+class Window(nn.Module):
+    def __init__(self, config, d_query):
+        super().__init__()
+        self.kind, self.config = config["kind"], config
+        if self.kind == "local_p":
+            self.hidden = nn.Linear(d_query, config["d_attn"], bias=False)
+            self.v = nn.Linear(config["d_attn"], 1, bias=False)
+
+    def forward(self, query, step, real):
+        """What is seen, and what its weights are multiplied by: both [batch, src_len]."""
+        places = torch.arange(real.shape[1])[None]
+        lengths = real.sum(1, keepdim=True)
+        if self.kind == "local_p":
+            position = lengths * torch.sigmoid(self.v(torch.tanh(self.hidden(query))))
+            centre = position.detach().round()
+        else:
+            # Halves go away from zero.
+            centre = torch.full_like(lengths, math.floor(step * self.config["ratio"] + 0.5))
+        centre = torch.minimum(centre, lengths - 1)
+        if self.kind == "chunked":
+            size = self.config["size"]
+            return real & (places // size == centre // size), 1.0
+        near = real & ((places - centre).abs() <= self.config["radius"])
+        if self.kind == "local_m":
+            return near, 1.0
+        sigma = self.config["radius"] / 2
+        return near, torch.exp(-((places - position) ** 2) / (2 * sigma**2))
+
+    def ours(self, name):
+        if self.kind == "local_p":
+            yield from linear(f"{name}.LocalP.hidden", self.hidden)
+            yield from linear(f"{name}.LocalP.v", self.v)
+
+
+class Attention(nn.Module):
+    def __init__(self, config, d_query, d_memory):
+        super().__init__()
+        self.history = config.get("history", {"kind": "none"})
+        n_signals = {"none": 0, "coverage": 1}.get(self.history["kind"], None)
+        if n_signals is None:
+            n_signals, width = self.history["filters"], self.history["width"]
+            self.filters = nn.Conv1d(1, n_signals, width, padding=width // 2, bias=False)
+        self.scorer = Scorer(config["scorer"], d_query, d_memory, n_signals)
+        normaliser = config.get("normaliser", {"kind": "softmax"})
+        self.normaliser = Normaliser(normaliser, d_query, d_memory)
+        self.window = Window(config["window"], d_query) if "window" in config else None
+
+    def start(self, real):
+        """The step, the last weights, their sum so far, and where a head stands."""
+        zeros = torch.zeros(real.shape)
+        return 0, zeros, zeros, F.one_hot(torch.zeros(len(real), dtype=torch.long), real.shape[1])
+
+    def forward(self, query, memory, real, state):
+        """One step: [batch, d_query] to the context, the weights [batch, src_len] and the state."""
+        step, last, coverage, alignment = state
+        signals = None
+        if self.history["kind"] == "coverage":
+            signals = coverage[..., None]
+        elif self.history["kind"] == "location_sensitive":
+            read = coverage if self.history["cumulative"] else last
+            signals = self.filters(read[:, None]).transpose(1, 2)
+        seen, prior = self.window(query, step, real) if self.window else (real, 1.0)
+        scores = self.scorer(query, memory, signals)
+        weights, alignment = self.normaliser(scores, seen, query, memory, alignment)
+        weights = weights * prior
+        state = step + 1, weights, coverage + weights, alignment
+        return torch.einsum("bs,bsd->bd", weights, memory), weights, state
+
+    def ours(self, name):
+        yield from self.scorer.ours(f"{name}.scorer")
+        yield from self.normaliser.ours(f"{name}.normaliser")
+        if self.window:
+            yield from self.window.ours(f"{name}.window")
+        if self.history["kind"] == "coverage":
+            yield from linear(f"{name}.history.Coverage.projection", self.scorer.signals)
+        elif self.history["kind"] == "location_sensitive":
+            name = f"{name}.history.LocationSensitive"
+            yield from linear(f"{name}.projection", self.scorer.signals)
+            yield f"{name}.filters", self.filters.weight, self.filters.weight.grad
 
 
 class Stack(nn.Module):
@@ -564,7 +723,7 @@ class Decoder(nn.Module):
         d_source = d_memory if config["bridge"] == "mean" else encoder.d_final
         self.bridge = Bridge(config["bridge"], self.stack, d_source)
         if self.kind != "summary":
-            self.attention = Attention(config["attention"]["scorer"], d_hidden, d_memory)
+            self.attention = Attention(config["attention"], d_hidden, d_memory)
         self.deep = nn.Linear(d_deep, d_features)
         self.out = nn.Linear(d_features, embedding.num_embeddings)
         self.tied = tie_output
@@ -576,13 +735,15 @@ class Decoder(nn.Module):
 
     def forward(self, tgt, memory, lengths, finals):
         """Logits [batch, tgt_len, vocab], attention weights [batch, tgt_len, src_len], no heads."""
-        attend = lambda query: self.attention(query, memory, real_positions(memory, lengths))
+        real = real_positions(memory, lengths)
         states = self.bridge(memory, lengths, finals)
         fed = torch.zeros(len(tgt), self.d_features)
+        attended = self.attention.start(real) if self.kind != "summary" else None
+        attend = lambda query: self.attention(query, memory, real, attended)
         logits, weights = [], []
         for y in self.embedding(tgt).unbind(1):
             if self.kind == "bahdanau":
-                context, w = attend(states[0 if self.first else -1][0])
+                context, w, attended = attend(states[0 if self.first else -1][0])
                 upper = [context] if self.first else []
                 s, states = self.stack(self.combine(y, context), states, lambda _: upper)
                 features = torch.tanh(self.deep(torch.cat([s, context, y], 1)))
@@ -591,11 +752,11 @@ class Decoder(nn.Module):
                 first = lambda s: read.extend(attend(s)) or read[:1] if self.first else []
                 x = torch.cat([y, fed], 1) if self.feeds else y
                 s, states = self.stack(x, states, first)
-                context, w = read or attend(s)
+                context, w, attended = read or attend(s)
                 fed = features = torch.tanh(self.deep(self.combine(s, context)))
             elif self.kind == "conditional_gru":
                 between, _ = self.stack(y, states, lambda _: [])
-                context, w = attend(between)
+                context, w, attended = attend(between)
                 s = self.second(context, between)
                 states = [(s, None)]
                 features = torch.tanh(self.deep(torch.cat([s, context, y], 1)))
@@ -617,7 +778,7 @@ class Decoder(nn.Module):
             yield from self.stack.ours(f"{name}.recurrent")
         yield from self.bridge.ours(f"{name}.bridge")
         if self.kind != "summary":
-            yield from self.attention.ours(f"{name}.attention.scorer")
+            yield from self.attention.ours(f"{name}.attention")
             if self.join:
                 yield from linear(f"{name}.combine.projection", self.join)
         yield from linear(f"{name}.{'attentional' if self.kind == 'luong' else 'deep'}", self.deep)
@@ -651,7 +812,7 @@ class ConvolutionalDecoder(nn.Module):
         self.convolutions = modules(lambda: GatedConvolution(d, 2 * d, config["width"]))
         self.queries = modules(lambda: nn.Linear(d, d_embed))
         self.attentions = modules(
-            lambda: Attention(config["attention"]["scorer"], d_embed, d_memory)
+            lambda: Attention(config["attention"], d_embed, d_memory)
         )
         self.contexts = modules(lambda: nn.Linear(d_memory, d))
         self.deep = nn.Linear(d, config["d_output"])
@@ -667,10 +828,14 @@ class ConvolutionalDecoder(nn.Module):
             past = F.pad(x.mT, (convolution.kernel_size[0] - 1, 0))
             h = convolution(past).mT
             queries = (query(h) + tokens) * r
-            read = [attention(q, memory, real) for q in queries.unbind(1)]
+            read, state = [], attention.start(real)
+            for q in queries.unbind(1):
+                *step, state = attention(q, memory, real, state)
+                read.append(step)
             context, w = (torch.stack(steps, 1) for steps in zip(*read))
             x = (x + (h + from_context(context)) * r) * r
             weights.append(w)
+        self.of_blocks = weights
         return self.out(self.deep(x)), torch.stack(weights).mean(0), []
 
     def ours(self, name):
@@ -682,7 +847,7 @@ class ConvolutionalDecoder(nn.Module):
             place = f"{name}.blocks.{layer}"
             yield from convolution(f"{place}.convolution", module)
             yield from linear(f"{place}.query", self.queries[layer])
-            yield from self.attentions[layer].ours(f"{place}.attention.scorer")
+            yield from self.attentions[layer].ours(f"{place}.attention")
             yield from linear(f"{place}.context", self.contexts[layer])
         yield from linear(f"{name}.deep", self.deep)
         yield from linear(f"{name}.output.linear", self.out)
@@ -809,6 +974,10 @@ def write(case):
     real = torch.arange(1, tgt.shape[1]) < tgt_lengths[:, None]
     gold = tgt[:, 1:][real]
     loss = F.cross_entropy(logits[real], gold, label_smoothing=SMOOTHING)
+    if coverage_loss := config["decoder"].get("attention", {}).get("coverage_loss"):
+        each = getattr(model.decoder, "of_blocks", [weights])
+        twice = [torch.minimum(w, w.cumsum(1) - w).sum(2)[real].mean() for w in each]
+        loss = loss + coverage_loss * sum(twice) / len(twice)
     loss.backward()
 
     expected = {

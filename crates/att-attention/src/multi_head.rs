@@ -154,8 +154,10 @@ impl MultiHeadAttention {
         let KeyValues { keys, values } = self.key_values(source.memory.clone());
         AttentionMemory {
             keys,
+            normaliser_keys: None,
             values,
             src_pad_mask: source.src_pad_mask.clone(),
+            ends: None,
         }
     }
 

@@ -1,4 +1,4 @@
-use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput, KeyValues};
+use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionState, KeyValues};
 use att_core::ops::{self, CrossEntropy};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result};
 use att_layers::Embedding;
@@ -112,6 +112,9 @@ pub struct DecoderState {
     pub layers: Vec<RecurrentState>,
     /// The last attentional vector, `[rows, d_attentional]`; with input feeding.
     pub attentional: Option<Tensor<2>>,
+    /// What attention remembers, one for each of [`DecoderMemory::attention`]; none of a Transformer,
+    /// whose attention to the source remembers nothing.
+    pub attention: Vec<AttentionState>,
     /// What the next window of each convolution begins with, from the bottom,
     /// `[rows, width - 1, d_hidden]`.
     pub windows: Vec<Tensor<3>>,
@@ -123,6 +126,12 @@ pub struct DecoderState {
 }
 
 impl DecoderState {
+    /// Takes what attention remembers, of a decoder with one attention.
+    pub(crate) fn take_attention(&mut self) -> AttentionState {
+        let state = self.attention.pop();
+        state.expect("made by a decoder with attention")
+    }
+
     /// The rows named by `indices`, in that order: how a beam follows its hypotheses.
     pub fn select(self, indices: &[usize], device: &Device) -> Self {
         let rows = index_tensor(indices, device);
@@ -135,6 +144,11 @@ impl DecoderState {
             attentional: self
                 .attentional
                 .map(|vector| vector.select(0, rows.clone())),
+            attention: self
+                .attention
+                .into_iter()
+                .map(|state| state.select(rows.clone()))
+                .collect(),
             windows: self
                 .windows
                 .into_iter()
@@ -176,6 +190,21 @@ pub struct DecoderOutput {
     /// The weights of all heads, `[batch, n_heads, tgt_len, src_len]`, one for each layer of a
     /// Transformer from the bottom; empty of other kinds.
     pub head_weights: Vec<Tensor<4>>,
+    /// What training adds to the loss of each position, times its weight, `[batch, tgt_len]`; none
+    /// where nothing is added. Beyond the length of a target it has no meaning.
+    pub auxiliary_loss: Option<Tensor<2>>,
+}
+
+impl DecoderOutput {
+    /// Of a decoder with one attention.
+    pub(crate) fn attended(features: Tensor<3>, weights: Tensor<3>, attention: &Attention) -> Self {
+        Self {
+            features,
+            auxiliary_loss: attention.auxiliary_loss(&weights),
+            weights: Some(weights),
+            head_weights: Vec::new(),
+        }
+    }
 }
 
 /// Which decoder, and its settings; in TOML `kind = "luong"`.
@@ -385,24 +414,42 @@ impl Decoder for AnyDecoder {
     }
 }
 
-/// What queries of `[rows, len, d_query]` read, each row from its own source, as
-/// `[rows, len, ..]`: the rows of a source are so many queries of one memory, which is neither
-/// copied nor repeated.
+/// What [`read`] reads.
+pub(crate) struct Read {
+    /// `[rows, len, d_memory]`
+    pub context: Tensor<3>,
+    /// `[rows, len, src_len]`
+    pub weights: Tensor<3>,
+    /// For the next step; of one step.
+    pub state: Option<AttentionState>,
+}
+
+/// What queries of `[rows, len, d_query]` read, each row from its own source.
+///
+/// - `state`: of one step, `len == 1`, where the rows of a source are so many queries of one memory,
+///   which is neither copied nor repeated; none for all steps, one row a source
 pub(crate) fn read(
     attention: &Attention,
     query: Tensor<3>,
     memory: &AttentionMemory,
-) -> AttentionOutput {
-    let [rows, len, d_query] = query.dims();
-    let queries = rows * len / memory.batch();
-    let output = attention.forward(query.reshape([memory.batch(), queries, d_query]), memory);
-    let by_row = |tensor: Tensor<3>| {
-        let [_, _, d] = tensor.dims();
-        tensor.reshape([rows, len, d])
+    state: Option<AttentionState>,
+) -> Read {
+    let Some(state) = state else {
+        let output = attention.forward(query, memory);
+        return Read {
+            context: output.context,
+            weights: output.weights,
+            state: None,
+        };
     };
-    AttentionOutput {
-        context: by_row(output.context),
-        weights: by_row(output.weights),
+    let [rows, _, d_query] = query.dims();
+    let (batch, beam) = (memory.batch(), rows / memory.batch());
+    let step = attention.step(query.reshape([batch, beam, d_query]), memory, state);
+    let by_row = |tensor: Tensor<3>| tensor.flatten::<2>(0, 1).unsqueeze_dim(1);
+    Read {
+        context: by_row(step.output.context),
+        weights: by_row(step.output.weights),
+        state: Some(step.state),
     }
 }
 

@@ -183,6 +183,7 @@ impl Decoder for SummaryDecoder {
             features: self.features(hidden, input),
             weights: None,
             head_weights: Vec::new(),
+            auxiliary_loss: None,
         }
     }
 

@@ -276,6 +276,7 @@ impl Decoder for TransformerDecoder {
             features: extended.features,
             weights: Some(self.alignment.choose(&extended.weights)),
             head_weights: extended.weights,
+            auxiliary_loss: None,
         }
     }
 

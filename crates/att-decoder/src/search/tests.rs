@@ -1,6 +1,8 @@
 //! What every search must hold, on small decoders of each kind.
 
-use att_attention::TransformerConfig;
+use att_attention::{
+    AttentionConfig, HistoryConfig, LocalMConfig, TransformerConfig, WindowConfig,
+};
 use att_core::{EncoderOutput, random, special::N_SPECIAL};
 use att_encoder::{EncoderConfig, RecurrentEncoderConfig};
 use att_layers::EmbeddingConfig;
@@ -19,6 +21,14 @@ fn configs() -> Vec<DecoderConfig> {
         d_hidden: 12,
         ..Default::default()
     };
+    let remembering = AttentionConfig {
+        history: HistoryConfig::Coverage(Default::default()),
+        window: WindowConfig::LocalM(LocalMConfig {
+            radius: 2,
+            ratio: 0.5,
+        }),
+        ..Default::default()
+    };
     vec![
         DecoderConfig::Bahdanau(BahdanauConfig {
             recurrent: recurrent.clone(),
@@ -30,7 +40,13 @@ fn configs() -> Vec<DecoderConfig> {
             ..Default::default()
         }),
         DecoderConfig::Luong(LuongConfig {
+            recurrent: recurrent.clone(),
+            ..Default::default()
+        }),
+        // What attention remembers must follow the hypotheses.
+        DecoderConfig::Luong(LuongConfig {
             recurrent,
+            attention: remembering.clone(),
             ..Default::default()
         }),
         DecoderConfig::ConditionalGru(ConditionalGruConfig {
@@ -40,6 +56,7 @@ fn configs() -> Vec<DecoderConfig> {
         DecoderConfig::Convolutional(ConvolutionalDecoderConfig {
             d_hidden: 12,
             layers: 2,
+            attention: remembering,
             ..Default::default()
         }),
         DecoderConfig::Transformer(TransformerDecoderConfig {
