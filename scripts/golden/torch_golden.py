@@ -1,20 +1,25 @@
 #!/usr/bin/env python3
 """Writes what PyTorch says of small models: the golden values of att-model.
 
-    pip install torch==2.15.0 numpy==2.4.6 safetensors==0.8.0
+    pip install torch==2.15.0 numpy==2.4.6 safetensors==0.8.0 entmax==1.3
     python scripts/golden/torch_golden.py
 
 Each folder of crates/att-model/tests/golden is a case. Its model.toml is written by hand and names
-every setting that counts (dropout is zero everywhere). From it this script builds the model of
-torch's own modules, in float64, draws weights and a batch from the folder's name, and writes:
+every setting that counts (dropout and noise are zero everywhere). From it this script builds the
+model of torch's own modules, in float64, draws weights and a batch from the folder's name, and writes:
 
 - weights.safetensors: the weights, named and laid out as att-model's. A matrix is [d_in, d_out],
   the transpose of torch's. The bias of an LSTM is the sum of torch's two; so is that of a GRU's
   gates r and z, while its gate n keeps both, since one of them stands inside the reset gate.
 - expected.safetensors: the batch (`src`, `tgt` and their lengths), `vocab` (source, target),
   `memory`, `final.<layer>.hidden` and `.cell`; of each real target position `gold`, `logits` and,
-  with attention, `weights`; `loss`, the cross-entropy with label smoothing 0.1; and `grad.<name>`,
-  the gradient of the loss for each weight.
+  with attention, `weights`, of a Transformer's decoder also `head_weights.<layer>`; `loss`, the
+  cross-entropy with label smoothing 0.1 and, where it is asked for, the coverage loss; and
+  `grad.<name>`, the gradient of the loss for each weight.
+
+The layers of Transformers are nn.TransformerEncoderLayer and nn.TransformerDecoderLayer. The bias of
+their keys, which changes nothing, has no counterpart. What they lack (shared heads of keys, rotary
+positions, SwiGLU) stands in for theirs in `Heads` and `swiglu`.
 
 Read by crates/att-model/tests/golden.rs. A run on the same folders gives the same files.
 """
@@ -24,6 +29,7 @@ import pathlib
 import tomllib
 import zlib
 
+import entmax
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
@@ -84,9 +90,8 @@ class Recurrent(nn.Module):
         for layer, (block, inner) in enumerate(layers):
             place = f"{name}.layers.{layer}"
             yield from directions(place, block, inner)
-            if isinstance(norm := self.norms[min(layer, len(self.norms) - 1)], nn.LayerNorm):
-                yield f"{place}.norm.gamma", norm.weight, norm.weight.grad
-                yield f"{place}.norm.beta", norm.bias, norm.bias.grad
+            if isinstance(on := self.norms[min(layer, len(self.norms) - 1)], nn.LayerNorm):
+                yield from norm(f"{place}.norm", on)
 
 
 class Pyramidal(nn.Module):
@@ -117,8 +122,15 @@ class Pyramidal(nn.Module):
             yield from directions(f"{name}.layers.{layer}", block, 0)
 
 
+class GatedConvolution(nn.Conv1d):
+    """nn.Conv1d with F.glu."""
+
+    def forward(self, x):
+        return F.glu(super().forward(x), dim=1)
+
+
 class Convolutional(nn.Module):
-    """nn.Conv1d with F.glu and residuals over embeddings with learned positions."""
+    """Gated convolutions with residuals over embeddings with learned positions."""
 
     def __init__(self, config, d_input):
         super().__init__()
@@ -126,7 +138,7 @@ class Convolutional(nn.Module):
         self.positions = nn.Embedding(config["positions"]["max_len"], d_input)
         self.input = nn.Linear(d_input, self.d_memory)
         self.blocks = nn.ModuleList(
-            nn.Conv1d(self.d_memory, 2 * self.d_memory, config["width"], padding="same")
+            GatedConvolution(self.d_memory, 2 * self.d_memory, config["width"], padding="same")
             for _ in range(config["layers"])
         )
 
@@ -135,8 +147,7 @@ class Convolutional(nn.Module):
         positions = torch.arange(x.shape[1]).clamp(max=self.positions.num_embeddings - 1)
         x = self.input(x + self.positions(positions)) * real
         for block in self.blocks:
-            added = F.glu(block(x.mT), dim=1).mT
-            x = (x + added) / math.sqrt(2) * real
+            x = (x + block(x.mT).mT) / math.sqrt(2) * real
         return x, lengths, []
 
     def ours(self, name):
@@ -147,7 +158,7 @@ class Convolutional(nn.Module):
 
 
 def convolution(name, module):
-    """Value and gate of an nn.Conv1d: [2 * d_out, d_in, width] to two of [width * d_in, d_out]."""
+    """Value and gate of a convolution: [2 * d_out, d_in, width] to two of [width * d_in, d_out]."""
     tensors = module.weight, module.weight.grad, module.bias, module.bias.grad
     halves = zip(*(tensor.chunk(2) for tensor in tensors))
     for part, (w, w_grad, b, b_grad) in zip(("value", "gate"), halves):
@@ -187,39 +198,425 @@ def directions(place, block, layer):
         yield from recurrent(f"{place}.backward", block, f"_l{layer}_reverse")
 
 
-ENCODER = {"recurrent": Recurrent, "pyramidal": Pyramidal, "convolutional": Convolutional}
+class Input(nn.Module):
+    """Scaled vectors of the tokens with those of the positions."""
+
+    def __init__(self, config, d_embed):
+        super().__init__()
+        d_model, self.positions = config["d_model"], config["positions"]
+        self.scale = math.sqrt(d_embed) if config["scale_embedding"] else 1.0
+        self.projection = None if d_embed == d_model else nn.Linear(d_embed, d_model)
+        self.table = None
+        if self.positions["kind"] == "learned":
+            self.table = nn.Embedding(self.positions["max_len"], d_model)
+
+    def forward(self, x):
+        x = x * self.scale
+        if self.projection is not None:
+            x = self.projection(x)
+        t = torch.arange(x.shape[1])
+        if self.table is not None:
+            return x + self.table(t)
+        if self.positions["kind"] == "rotary":
+            return x
+        d = x.shape[2]
+        angles = t[:, None] / 10_000 ** (torch.arange(0, d, 2) / d)
+        return x + torch.stack([angles.sin(), angles.cos()], 2).flatten(1)
+
+    def ours(self, name):
+        if self.projection is not None:
+            yield from linear(f"{name}.projection", self.projection)
+        if self.table is not None:
+            table = self.table.weight
+            yield f"{name}.positions.Learned.weight", table, table.grad
+
+
+def turned(x, base):
+    """Heads [batch, n, len, d] turned by rotary positions, as complex numbers."""
+    d = x.shape[3]
+    angles = torch.arange(x.shape[2])[:, None] / base ** (torch.arange(0, d, 2) / d)
+    x = torch.complex(*x.chunk(2, 3)) * torch.polar(torch.ones_like(angles), angles)
+    return torch.cat([x.real, x.imag], 3)
+
+
+class Heads(nn.Module):
+    """nn.MultiheadAttention with shared heads of keys and rotary positions."""
+
+    def __init__(self, config, d_memory, rotary):
+        super().__init__()
+        d, self.n = config["d_model"], config["n_heads"]
+        self.n_kv = config.get("n_kv_heads", self.n)
+        d_key = d // self.n * self.n_kv
+        self.q, self.k = nn.Linear(d, d), nn.Linear(d_memory, d_key, bias=False)
+        self.v, self.out = nn.Linear(d_memory, d_key), nn.Linear(d, d)
+        self.base = config["positions"]["base"] if rotary else None
+
+    def forward(self, x, memory, masked):
+        cut = lambda y, n: y.unflatten(2, (n, -1)).transpose(1, 2)
+        q, k = cut(self.q(x), self.n), cut(self.k(memory), self.n_kv)
+        v = cut(self.v(memory), self.n_kv)
+        if self.base is not None:
+            q, k = turned(q, self.base), turned(k, self.base)
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=~masked, enable_gqa=True)
+        scores = q @ k.repeat_interleave(self.n // self.n_kv, 1).mT / math.sqrt(q.shape[3])
+        weights = scores.masked_fill(masked, -math.inf).softmax(3)
+        return self.out(read.transpose(1, 2).flatten(2)), weights
+
+
+def heads(name, module):
+    """Weights of nn.MultiheadAttention, or of Heads."""
+    if isinstance(module, Heads):
+        parts = zip(("query", "key", "value"), (module.q, module.k, module.v))
+        for part, of in parts:
+            yield from linear(f"{name}.{part}", of)
+        yield from linear(f"{name}.output", module.out)
+        return
+    if module.in_proj_weight is not None:
+        weights = zip(module.in_proj_weight.chunk(3), module.in_proj_weight.grad.chunk(3))
+    else:
+        weights = [module.q_proj_weight, module.k_proj_weight, module.v_proj_weight]
+        weights = [(weight, weight.grad) for weight in weights]
+    biases = zip(module.in_proj_bias.chunk(3), module.in_proj_bias.grad.chunk(3))
+    for part, (w, dw), (b, db) in zip(("query", "key", "value"), weights, biases):
+        yield f"{name}.{part}.weight", w.T, dw.T
+        if part == "key":
+            assert db.abs().max() < 1e-12
+        else:
+            yield f"{name}.{part}.bias", b, db
+    yield from linear(f"{name}.output", module.out_proj)
+
+
+class Swiglu(nn.Module):
+    def __init__(self, d, d_ff):
+        super().__init__()
+        self.inner, self.gate = (nn.Linear(d, d_ff, bias=False) for _ in range(2))
+        self.outer = nn.Linear(d_ff, d, bias=False)
+
+    def forward(self, x):
+        return self.outer(F.silu(self.inner(x)) * self.gate(x))
+
+
+class Layer:
+    """What this script changes in torch's layers of both kinds."""
+
+    def settle(self, config):
+        """Takes what torch lacks into its place."""
+        # The places of torch's own networks stay without gradient.
+        self.swiglu = None
+        if config["activation"] == "swiglu":
+            self.swiglu = Swiglu(config["d_model"], config["d_ff"])
+        if config["positions"]["kind"] == "rotary" or "n_kv_heads" in config:
+            rotary = config["positions"]["kind"] == "rotary"
+            self.self_attn = Heads(config, config["d_model"], rotary)
+
+    def _ff_block(self, x):
+        return super()._ff_block(x) if self.swiglu is None else self.swiglu(x)
+
+    def _sa_block(self, x, attn_mask, key_padding_mask, is_causal=False):
+        if not isinstance(self.self_attn, Heads):
+            return super()._sa_block(x, attn_mask, key_padding_mask, is_causal)
+        # Inside the layers both masks are numbers, minus infinity where masked.
+        masked = torch.zeros(1, 1, 1, 1, dtype=bool)
+        if attn_mask is not None:
+            masked = masked | (attn_mask if attn_mask.dtype == torch.bool else attn_mask < 0)
+        if key_padding_mask is not None:
+            pad = key_padding_mask
+            pad = pad if pad.dtype == torch.bool else pad < 0
+            masked = masked | pad[:, None, None]
+        return self.self_attn(x, x, masked)[0]
+
+    def ours_of_ff(self, name):
+        if self.swiglu is None:
+            yield from linear(f"{name}.inner", self.linear1)
+            yield from linear(f"{name}.outer", self.linear2)
+        else:
+            for part in ("inner", "gate", "outer"):
+                yield from linear(f"{name}.{part}", getattr(self.swiglu, part))
+
+
+def options(config):
+    """Arguments of torch's layers."""
+    activation = {"swiglu": "relu"}.get(config["activation"], config["activation"])
+    return dict(
+        d_model=config["d_model"],
+        nhead=config["n_heads"],
+        dim_feedforward=config["d_ff"],
+        dropout=0.0,
+        activation=activation,
+        batch_first=True,
+        norm_first=config["norm"] == "pre",
+    )
+
+
+def norm(name, module):
+    yield f"{name}.gamma", module.weight, module.weight.grad
+    yield f"{name}.beta", module.bias, module.bias.grad
+
+
+class TransformerEncoderLayer(Layer, nn.TransformerEncoderLayer):
+    def ours(self, name):
+        yield from heads(f"{name}.self_attention.heads", self.self_attn)
+        yield from norm(f"{name}.self_residual.norm", self.norm1)
+        yield from self.ours_of_ff(f"{name}.feed_forward")
+        yield from norm(f"{name}.feed_forward_residual.norm", self.norm2)
+
+
+class TransformerDecoderLayer(Layer, nn.TransformerDecoderLayer):
+    def settle(self, config, d_memory):
+        super().settle(config)
+        if isinstance(self.self_attn, Heads):
+            self.multihead_attn = Heads(config, d_memory, rotary=False)
+        elif d_memory != config["d_model"]:
+            self.multihead_attn = nn.MultiheadAttention(
+                config["d_model"], config["n_heads"], kdim=d_memory, vdim=d_memory, batch_first=True
+            )
+
+    def _mha_block(self, x, mem, attn_mask, key_padding_mask, is_causal=False):
+        """As torch's, but the weights of the heads are kept."""
+        if isinstance(self.multihead_attn, Heads):
+            pad = key_padding_mask
+            pad = pad if pad.dtype == torch.bool else pad < 0
+            x, self.weights = self.multihead_attn(x, mem, pad[:, None, None])
+        else:
+            x, self.weights = self.multihead_attn(
+                x, mem, mem, key_padding_mask=key_padding_mask, average_attn_weights=False
+            )
+        return x
+
+    def ours(self, name):
+        yield from heads(f"{name}.self_attention.heads", self.self_attn)
+        yield from norm(f"{name}.self_residual.norm", self.norm1)
+        yield from heads(f"{name}.cross_attention", self.multihead_attn)
+        yield from norm(f"{name}.cross_residual.norm", self.norm2)
+        yield from self.ours_of_ff(f"{name}.feed_forward")
+        yield from norm(f"{name}.feed_forward_residual.norm", self.norm3)
+
+
+class TransformerEncoder(nn.Module):
+    """Layers of nn.TransformerEncoderLayer."""
+
+    def __init__(self, config, d_input):
+        super().__init__()
+        self.d_memory = config["d_model"]
+        self.input = Input(config, d_input)
+        layer = TransformerEncoderLayer
+        self.layers = nn.ModuleList(layer(**options(config)) for _ in range(config["layers"]))
+        for layer in self.layers:
+            layer.settle(config)
+        self.norm = nn.LayerNorm(self.d_memory) if config["norm"] == "pre" else None
+
+    def forward(self, x, lengths):
+        real = real_positions(x, lengths)
+        x = self.input(x)
+        for layer in self.layers:
+            x = layer(x, src_key_padding_mask=~real)
+        if self.norm is not None:
+            x = self.norm(x)
+        return x * real[..., None], lengths, []
+
+    def ours(self, name):
+        yield from self.input.ours(f"{name}.input")
+        for i, layer in enumerate(self.layers):
+            yield from layer.ours(f"{name}.layers.{i}")
+        if self.norm is not None:
+            yield from norm(f"{name}.norm", self.norm)
+
+
+ENCODER = {
+    "recurrent": Recurrent,
+    "pyramidal": Pyramidal,
+    "convolutional": Convolutional,
+    "transformer": TransformerEncoder,
+}
+
+
+class Scorer(nn.Module):
+    def __init__(self, config, d_query, d_memory, n_signals=0):
+        super().__init__()
+        self.kind = config["kind"]
+        if self.kind == "general":
+            self.key = nn.Linear(d_memory, d_query, bias=False)
+        elif self.kind == "bilinear":
+            self.query = nn.Linear(d_query, d_memory)
+        elif self.kind == "cosine":
+            self.log_sharpness = nn.Parameter(torch.zeros(1))
+        elif self.kind == "location":
+            self.position = nn.Linear(d_query, config["max_src_len"], bias=False)
+        elif self.kind == "concat":
+            self.joined = nn.Linear(d_query + d_memory, config["d_attn"], bias=False)
+        elif self.kind == "additive":
+            self.query = nn.Linear(d_query, config["d_attn"])
+            self.key = nn.Linear(d_memory, config["d_attn"], bias=False)
+        if self.kind in ("concat", "additive"):
+            self.v = nn.Linear(config["d_attn"], 1, bias=False)
+        self.signals = nn.Linear(n_signals, config["d_attn"], bias=False) if n_signals else None
+
+    def forward(self, query, memory, signals=None):
+        """[batch, d_query] and [batch, src_len, d_memory] to [batch, src_len]."""
+        if self.kind in ("concat", "additive"):
+            each = query[:, None].expand(-1, memory.shape[1], -1)
+            if self.kind == "concat":
+                hidden = self.joined(torch.cat([each, memory], 2))
+            else:
+                hidden = self.query(each) + self.key(memory)
+            if self.signals:
+                hidden = hidden + self.signals(signals)
+            return self.v(torch.tanh(hidden))[..., 0]
+        if self.kind == "location":
+            return self.position(query)[:, : memory.shape[1]]
+        if self.kind == "bilinear":
+            query = self.query(query)
+        elif self.kind == "cosine":
+            scores = F.cosine_similarity(query[:, None], memory, dim=2)
+            return scores * self.log_sharpness.exp()
+        keys = self.key(memory) if self.kind == "general" else memory
+        scores = torch.einsum("bd,bsd->bs", query, keys)
+        return scores / math.sqrt(query.shape[1]) if self.kind == "scaled_dot" else scores
+
+    def ours(self, name):
+        name = f"{name}.{variant(self.kind)}"
+        if self.kind in ("general", "additive"):
+            yield from linear(f"{name}.key", self.key)
+        if self.kind in ("bilinear", "additive"):
+            yield from linear(f"{name}.query", self.query)
+        if self.kind == "cosine":
+            yield f"{name}.log_sharpness", self.log_sharpness, self.log_sharpness.grad
+        if self.kind == "location":
+            yield from linear(f"{name}.position", self.position)
+        if self.kind == "concat":
+            yield f"{name}.weight", self.joined.weight.T, self.joined.weight.grad.T
+        if self.kind in ("concat", "additive"):
+            yield f"{name}.v", self.v.weight[0], self.v.weight.grad[0]
+
+
+class Normaliser(nn.Module):
+    def __init__(self, config, d_query, d_memory):
+        super().__init__()
+        self.kind, self.config = config["kind"], config
+        if self.kind in ("monotonic", "mocha"):
+            self.offset = nn.Parameter(torch.zeros(1))
+        if self.kind == "mocha":
+            self.scorer = Scorer(config["scorer"], d_query, d_memory)
+
+    def forward(self, scores, seen, query, memory, alignment):
+        """The weights, and where the head stands; a sum over the ways to each state."""
+        hidden = scores.masked_fill(~seen, -1e9)
+        if self.kind == "softmax":
+            return torch.softmax(hidden / self.config.get("temperature", 1.0), 1), alignment
+        if self.kind == "sparsemax":
+            return entmax.sparsemax(hidden, dim=1), alignment
+        if self.kind == "entmax15":
+            return entmax.entmax15(hidden, dim=1), alignment
+        p = torch.sigmoid(scores + self.offset) * seen
+        src_len = p.shape[1]
+        reach = [
+            sum(alignment[:, k] * (1 - p[:, k:s]).prod(1) for k in range(s + 1))
+            for s in range(src_len)
+        ]
+        alignment = p * torch.stack(reach, 1)
+        if self.kind == "monotonic":
+            return alignment, alignment
+        u = self.scorer(query, memory)
+        weights = torch.zeros_like(alignment)
+        for k in range(src_len):
+            chunk = range(max(k - self.config["chunk"] + 1, 0), k + 1)
+            shares = torch.softmax(hidden_of(u, seen)[:, chunk.start : chunk.stop], 1)
+            part = F.pad(shares, (chunk.start, src_len - chunk.stop))
+            weights = weights + alignment[:, k : k + 1] * part
+        return weights, alignment
+
+    def ours(self, name):
+        name = f"{name}.{self.kind.capitalize()}"
+        if self.kind == "mocha":
+            yield from self.scorer.ours(f"{name}.scorer")
+            name = f"{name}.monotonic"
+        if self.kind in ("monotonic", "mocha"):
+            yield f"{name}.offset", self.offset, self.offset.grad
+
+
+def hidden_of(scores, seen):
+    return scores.masked_fill(~seen, -1e9)
+
+
+class Window(nn.Module):
+    def __init__(self, config, d_query):
+        super().__init__()
+        self.kind, self.config = config["kind"], config
+        if self.kind == "local_p":
+            self.hidden = nn.Linear(d_query, config["d_attn"], bias=False)
+            self.v = nn.Linear(config["d_attn"], 1, bias=False)
+
+    def forward(self, query, step, real):
+        """What is seen, and what its weights are multiplied by: both [batch, src_len]."""
+        places = torch.arange(real.shape[1])[None]
+        lengths = real.sum(1, keepdim=True)
+        if self.kind == "local_p":
+            position = lengths * torch.sigmoid(self.v(torch.tanh(self.hidden(query))))
+            centre = position.detach().round()
+        else:
+            # Halves go away from zero.
+            centre = torch.full_like(lengths, math.floor(step * self.config["ratio"] + 0.5))
+        centre = torch.minimum(centre, lengths - 1)
+        if self.kind == "chunked":
+            size = self.config["size"]
+            return real & (places // size == centre // size), 1.0
+        near = real & ((places - centre).abs() <= self.config["radius"])
+        if self.kind == "local_m":
+            return near, 1.0
+        sigma = self.config["radius"] / 2
+        return near, torch.exp(-((places - position) ** 2) / (2 * sigma**2))
+
+    def ours(self, name):
+        if self.kind == "local_p":
+            yield from linear(f"{name}.LocalP.hidden", self.hidden)
+            yield from linear(f"{name}.LocalP.v", self.v)
 
 
 class Attention(nn.Module):
-    def __init__(self, scorer, d_query, d_memory):
+    def __init__(self, config, d_query, d_memory):
         super().__init__()
-        self.kind = scorer["kind"]
-        if self.kind == "general":
-            self.key = nn.Linear(d_memory, d_query, bias=False)
-        elif self.kind == "additive":
-            self.query = nn.Linear(d_query, scorer["d_attn"])
-            self.key = nn.Linear(d_memory, scorer["d_attn"], bias=False)
-            self.v = nn.Linear(scorer["d_attn"], 1, bias=False)
+        self.history = config.get("history", {"kind": "none"})
+        n_signals = {"none": 0, "coverage": 1}.get(self.history["kind"], None)
+        if n_signals is None:
+            n_signals, width = self.history["filters"], self.history["width"]
+            self.filters = nn.Conv1d(1, n_signals, width, padding=width // 2, bias=False)
+        self.scorer = Scorer(config["scorer"], d_query, d_memory, n_signals)
+        normaliser = config.get("normaliser", {"kind": "softmax"})
+        self.normaliser = Normaliser(normaliser, d_query, d_memory)
+        self.window = Window(config["window"], d_query) if "window" in config else None
 
-    def forward(self, query, memory, real):
-        """One step: [batch, d_query] to the context and the weights, [batch, src_len]."""
-        if self.kind == "additive":
-            scores = self.v(torch.tanh(self.query(query)[:, None] + self.key(memory)))[..., 0]
-        else:
-            keys = self.key(memory) if self.kind == "general" else memory
-            scores = torch.einsum("bd,bsd->bs", query, keys)
-            if self.kind == "scaled_dot":
-                scores = scores / math.sqrt(query.shape[1])
-        weights = F.softmax(scores.masked_fill(~real, -math.inf), dim=1)
-        return torch.einsum("bs,bsd->bd", weights, memory), weights
+    def start(self, real):
+        """The step, the last weights, their sum so far, and where a head stands."""
+        zeros = torch.zeros(real.shape)
+        return 0, zeros, zeros, F.one_hot(torch.zeros(len(real), dtype=torch.long), real.shape[1])
+
+    def forward(self, query, memory, real, state):
+        """One step: [batch, d_query] to the context, the weights [batch, src_len] and the state."""
+        step, last, coverage, alignment = state
+        signals = None
+        if self.history["kind"] == "coverage":
+            signals = coverage[..., None]
+        elif self.history["kind"] == "location_sensitive":
+            read = coverage if self.history["cumulative"] else last
+            signals = self.filters(read[:, None]).transpose(1, 2)
+        seen, prior = self.window(query, step, real) if self.window else (real, 1.0)
+        scores = self.scorer(query, memory, signals)
+        weights, alignment = self.normaliser(scores, seen, query, memory, alignment)
+        weights = weights * prior
+        state = step + 1, weights, coverage + weights, alignment
+        return torch.einsum("bs,bsd->bd", weights, memory), weights, state
 
     def ours(self, name):
-        if self.kind == "general":
-            yield from linear(f"{name}.General.key", self.key)
-        elif self.kind == "additive":
-            yield from linear(f"{name}.Additive.query", self.query)
-            yield from linear(f"{name}.Additive.key", self.key)
-            yield f"{name}.Additive.v", self.v.weight[0], self.v.weight.grad[0]
+        yield from self.scorer.ours(f"{name}.scorer")
+        yield from self.normaliser.ours(f"{name}.normaliser")
+        if self.window:
+            yield from self.window.ours(f"{name}.window")
+        if self.history["kind"] == "coverage":
+            yield from linear(f"{name}.history.Coverage.projection", self.scorer.signals)
+        elif self.history["kind"] == "location_sensitive":
+            name = f"{name}.history.LocationSensitive"
+            yield from linear(f"{name}.projection", self.scorer.signals)
+            yield f"{name}.filters", self.filters.weight, self.filters.weight.grad
 
 
 class Stack(nn.Module):
@@ -326,7 +723,7 @@ class Decoder(nn.Module):
         d_source = d_memory if config["bridge"] == "mean" else encoder.d_final
         self.bridge = Bridge(config["bridge"], self.stack, d_source)
         if self.kind != "summary":
-            self.attention = Attention(config["attention"]["scorer"], d_hidden, d_memory)
+            self.attention = Attention(config["attention"], d_hidden, d_memory)
         self.deep = nn.Linear(d_deep, d_features)
         self.out = nn.Linear(d_features, embedding.num_embeddings)
         self.tied = tie_output
@@ -337,14 +734,16 @@ class Decoder(nn.Module):
         return torch.cat([x, context], 1) if self.join is None else x + self.join(context)
 
     def forward(self, tgt, memory, lengths, finals):
-        """Logits [batch, tgt_len, vocab] and attention weights [batch, tgt_len, src_len]."""
-        attend = lambda query: self.attention(query, memory, real_positions(memory, lengths))
+        """Logits [batch, tgt_len, vocab], attention weights [batch, tgt_len, src_len], no heads."""
+        real = real_positions(memory, lengths)
         states = self.bridge(memory, lengths, finals)
         fed = torch.zeros(len(tgt), self.d_features)
+        attended = self.attention.start(real) if self.kind != "summary" else None
+        attend = lambda query: self.attention(query, memory, real, attended)
         logits, weights = [], []
         for y in self.embedding(tgt).unbind(1):
             if self.kind == "bahdanau":
-                context, w = attend(states[0 if self.first else -1][0])
+                context, w, attended = attend(states[0 if self.first else -1][0])
                 upper = [context] if self.first else []
                 s, states = self.stack(self.combine(y, context), states, lambda _: upper)
                 features = torch.tanh(self.deep(torch.cat([s, context, y], 1)))
@@ -353,11 +752,11 @@ class Decoder(nn.Module):
                 first = lambda s: read.extend(attend(s)) or read[:1] if self.first else []
                 x = torch.cat([y, fed], 1) if self.feeds else y
                 s, states = self.stack(x, states, first)
-                context, w = read or attend(s)
+                context, w, attended = read or attend(s)
                 fed = features = torch.tanh(self.deep(self.combine(s, context)))
             elif self.kind == "conditional_gru":
                 between, _ = self.stack(y, states, lambda _: [])
-                context, w = attend(between)
+                context, w, attended = attend(between)
                 s = self.second(context, between)
                 states = [(s, None)]
                 features = torch.tanh(self.deep(torch.cat([s, context, y], 1)))
@@ -367,7 +766,7 @@ class Decoder(nn.Module):
                 features, w = torch.tanh(self.deep(torch.cat([s, x], 1))), None
             logits.append(self.out(features))
             weights.append(w)
-        return torch.stack(logits, 1), None if w is None else torch.stack(weights, 1)
+        return torch.stack(logits, 1), None if w is None else torch.stack(weights, 1), []
 
     def ours(self, name):
         name = f"{name}.{variant(self.kind)}"
@@ -379,14 +778,19 @@ class Decoder(nn.Module):
             yield from self.stack.ours(f"{name}.recurrent")
         yield from self.bridge.ours(f"{name}.bridge")
         if self.kind != "summary":
-            yield from self.attention.ours(f"{name}.attention.scorer")
+            yield from self.attention.ours(f"{name}.attention")
             if self.join:
                 yield from linear(f"{name}.combine.projection", self.join)
         yield from linear(f"{name}.{'attentional' if self.kind == 'luong' else 'deep'}", self.deep)
-        if self.tied:
-            yield f"{name}.output.tied_bias", self.out.bias, self.out.bias.grad
-        else:
-            yield from linear(f"{name}.output.linear", self.out)
+        yield from output(name, self)
+
+
+def output(name, decoder):
+    """Weights of a decoder's output layer."""
+    if decoder.tied:
+        yield f"{name}.output.tied_bias", decoder.out.bias, decoder.out.bias.grad
+    else:
+        yield from linear(f"{name}.output.linear", decoder.out)
 
 
 def variant(kind):
@@ -395,7 +799,7 @@ def variant(kind):
 
 
 class ConvolutionalDecoder(nn.Module):
-    """Causal nn.Conv1d with F.glu, each followed by attention, over a known target at once."""
+    """Causal gated convolutions, each followed by attention, over a known target at once."""
 
     def __init__(self, config, embedding, tie_output, encoder):
         super().__init__()
@@ -405,10 +809,10 @@ class ConvolutionalDecoder(nn.Module):
         modules = lambda make: nn.ModuleList(make() for _ in range(n))
         self.positions = nn.Embedding(config["positions"]["max_len"], d_embed)
         self.input = nn.Linear(d_embed, d)
-        self.convolutions = modules(lambda: nn.Conv1d(d, 2 * d, config["width"]))
+        self.convolutions = modules(lambda: GatedConvolution(d, 2 * d, config["width"]))
         self.queries = modules(lambda: nn.Linear(d, d_embed))
         self.attentions = modules(
-            lambda: Attention(config["attention"]["scorer"], d_embed, d_memory)
+            lambda: Attention(config["attention"], d_embed, d_memory)
         )
         self.contexts = modules(lambda: nn.Linear(d_memory, d))
         self.deep = nn.Linear(d, config["d_output"])
@@ -422,13 +826,17 @@ class ConvolutionalDecoder(nn.Module):
         parts = zip(self.convolutions, self.queries, self.attentions, self.contexts)
         for convolution, query, attention, from_context in parts:
             past = F.pad(x.mT, (convolution.kernel_size[0] - 1, 0))
-            h = F.glu(convolution(past), dim=1).mT
+            h = convolution(past).mT
             queries = (query(h) + tokens) * r
-            read = [attention(q, memory, real) for q in queries.unbind(1)]
+            read, state = [], attention.start(real)
+            for q in queries.unbind(1):
+                *step, state = attention(q, memory, real, state)
+                read.append(step)
             context, w = (torch.stack(steps, 1) for steps in zip(*read))
             x = (x + (h + from_context(context)) * r) * r
             weights.append(w)
-        return self.out(self.deep(x)), torch.stack(weights).mean(0)
+        self.of_blocks = weights
+        return self.out(self.deep(x)), torch.stack(weights).mean(0), []
 
     def ours(self, name):
         name = f"{name}.Convolutional"
@@ -439,10 +847,57 @@ class ConvolutionalDecoder(nn.Module):
             place = f"{name}.blocks.{layer}"
             yield from convolution(f"{place}.convolution", module)
             yield from linear(f"{place}.query", self.queries[layer])
-            yield from self.attentions[layer].ours(f"{place}.attention.scorer")
+            yield from self.attentions[layer].ours(f"{place}.attention")
             yield from linear(f"{place}.context", self.contexts[layer])
         yield from linear(f"{name}.deep", self.deep)
         yield from linear(f"{name}.output.linear", self.out)
+
+
+class TransformerDecoder(nn.Module):
+    """Layers of nn.TransformerDecoderLayer."""
+
+    def __init__(self, config, embedding, tie_output, encoder):
+        super().__init__()
+        self.embedding, self.tied = embedding, tie_output
+        self.alignment = config["alignment"]
+        self.input = Input(config, embedding.embedding_dim)
+        layer = TransformerDecoderLayer
+        self.layers = nn.ModuleList(layer(**options(config)) for _ in range(config["layers"]))
+        for layer in self.layers:
+            layer.settle(config, encoder.d_memory)
+        d = config["d_model"]
+        self.norm = nn.LayerNorm(d) if config["norm"] == "pre" else None
+        self.out = nn.Linear(d, embedding.num_embeddings)
+        if tie_output:
+            self.out.weight = embedding.weight
+
+    def forward(self, tgt, memory, lengths, finals):
+        """Logits, the weights that `alignment` names, and those of all layers' heads."""
+        real = real_positions(memory, lengths)
+        future = torch.ones(tgt.shape[1], tgt.shape[1], dtype=bool).triu(1)
+        x = self.input(self.embedding(tgt))
+        for layer in self.layers:
+            x = layer(x, memory, tgt_mask=future, memory_key_padding_mask=~real)
+        if self.norm is not None:
+            x = self.norm(x)
+        heads = [layer.weights for layer in self.layers]
+        weights = heads[self.alignment.get("layer", -1)]
+        head = self.alignment.get("head")
+        weights = weights.mean(1) if head is None else weights[:, head]
+        return self.out(x), weights, heads
+
+    def ours(self, name):
+        name = f"{name}.Transformer"
+        yield f"{name}.embedding.weight", self.embedding.weight, self.embedding.weight.grad
+        yield from self.input.ours(f"{name}.input")
+        for i, layer in enumerate(self.layers):
+            yield from layer.ours(f"{name}.layers.{i}")
+        if self.norm is not None:
+            yield from norm(f"{name}.norm", self.norm)
+        yield from output(name, self)
+
+
+DECODER = {"convolutional": ConvolutionalDecoder, "transformer": TransformerDecoder}
 
 
 class Model(nn.Module):
@@ -457,7 +912,7 @@ class Model(nn.Module):
         self.encoder_kind = config["encoder"]["kind"]
         self.encoder = ENCODER[self.encoder_kind](config["encoder"], self.src.embedding_dim)
         decoder = config["decoder"]
-        kind = ConvolutionalDecoder if decoder["kind"] == "convolutional" else Decoder
+        kind = DECODER.get(decoder["kind"], Decoder)
         self.decoder = kind(decoder, self.tgt, config["tie_output"], self.encoder)
 
     def ours(self):
@@ -502,21 +957,27 @@ def write(case):
     config = tomllib.loads((case / "model.toml").read_text())
     torch.manual_seed(zlib.crc32(case.name.encode()))
     model = Model(config)
+    # Less of Transformers, whose weights would stand at 0 and 1.
+    usual = 0.65 if case.name.startswith("transformer") else 0.9
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             scale = isinstance(module, nn.LayerNorm) and name == "weight"
             # A convolution reads many numbers: lest a softmax over its states is all on one.
-            std = 0.3 if isinstance(module, nn.Conv1d) else 0.9
+            std = 0.3 if isinstance(module, GatedConvolution) else usual
             nn.init.normal_(parameter, mean=1.0 if scale else 0.0, std=std)
             parameter.data = parameter.data.float().double()  # what a file of f32 can hold
 
     src, src_lengths = rows(SRC_TOKENS, model.src_vocab, [], [EOS])
     tgt, tgt_lengths = rows(TGT_TOKENS, TGT_VOCAB, [BOS], [EOS])
     memory, n_states, finals = model.encoder(model.src(src), src_lengths)
-    logits, weights = model.decoder(tgt[:, :-1], memory, n_states, finals)
+    logits, weights, heads = model.decoder(tgt[:, :-1], memory, n_states, finals)
     real = torch.arange(1, tgt.shape[1]) < tgt_lengths[:, None]
     gold = tgt[:, 1:][real]
     loss = F.cross_entropy(logits[real], gold, label_smoothing=SMOOTHING)
+    if coverage_loss := config["decoder"].get("attention", {}).get("coverage_loss"):
+        each = getattr(model.decoder, "of_blocks", [weights])
+        twice = [torch.minimum(w, w.cumsum(1) - w).sum(2)[real].mean() for w in each]
+        loss = loss + coverage_loss * sum(twice) / len(twice)
     loss.backward()
 
     expected = {
@@ -532,6 +993,8 @@ def write(case):
     }
     if weights is not None:
         expected["weights"] = weights[real]
+    for layer, of_layer in enumerate(heads):
+        expected[f"head_weights.{layer}"] = of_layer.transpose(1, 2)[real].flatten(1)
     for layer, (hidden, cell) in enumerate(finals):
         expected[f"final.{layer}.hidden"] = hidden
         if cell is not None:

@@ -8,7 +8,7 @@ use att_core::ops::attention_read::{attention_read, attention_read_reference};
 use att_core::ops::dot_score::{dot_score, dot_score_reference};
 use burn::tensor::{Bool, Device, Tensor};
 
-use super::READS;
+use super::{READS, name};
 use crate::{Case, Variant, lengths, tensor};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -115,12 +115,6 @@ fn contexts(shape: [usize; 4], device: &Device) -> Vec<Variant> {
     )
 }
 
-/// `additive` of [`ScorerConfig::Additive`], as configurations name it.
-fn name(scorer: &ScorerConfig) -> String {
-    let json = serde_json::to_value(scorer).expect("plain data");
-    json["kind"].as_str().expect("tagged").into()
-}
-
 /// The module, which projects queries and memory.
 fn module(
     scorer: &ScorerConfig,
@@ -128,10 +122,15 @@ fn module(
     device: &Device,
 ) -> Vec<Variant> {
     let mut scorer = scorer.clone();
-    if let ScorerConfig::Additive(additive) = &mut scorer {
-        additive.d_attn = d;
+    match &mut scorer {
+        ScorerConfig::Additive(additive) => additive.d_attn = d,
+        ScorerConfig::Concat(concat) => concat.d_attn = d,
+        _ => {}
     }
-    let config = AttentionConfig { scorer };
+    let config = AttentionConfig {
+        scorer,
+        ..Default::default()
+    };
     let init = |device: &Device| config.init(d, d, device);
     let arguments = (
         tensor([batch, tgt_len, d], device),

@@ -6,6 +6,7 @@ use att_decoder::{Decoder, DecoderConfig};
 use att_layers::EmbeddingConfig;
 use burn::tensor::{Device, Int, Tensor};
 
+use super::name;
 use crate::{Case, Variant, lengths, tensor};
 
 /// sources, beam, src_len, d: one beam, and a batch without.
@@ -14,8 +15,7 @@ const VOCAB: usize = 8000;
 
 pub(super) fn cases() -> Vec<Case> {
     let of_kind = |config: DecoderConfig| {
-        let json = serde_json::to_value(&config).expect("plain data");
-        let kind = json["kind"].as_str().expect("tagged").to_string();
+        let kind = name(&config);
         SHAPES.map(|shape| {
             let config = config.clone();
             Case::new(format!("decoder_step/{kind}"), &shape, move |device| {

@@ -9,6 +9,10 @@ mod optimizer;
 mod output;
 mod recurrent;
 mod table;
+mod transformer;
+mod window;
+
+use serde::Serialize;
 
 use crate::Case;
 
@@ -16,10 +20,12 @@ use crate::Case;
 pub fn all() -> Vec<Case> {
     let families = [
         attention::cases(),
+        window::cases(),
         bahdanau::cases(),
         luong::cases(),
         decoding::cases(),
         recurrent::cases(),
+        transformer::cases(),
         output::cases(),
         table::cases(),
         elementwise::cases(),
@@ -38,6 +44,12 @@ const READS: [[usize; 4]; 6] = [
     [64, 8, 8, 128],
     [5, 1, 25, 512],
 ];
+
+/// The kind of a configuration, such as `additive` of `ScorerConfig::Additive`.
+fn name(config: &impl Serialize) -> String {
+    let json = serde_json::to_value(config).expect("plain data");
+    json["kind"].as_str().expect("tagged").into()
+}
 
 #[cfg(test)]
 mod tests {

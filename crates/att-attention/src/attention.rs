@@ -1,10 +1,15 @@
-use att_core::ops::attention_read;
-use att_core::{EncoderOutput, Result};
+use att_core::ops::{attention_read, embedding};
+use att_core::{EncoderOutput, Error, Result, check, mask};
 use burn::module::Module;
-use burn::tensor::{Bool, Device, Int, Tensor, assert_shape};
+use burn::tensor::{Bool, Device, IndexingUpdateOp, Int, Tensor, assert_shape};
 use serde::{Deserialize, Serialize};
 
-use crate::{Scorer, ScorerConfig};
+use crate::normaliser::NormaliserInput;
+use crate::window::{Slots, WindowInput};
+use crate::{
+    AttentionState, History, HistoryConfig, Normaliser, NormaliserConfig, Scorer, ScorerConfig,
+    Window, WindowConfig,
+};
 
 /// Configuration of [`Attention`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -12,16 +17,49 @@ use crate::{Scorer, ScorerConfig};
 pub struct AttentionConfig {
     /// How a query scores a state; additive unless told.
     pub scorer: ScorerConfig,
+    /// How scores become weights; softmax unless told.
+    pub normaliser: NormaliserConfig,
+    /// Which states a query sees; all unless told.
+    pub window: WindowConfig,
+    /// What the scores know of earlier weights; nothing unless told.
+    pub history: HistoryConfig,
+    /// Weight of the [coverage loss](Attention::auxiliary_loss) in training; 0, as unless told, is none.
+    pub coverage_loss: f64,
 }
 
 impl AttentionConfig {
     /// # Errors
     ///
-    /// If queries of `d_query` and states of `d_memory` do not fit.
+    /// If a value is out of its range, queries of `d_query` and states of `d_memory` do not fit, or
+    /// kinds do not go together.
     pub fn validate(&self, d_query: usize, d_memory: usize) -> Result<()> {
+        let within = |table: &'static str| move |error: Error| error.within(table);
         self.scorer
             .validate(d_query, d_memory)
-            .map_err(|error| error.within("scorer"))
+            .map_err(within("scorer"))?;
+        self.normaliser
+            .validate(d_query, d_memory)
+            .map_err(within("normaliser"))?;
+        self.window.validate().map_err(within("window"))?;
+        self.history.validate().map_err(within("history"))?;
+        check::not_negative("coverage_loss", self.coverage_loss)?;
+        if self.normaliser.is_monotonic() && self.window != (WindowConfig::None {}) {
+            let reason =
+                "a monotonic normaliser finds its own way along the source: use the kind 'none'";
+            return Err(Error::config("window.kind", reason));
+        }
+        if self.history != (HistoryConfig::None {}) && self.scorer.d_attn().is_none() {
+            let reason = "a history joins the hidden layer of a scorer: use the kind 'additive' or \
+                          'concat' in scorer, or 'none' here";
+            return Err(Error::config("history.kind", reason));
+        }
+        Ok(())
+    }
+
+    /// Whether the weights of a query sum to one, where there is a state to look at; else to at most
+    /// one.
+    pub fn sums_to_one(&self) -> bool {
+        self.normaliser.sums_to_one() && self.window.sums_to_one()
     }
 
     /// # Panics
@@ -31,28 +69,46 @@ impl AttentionConfig {
         if let Err(error) = self.validate(d_query, d_memory) {
             panic!("{error}");
         }
+        let d_attn = self.scorer.d_attn().unwrap_or(0);
         Attention {
             scorer: self.scorer.init(d_query, d_memory, device),
+            normaliser: self.normaliser.init(d_query, d_memory, device),
+            window: self.window.init(d_query, device),
+            history: self.history.init(d_attn, device),
+            coverage_loss: self.coverage_loss,
         }
     }
 }
 
-/// Attention of a decoder over an encoder's states.
+/// Attention of a decoder over an encoder's states: each of its parts is chosen on its own.
 #[derive(Module, Debug)]
 pub struct Attention {
     /// Scores each state against a query.
     pub scorer: Scorer,
+    /// Makes weights of scores.
+    pub normaliser: Normaliser,
+    /// Which states a query sees; none is all.
+    pub window: Option<Window>,
+    /// What the scores know of earlier weights.
+    pub history: Option<History>,
+    coverage_loss: f64,
 }
 
-/// An encoder's output made ready for [`Attention::forward`]: the keys projected once.
+/// An encoder's output made ready for [`Attention::forward`], or for
+/// [`MultiHeadAttention::forward`](crate::MultiHeadAttention::forward): what depends on the memory
+/// alone is projected once.
 #[derive(Clone, Debug)]
 pub struct AttentionMemory {
     /// What queries are scored against, `[batch, src_len, d_key]`.
     pub keys: Tensor<3>,
-    /// What is averaged, `[batch, src_len, d_memory]`.
+    /// The same for a normaliser that scores once more.
+    pub normaliser_keys: Option<Tensor<3>>,
+    /// What is averaged, `[batch, src_len, d_value]`: the memory itself of one head.
     pub values: Tensor<3>,
     /// True at padding, `[batch, src_len]`.
     pub src_pad_mask: Tensor<2, Bool>,
+    /// One past the last real token of each source, `[batch]`; where there is a window.
+    pub ends: Option<Tensor<1>>,
 }
 
 impl AttentionMemory {
@@ -63,10 +119,13 @@ impl AttentionMemory {
 
     /// The sources named by `indices` (`[rows]`), in that order.
     pub fn select(self, indices: Tensor<1, Int>) -> Self {
+        let select = |tensor: Tensor<3>| tensor.select(0, indices.clone());
         Self {
-            keys: self.keys.select(0, indices.clone()),
-            values: self.values.select(0, indices.clone()),
-            src_pad_mask: self.src_pad_mask.select(0, indices),
+            keys: select(self.keys),
+            normaliser_keys: self.normaliser_keys.map(select),
+            values: select(self.values),
+            src_pad_mask: mask::select(self.src_pad_mask, indices.clone()),
+            ends: self.ends.map(|ends| ends.select(0, indices.clone())),
         }
     }
 }
@@ -76,9 +135,26 @@ impl AttentionMemory {
 pub struct AttentionOutput {
     /// The weighted sum of the values, `[batch, tgt_len, d_memory]`.
     pub context: Tensor<3>,
-    /// The weights: each row sums to one over real tokens and is zero at padding,
-    /// `[batch, tgt_len, src_len]`.
+    /// The weights: zero at padding, and the others sum to one, or to at most one where
+    /// [`AttentionConfig::sums_to_one`] says so, `[batch, tgt_len, src_len]`.
     pub weights: Tensor<3>,
+}
+
+/// What [`Attention::step`] computes.
+#[derive(Clone, Debug)]
+pub struct AttentionStep {
+    /// Context and weights, with the beam in the place of `tgt_len`.
+    pub output: AttentionOutput,
+    /// For the next step.
+    pub state: AttentionState,
+}
+
+/// What some queries read.
+struct Read {
+    context: Tensor<3>,
+    weights: Tensor<3>,
+    /// Where the head stands; of monotonic kinds.
+    alignment: Option<Tensor<3>>,
 }
 
 impl Attention {
@@ -86,224 +162,277 @@ impl Attention {
     pub fn prepare(&self, source: &EncoderOutput) -> AttentionMemory {
         AttentionMemory {
             keys: self.scorer.keys(source.memory.clone()),
+            normaliser_keys: self.normaliser.keys(source.memory.clone()),
             values: source.memory.clone(),
             src_pad_mask: source.src_pad_mask.clone(),
+            ends: self.window.is_some().then(|| ends(&source.src_pad_mask)),
         }
     }
 
-    /// `weights = masked_softmax(score(query, keys))`, `context = weights values`
-    /// ([`attention_read()`]).
+    /// Whether a step is scores, softmax at temperature 1 and context, whatever came before: then
+    /// whole decoders with attention within may take its place.
+    pub fn is_plain(&self) -> bool {
+        let softmax = matches!(&self.normaliser, Normaliser::Softmax(s) if s.temperature == 1.0);
+        softmax && self.window.is_none() && self.history.is_none()
+    }
+
+    /// Whether a step depends on the weights of those before it.
+    pub fn is_stateful(&self) -> bool {
+        self.history.is_some() || self.normaliser.is_monotonic()
+    }
+
+    /// The state before the first step, one row a source.
     ///
-    /// - `query`: `[batch, tgt_len, d_query]`; one row a step, all steps at once if they are known
+    /// - `src_pad_mask`: of the sources, `[batch, src_len]`
+    pub fn initial_state(&self, src_pad_mask: &Tensor<2, Bool>) -> AttentionState {
+        let ([batch, src_len], device) = (src_pad_mask.dims(), src_pad_mask.device());
+        let zeros = || Tensor::<2>::zeros([batch, src_len], &device);
+        let history = self.history.as_ref();
+        AttentionState {
+            step: 0,
+            weights: history.filter(|h| h.reads_weights()).map(|_| zeros()),
+            coverage: history.filter(|h| h.reads_coverage()).map(|_| zeros()),
+            alignment: self.normaliser.is_monotonic().then(|| {
+                let rest = Tensor::zeros([batch, src_len - 1], &device);
+                Tensor::cat(vec![Tensor::ones([batch, 1], &device), rest], 1)
+            }),
+        }
+    }
+
+    /// `weights = normalise(mask(score(query, keys)))` within the window, `context = weights values`, for
+    /// all steps of known queries, from the first on.
+    ///
+    /// All steps at once, or one by one where a step depends on the weights of those before it.
+    ///
+    /// - `query`: `[batch, tgt_len, d_query]`; one row a step
     ///
     /// # Panics
     ///
     /// If the shapes disagree, or a size is 0.
     pub fn forward(&self, query: Tensor<3>, memory: &AttentionMemory) -> AttentionOutput {
-        let [batch, tgt_len, _] = query.dims();
+        let [_, tgt_len, _] = query.dims();
+        if !self.is_stateful() {
+            let steps: Vec<usize> = (0..tgt_len).collect();
+            let read = self.attend(query, memory, &steps, None);
+            return AttentionOutput {
+                context: read.context,
+                weights: read.weights,
+            };
+        }
+        let mut state = self.initial_state(&memory.src_pad_mask);
+        let (mut contexts, mut weights) = (Vec::new(), Vec::new());
+        for t in 0..tgt_len {
+            let step = self.step(query.clone().narrow(1, t, 1), memory, state);
+            state = step.state;
+            contexts.push(step.output.context);
+            weights.push(step.output.weights);
+        }
+        AttentionOutput {
+            context: Tensor::cat(contexts, 1),
+            weights: Tensor::cat(weights, 1),
+        }
+    }
+
+    /// One step: the rows of a source are so many queries of one memory, all at the same step.
+    ///
+    /// - `query`: `[batch, beam, d_query]`
+    /// - `state`: of `batch * beam` rows
+    ///
+    /// # Panics
+    ///
+    /// If the shapes disagree, or a size is 0.
+    pub fn step(
+        &self,
+        query: Tensor<3>,
+        memory: &AttentionMemory,
+        state: AttentionState,
+    ) -> AttentionStep {
+        let [_, beam, _] = query.dims();
+        let read = self.attend(query, memory, &vec![state.step; beam], Some(&state));
+        let rows = |tensor: &Tensor<3>| tensor.clone().flatten::<2>(0, 1);
+        let state = AttentionState {
+            step: state.step + 1,
+            weights: state.weights.map(|_| rows(&read.weights)),
+            coverage: state.coverage.map(|sum| sum + rows(&read.weights)),
+            alignment: read.alignment.as_ref().map(rows),
+        };
+        AttentionStep {
+            output: AttentionOutput {
+                context: read.context,
+                weights: read.weights,
+            },
+            state,
+        }
+    }
+
+    /// What the loss of each position is raised by in training, `[batch, tgt_len]`; none without a
+    /// coverage loss. It keeps attention from going back to where it has been (See et al. 2017, eq. 12):
+    ///
+    /// `loss[t] = coverage_loss * sum_s min(weights[t, s], sum over u < t of weights[u, s])`
+    ///
+    /// - `weights`: of all steps, `[batch, tgt_len, src_len]`
+    pub fn auxiliary_loss(&self, weights: &Tensor<3>) -> Option<Tensor<2>> {
+        if self.coverage_loss == 0.0 {
+            return None;
+        }
+        let coverage = weights.clone().cumsum(1) - weights.clone();
+        let twice = weights.clone().min_pair(coverage);
+        Some(twice.sum_dim(2).squeeze_dim(2) * self.coverage_loss)
+    }
+
+    /// What queries at the given steps read (`steps`, one for each of the axis `tgt_len`, or the same
+    /// for each of a beam); `state` is theirs, needed where attention is stateful.
+    fn attend(
+        &self,
+        query: Tensor<3>,
+        memory: &AttentionMemory,
+        steps: &[usize],
+        state: Option<&AttentionState>,
+    ) -> Read {
+        let [batch, tgt_len, d_query] = query.dims();
         let [_, src_len, _] = memory.values.dims();
         assert_shape!(memory.values, [batch, src_len, _]);
         assert_shape!(memory.src_pad_mask, [batch, src_len]);
-        let scores = self.scorer.score(query, memory.keys.clone());
+        let signals = self.history.as_ref().zip(state);
+        let signals = signals.map(|(history, state)| history.signals(state));
+        let Some(window) = &self.window else {
+            let alignment = state.and_then(|state| state.alignment.clone());
+            let alignment = alignment.map(|rows| rows.reshape([batch, tgt_len, src_len]));
+            return self.read(query, memory, signals, None, alignment);
+        };
+
+        let slots = window.slots(&WindowInput {
+            query: &query,
+            steps,
+            ends: memory
+                .ends
+                .as_ref()
+                .expect("prepared by attention with a window"),
+            src_len,
+        });
+        // Each query has a source of its own: the states in its window.
+        let rows = batch * tgt_len;
+        let indices = slots.indices.clone();
+        let width = indices.dims()[2];
+        let read = self.read(
+            query.reshape([rows, 1, d_query]),
+            &in_window(memory, &slots),
+            signals.map(|signals| take(signals, indices.clone().reshape([rows, 1, width]))),
+            slots.prior.map(|prior| prior.reshape([rows, 1, width])),
+            None,
+        );
+        let none = Tensor::zeros([batch, tgt_len, src_len], &read.weights.device());
+        let weights = read.weights.reshape([batch, tgt_len, width]);
+        let [_, _, d_memory] = memory.values.dims();
+        Read {
+            context: read.context.reshape([batch, tgt_len, d_memory]),
+            weights: none.scatter(2, indices, weights, IndexingUpdateOp::Add),
+            alignment: None,
+        }
+    }
+
+    /// Scores, weights and context, for all kinds.
+    ///
+    /// - `query`: `[batch, tgt_len, d_query]`
+    /// - `signals`: of each query, `[batch * tgt_len, src_len, ..]`
+    /// - `prior`: what weights are multiplied by, `[batch, tgt_len, src_len]`
+    /// - `alignment`: of the last step, `[batch, tgt_len, src_len]`
+    fn read(
+        &self,
+        query: Tensor<3>,
+        memory: &AttentionMemory,
+        signals: Option<Tensor<3>>,
+        prior: Option<Tensor<3>>,
+        alignment: Option<Tensor<3>>,
+    ) -> Read {
+        let [batch, tgt_len, _] = query.dims();
+        let [_, src_len, _] = memory.values.dims();
+        let scores = self.scores(query.clone(), memory.keys.clone(), signals);
         assert_shape!(scores, [batch, tgt_len, src_len]);
-        let read = attention_read(scores, memory.values.clone(), memory.src_pad_mask.clone());
-        AttentionOutput {
-            context: read.context,
-            weights: read.weights,
+        let (values, mask) = (memory.values.clone(), memory.src_pad_mask.clone());
+        if let (Normaliser::Softmax(softmax), None) = (&self.normaliser, &prior) {
+            let read = attention_read(softmax.scaled(scores), values, mask);
+            return Read {
+                context: read.context,
+                weights: read.weights,
+                alignment: None,
+            };
         }
+        let output = self.normaliser.weights(NormaliserInput {
+            scores,
+            mask: mask.unsqueeze_dim(1),
+            query,
+            keys: memory.normaliser_keys.clone(),
+            alignment,
+        });
+        let weights = match prior {
+            Some(prior) => output.weights * prior,
+            None => output.weights,
+        };
+        Read {
+            context: weights.clone().matmul(values),
+            weights,
+            alignment: output.alignment,
+        }
+    }
+
+    /// Raw scores, `[batch, tgt_len, src_len]`. With signals each query has keys of its own.
+    fn scores(&self, query: Tensor<3>, keys: Tensor<3>, signals: Option<Tensor<3>>) -> Tensor<3> {
+        let (Some(history), Some(signals)) = (&self.history, signals) else {
+            return self.scorer.score(query, keys);
+        };
+        let [batch, tgt_len, d_query] = query.dims();
+        let [_, src_len, d_key] = keys.dims();
+        let rows = batch * tgt_len;
+        let keys = keys
+            .unsqueeze_dim::<4>(1)
+            .expand([batch, tgt_len, src_len, d_key])
+            .reshape([rows, src_len, d_key]);
+        let keys = keys + history.project(signals);
+        let scores = self.scorer.score(query.reshape([rows, 1, d_query]), keys);
+        scores.reshape([batch, tgt_len, src_len])
     }
 }
 
-/// What every scorer must hold: a new arm of [`ScorerConfig`] joins by [`ScorerConfig::all`].
+/// One past the last real token of each source, `[batch]`.
+fn ends(src_pad_mask: &Tensor<2, Bool>) -> Tensor<1> {
+    let [_, src_len] = src_pad_mask.dims();
+    let places = Tensor::<1, Int>::arange(1..src_len as i64 + 1, &src_pad_mask.device()).float();
+    let real = src_pad_mask.clone().bool_not().float();
+    (real * places.unsqueeze()).max_dim(1).squeeze_dim(1)
+}
+
+/// The states of each window: `batch * tgt_len` sources of `width` states.
+fn in_window(memory: &AttentionMemory, slots: &Slots) -> AttentionMemory {
+    let [batch, tgt_len, width] = slots.indices.dims();
+    let rows = batch * tgt_len;
+    let places = flat(slots.indices.clone(), memory.src_pad_mask.dims()[1]);
+    let padding = memory.src_pad_mask.clone().flatten::<1>(0, 1);
+    let padding = mask::select(padding, places.flatten(0, 1)).reshape([rows, width]);
+    let outside = slots.mask.clone().reshape([rows, width]);
+    AttentionMemory {
+        keys: take(memory.keys.clone(), slots.indices.clone()),
+        normaliser_keys: None,
+        values: take(memory.values.clone(), slots.indices.clone()),
+        src_pad_mask: padding.bool_or(outside),
+        ends: None,
+    }
+}
+
+/// Of `[batch, src_len, d]` the rows that each query names (`[batch, tgt_len, width]`):
+/// `[batch * tgt_len, width, d]`.
+fn take(states: Tensor<3>, indices: Tensor<3, Int>) -> Tensor<3> {
+    let [batch, src_len, d] = states.dims();
+    embedding(states.reshape([batch * src_len, d]), flat(indices, src_len))
+}
+
+/// Places in sources as places in all of them, one after the other: `[batch * tgt_len, width]`.
+fn flat(indices: Tensor<3, Int>, src_len: usize) -> Tensor<2, Int> {
+    let [batch, _, _] = indices.dims();
+    let starts = Tensor::<1, Int>::arange(0..batch as i64, &indices.device()) * src_len as i64;
+    (indices + starts.reshape([batch, 1, 1])).flatten(0, 1)
+}
+
+/// What every kind must hold, alone and with others.
 #[cfg(test)]
-mod contract {
-    use super::*;
-    use att_core::{DeviceSpec, mask::src_pad_mask, random};
-    use burn::tensor::TensorData;
-
-    const D: usize = 4;
-    const LENGTHS: [usize; 4] = [5, 2, 0, 1];
-
-    fn tensor(shape: [usize; 3], device: &Device) -> Tensor<3> {
-        let data = random::normal(shape.iter().product(), 1.0);
-        Tensor::from_data(TensorData::new(data, shape), device)
-    }
-
-    /// Attention, a padded batch of sources and queries of three steps.
-    fn setup(scorer: &ScorerConfig, device: &Device) -> (Attention, EncoderOutput, Tensor<3>) {
-        random::seed(11);
-        let config = AttentionConfig {
-            scorer: scorer.clone(),
-        };
-        let source = EncoderOutput {
-            memory: tensor([4, 5, D], device),
-            src_pad_mask: src_pad_mask(&LENGTHS, 5, device),
-            final_states: Vec::new(),
-        };
-        (config.init(D, D, device), source, tensor([4, 3, D], device))
-    }
-
-    fn each_scorer(test: impl Fn(&ScorerConfig, &Device)) {
-        for spec in [DeviceSpec::Flex, DeviceSpec::NdArray] {
-            for scorer in ScorerConfig::all() {
-                test(&scorer, &spec.init().unwrap());
-            }
-        }
-    }
-
-    fn values<const N: usize>(tensor: Tensor<N>) -> Vec<f32> {
-        tensor.into_data().iter().collect()
-    }
-
-    #[test]
-    fn weights_sum_to_one_over_real_tokens_and_are_zero_on_padding() {
-        each_scorer(|scorer, device| {
-            let (attention, source, query) = setup(scorer, device);
-            let out = attention.forward(query, &attention.prepare(&source));
-            let weights = values(out.weights);
-            for (row, weights) in weights.chunks(5).enumerate() {
-                let length = LENGTHS[row / 3];
-                let sum: f32 = weights.iter().sum();
-                let expected = if length == 0 { 0.0 } else { 1.0 };
-                assert!((sum - expected).abs() < 1e-6, "{scorer:?}: {weights:?}");
-                assert!(weights[length..].iter().all(|&w| w == 0.0), "{scorer:?}");
-            }
-            assert!(values(out.context).iter().all(|x| x.is_finite()));
-        });
-    }
-
-    #[test]
-    fn neither_padding_nor_other_rows_matter() {
-        each_scorer(|scorer, device| {
-            let (attention, source, query) = setup(scorer, device);
-            let batch = attention.forward(query.clone(), &attention.prepare(&source));
-            for (row, length) in LENGTHS.into_iter().enumerate().filter(|(_, l)| *l > 0) {
-                let alone = EncoderOutput {
-                    memory: source.memory.clone().narrow(0, row, 1).narrow(1, 0, length),
-                    src_pad_mask: src_pad_mask(&[length], length, device),
-                    final_states: Vec::new(),
-                };
-                let out =
-                    attention.forward(query.clone().narrow(0, row, 1), &attention.prepare(&alone));
-                let context = batch.context.clone().narrow(0, row, 1);
-                assert!(
-                    out.context.all_close(context, Some(1e-5), Some(1e-6)),
-                    "{scorer:?}"
-                );
-            }
-        });
-    }
-
-    #[test]
-    fn step_by_step_equals_the_whole_pass() {
-        each_scorer(|scorer, device| {
-            let (attention, source, query) = setup(scorer, device);
-            let memory = attention.prepare(&source);
-            let whole = attention.forward(query.clone(), &memory);
-            for t in 0..3 {
-                let step = attention.forward(query.clone().narrow(1, t, 1), &memory);
-                let weights = whole.weights.clone().narrow(1, t, 1);
-                assert!(
-                    step.weights.all_close(weights, Some(1e-5), Some(1e-6)),
-                    "{scorer:?}"
-                );
-            }
-        });
-    }
-
-    #[test]
-    fn selected_sources_give_the_selected_rows() {
-        each_scorer(|scorer, device| {
-            let (attention, source, query) = setup(scorer, device);
-            let order = Tensor::from_data([3, 0], device);
-            let whole = attention.forward(query.clone(), &attention.prepare(&source));
-            let some = attention.forward(
-                query.select(0, order.clone()),
-                &attention.prepare(&source).select(order.clone()),
-            );
-            let expected = whole.context.select(0, order);
-            assert!(
-                some.context.all_close(expected, Some(1e-5), Some(1e-6)),
-                "{scorer:?}"
-            );
-        });
-    }
-
-    #[test]
-    fn gradients_equal_finite_differences() {
-        each_scorer(|scorer, device| {
-            let (attention, source, query) = setup(scorer, device);
-            let mix = tensor([4, 3, D], device);
-            let loss = |memory: Tensor<3>, query: Tensor<3>, device: &Device| {
-                let source = EncoderOutput {
-                    memory,
-                    src_pad_mask: src_pad_mask(&LENGTHS, 5, device),
-                    final_states: Vec::new(),
-                };
-                // Parameters go where the data is: on the tape, or off it.
-                let attention = attention.clone().fork(device);
-                let mix = mix.clone().to_device(device);
-                let mix = if device.is_autodiff() {
-                    mix.autodiff()
-                } else {
-                    mix
-                };
-                let out = attention.forward(query, &attention.prepare(&source));
-                (out.context * mix).sum()
-            };
-            let tape = device.clone().autodiff();
-            let (m, q) = (
-                source.memory.clone().autodiff().require_grad(),
-                query.clone().autodiff().require_grad(),
-            );
-            let grads = loss(m.clone(), q.clone(), &tape).backward();
-            let d_memory = values(m.grad(&grads).unwrap());
-            let d_query = values(q.grad(&grads).unwrap());
-
-            let (memory, query) = (values(source.memory), values(query));
-            let at = |memory: &[f32], query: &[f32]| {
-                let memory = TensorData::new(memory.to_vec(), [4, 5, D]);
-                let query = TensorData::new(query.to_vec(), [4, 3, D]);
-                loss(
-                    Tensor::from_data(memory, device),
-                    Tensor::from_data(query, device),
-                    device,
-                )
-                .into_scalar::<f32>()
-            };
-            let h = 1e-2;
-            for i in (0..memory.len()).step_by(3) {
-                let (mut up, mut down) = (memory.clone(), memory.clone());
-                up[i] += h;
-                down[i] -= h;
-                let slope = (at(&up, &query) - at(&down, &query)) / (2.0 * h);
-                let error = (slope - d_memory[i]).abs();
-                assert!(
-                    error < 5e-3,
-                    "{scorer:?} memory {i}: {slope} {}",
-                    d_memory[i]
-                );
-            }
-            for i in 0..query.len() {
-                let (mut up, mut down) = (query.clone(), query.clone());
-                up[i] += h;
-                down[i] -= h;
-                let slope = (at(&memory, &up) - at(&memory, &down)) / (2.0 * h);
-                let error = (slope - d_query[i]).abs();
-                assert!(error < 5e-3, "{scorer:?} query {i}: {slope} {}", d_query[i]);
-            }
-        });
-    }
-
-    #[test]
-    fn sizes_that_do_not_fit_are_refused() {
-        for scorer in [
-            ScorerConfig::Dot(Default::default()),
-            ScorerConfig::ScaledDot(Default::default()),
-        ] {
-            let config = AttentionConfig { scorer };
-            let reason = config.validate(3, 4).unwrap_err().to_string();
-            assert!(reason.contains('3') && reason.contains('4'), "{reason}");
-        }
-    }
-}
+mod contract;

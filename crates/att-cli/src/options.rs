@@ -34,6 +34,10 @@ pub struct SearchOptions {
     /// Greatest number of output tokens [default: the model's own]
     #[arg(long, value_name = "N")]
     pub max_len: Option<usize>,
+    /// Put the source token with the greatest attention weight in the place of an unknown one [default:
+    /// the model's own]
+    #[arg(long)]
+    pub replace_unk: bool,
     /// Lines translated together at most; changes speed, not results
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub batch_size: usize,
@@ -65,6 +69,7 @@ impl SearchOptions {
             length_penalty: self.length_penalty.unwrap_or(search.length_penalty),
             min_len: self.min_len.unwrap_or(search.min_len),
             max_len: self.max_len.unwrap_or(search.max_len),
+            replace_unk: self.replace_unk || search.replace_unk,
             ..search.clone()
         }
     }
@@ -104,6 +109,7 @@ mod tests {
             length_penalty: None,
             min_len: None,
             max_len: Some(9),
+            replace_unk: true,
             batch_size: 64,
             weights: None,
         };
@@ -117,6 +123,7 @@ mod tests {
             applied,
             SearchConfig {
                 max_len: 9,
+                replace_unk: true,
                 ..own.clone()
             }
         );

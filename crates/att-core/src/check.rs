@@ -33,6 +33,34 @@ pub fn probability(key: &str, prob: f64) -> Result<()> {
     }
 }
 
+/// A factor such as a temperature must be a positive number.
+///
+/// # Errors
+///
+/// [`Error::Config`] with `key`.
+pub fn positive(key: &str, number: f64) -> Result<()> {
+    if number > 0.0 && number.is_finite() {
+        Ok(())
+    } else {
+        let reason = format!("{number} is not a positive number");
+        Err(Error::config(key, reason))
+    }
+}
+
+/// A weight such as that of a loss must be a number, zero or above.
+///
+/// # Errors
+///
+/// [`Error::Config`] with `key`.
+pub fn not_negative(key: &str, number: f64) -> Result<()> {
+    if number >= 0.0 && number.is_finite() {
+        Ok(())
+    } else {
+        let reason = format!("{number} is not a number from 0 on");
+        Err(Error::config(key, reason))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,11 +69,16 @@ mod tests {
     fn the_error_names_the_key() {
         assert!(size("d", 1).is_ok() && size("d", MAX_SIZE).is_ok());
         assert!(probability("p", 0.0).is_ok());
+        assert!(positive("x", 0.1).is_ok() && not_negative("x", 0.0).is_ok());
         for error in [
             size("key", 0),
             size("key", usize::MAX),
             probability("key", 1.0),
             probability("key", f64::NAN),
+            positive("key", 0.0),
+            positive("key", f64::INFINITY),
+            not_negative("key", -1.0),
+            not_negative("key", f64::NAN),
         ] {
             let message = error.unwrap_err().within("table").to_string();
             assert!(message.starts_with("table.key: "), "{message}");

@@ -1,6 +1,6 @@
 //! Boolean masks; **true means masked** (burn's polarity).
 
-use burn::tensor::{Bool, Device, Tensor, TensorData};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 /// `src_pad_mask[b, s] = s >= lengths[b]`, of shape `[batch, src_len]`.
 ///
@@ -49,6 +49,12 @@ pub fn causal_mask(tgt_len: usize, device: &Device) -> Tensor<2, Bool> {
     Tensor::from_data(TensorData::new(mask, [tgt_len, tgt_len]), device)
 }
 
+/// The rows of a mask named by `indices`, in that order; flex's own `select` makes numbers of truth
+/// values, which its other operations on masks refuse.
+pub fn select<const D: usize>(mask: Tensor<D, Bool>, indices: Tensor<1, Int>) -> Tensor<D, Bool> {
+    mask.select(0, indices).float().greater_elem(0.5)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +79,17 @@ mod tests {
         assert_eq!(
             bools(causal_mask(3, &Device::flex())),
             [o, x, x, o, o, x, o, o, o]
+        );
+    }
+
+    #[test]
+    fn selected_rows_are_masks() {
+        let device = Device::flex();
+        let mask = src_pad_mask(&[2, 1], 2, &device);
+        let mask = select(mask, Tensor::from_data([1, 0, 1], &device));
+        assert_eq!(
+            bools(mask.bool_not()),
+            [true, false, true, true, true, false]
         );
     }
 

@@ -1,4 +1,4 @@
-use att_attention::{Attention, AttentionConfig, Scorer};
+use att_attention::{Attention, AttentionConfig};
 use att_core::ops::{BahdanauInputs, CrossEntropy, bahdanau, tanh};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
 use att_layers::{Dropout, Embedding, Linear, init};
@@ -126,17 +126,20 @@ impl BahdanauDecoder {
         &self,
         embedded: Tensor<3>,
         memory: &DecoderMemory,
-        states: Vec<RecurrentState>,
+        mut state: DecoderState,
     ) -> Advanced {
+        let attention = state.take_attention();
         let query = match self.attention_layer {
-            AttentionLayer::First => states.first(),
-            AttentionLayer::Last => states.last(),
+            AttentionLayer::First => state.layers.first(),
+            AttentionLayer::Last => state.layers.last(),
         };
         let query = query.expect("at least one layer").hidden.clone();
+        let query = query.unsqueeze_dim(1);
         let read = read(
             &self.attention,
-            query.unsqueeze_dim(1),
+            query,
             &memory.attention[0],
+            Some(attention),
         );
         let for_upper_layers = match self.attention_layer {
             AttentionLayer::First => Some(read.context.clone()),
@@ -144,13 +147,9 @@ impl BahdanauDecoder {
         };
         let input = self.combine.forward(embedded, read.context.clone());
         let lengths = vec![1; input.dims()[0]];
-        let (stack, layers) = (&self.recurrent, 0..states.len());
-        let output = stack.forward_layers(layers, input, for_upper_layers, &lengths, states);
-        Advanced {
-            hidden: output.hidden,
-            read,
-            states: output.states,
-        }
+        let (stack, layers) = (&self.recurrent, 0..state.layers.len());
+        let output = stack.forward_layers(layers, input, for_upper_layers, &lengths, state.layers);
+        Advanced::new(output.hidden, read, output.states)
     }
 
     /// The deep output over state, context and previous token.
@@ -159,7 +158,7 @@ impl BahdanauDecoder {
         self.dropout.forward(tanh(self.deep.forward(input)))
     }
 
-    /// The recurrence in the form of [`bahdanau`], where it has that form: one layer, additive
+    /// The recurrence in the form of [`bahdanau`], where it has that form: one layer, plain additive
     /// attention, and a context that joins by concatenation.
     fn whole_pass(
         &self,
@@ -167,14 +166,14 @@ impl BahdanauDecoder {
         memory: &DecoderMemory,
         states: &[RecurrentState],
     ) -> Option<BahdanauInputs> {
-        let ([state], Scorer::Additive(scorer), None, [memory]) = (
-            states,
-            &self.attention.scorer,
-            &self.combine.projection,
-            &memory.attention[..],
-        ) else {
+        let ([state], None, [memory]) = (states, &self.combine.projection, &memory.attention[..])
+        else {
             return None;
         };
+        if !self.attention.is_plain() {
+            return None;
+        }
+        let scorer = self.attention.scorer.additive_parts()?;
         let layer = self.recurrent.only_layer()?;
         Some(BahdanauInputs {
             embedded: embedded.clone(),
@@ -182,9 +181,9 @@ impl BahdanauDecoder {
             cell: state.cell.clone(),
             keys: memory.keys.clone(),
             memory: memory.values.clone(),
-            query_weight: scorer.query.weight.val(),
-            query_bias: scorer.query.bias.as_ref()?.val(),
-            v: scorer.v.val(),
+            query_weight: scorer.query_weight,
+            query_bias: scorer.query_bias,
+            v: scorer.v,
             input_weight: layer.input_weight,
             input_bias: layer.input_bias,
             recurrent_weight: layer.recurrent_weight,
@@ -205,6 +204,7 @@ impl Decoder for BahdanauDecoder {
     fn initial_state(&self, source: &EncoderOutput) -> DecoderState {
         DecoderState {
             layers: self.bridge.forward(source, &self.recurrent.layers),
+            attention: vec![self.attention.initial_state(&source.src_pad_mask)],
             ..Default::default()
         }
     }
@@ -216,16 +216,13 @@ impl Decoder for BahdanauDecoder {
         state: DecoderState,
     ) -> DecoderStep {
         let embedded = self.embedding.forward(tokens.unsqueeze_dim(1));
-        let advanced = self.advance(embedded.clone(), memory, state.layers);
-        let read = advanced.read;
-        let features = self.deep_output(vec![advanced.hidden, read.context, embedded]);
+        let advanced = self.advance(embedded.clone(), memory, state);
+        let features = self.deep_output(vec![advanced.hidden, advanced.context, embedded]);
         DecoderStep {
             logits: self.logits(features.squeeze_dim(1)),
-            weights: Some(read.weights.squeeze_dim(1)),
-            state: DecoderState {
-                layers: advanced.states,
-                ..Default::default()
-            },
+            weights: Some(advanced.weights.squeeze_dim(1)),
+            head_weights: Vec::new(),
+            state: advanced.state,
         }
     }
 
@@ -237,22 +234,18 @@ impl Decoder for BahdanauDecoder {
     ) -> DecoderOutput {
         let embedded = self.embedding.forward(tgt);
         let memory = self.prepare(source);
-        let states = self.initial_state(source).layers;
-        if let Some(inputs) = self.whole_pass(&embedded, &memory, &states) {
+        let state = self.initial_state(source);
+        if let Some(inputs) = self.whole_pass(&embedded, &memory, &state.layers) {
             let src_lengths = mask::lengths(source.src_pad_mask.clone());
             let states = bahdanau(inputs, &src_lengths, tgt_lengths);
-            return DecoderOutput {
-                features: self.deep_output(vec![states.hidden_and_context, embedded]),
-                weights: Some(states.weights),
-            };
+            let features = self.deep_output(vec![states.hidden_and_context, embedded]);
+            return DecoderOutput::attended(features, states.weights, &self.attention);
         }
-        let whole = unroll(&embedded, states, |input, states| {
-            self.advance(input, &memory, states)
+        let whole = unroll(&embedded, state, |input, state| {
+            self.advance(input, &memory, state)
         });
-        DecoderOutput {
-            features: self.deep_output(vec![whole.hidden, whole.contexts, embedded]),
-            weights: Some(whole.weights),
-        }
+        let features = self.deep_output(vec![whole.hidden, whole.contexts, embedded]);
+        DecoderOutput::attended(features, whole.weights, &self.attention)
     }
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {

@@ -125,21 +125,19 @@ impl ConditionalGruDecoder {
         &self,
         embedded: Tensor<3>,
         memory: &DecoderMemory,
-        states: Vec<RecurrentState>,
+        mut state: DecoderState,
     ) -> Advanced {
+        let attention = state.take_attention();
         let lengths = vec![1; embedded.dims()[0]];
         let step = |gru: &Recurrent, input: Tensor<3>, state: RecurrentState| {
             gru.forward(input, &lengths, Direction::Forward, state)
         };
-        let [state] = <[RecurrentState; 1]>::try_from(states).expect("one layer");
-        let between = step(&self.first, embedded, state);
-        let read = read(&self.attention, between.hidden, &memory.attention[0]);
+        let [layer] = <[RecurrentState; 1]>::try_from(state.layers).expect("one layer");
+        let between = step(&self.first, embedded, layer);
+        let (query, memory) = (between.hidden, &memory.attention[0]);
+        let read = read(&self.attention, query, memory, Some(attention));
         let output = step(&self.second, read.context.clone(), between.last);
-        Advanced {
-            hidden: output.hidden,
-            read,
-            states: vec![output.last],
-        }
+        Advanced::new(output.hidden, read, vec![output.last])
     }
 
     /// The deep output over state, context and previous token.
@@ -161,6 +159,7 @@ impl Decoder for ConditionalGruDecoder {
     fn initial_state(&self, source: &EncoderOutput) -> DecoderState {
         DecoderState {
             layers: self.bridge.forward(source, slice::from_ref(&self.first)),
+            attention: vec![self.attention.initial_state(&source.src_pad_mask)],
             ..Default::default()
         }
     }
@@ -172,16 +171,13 @@ impl Decoder for ConditionalGruDecoder {
         state: DecoderState,
     ) -> DecoderStep {
         let embedded = self.embedding.forward(tokens.unsqueeze_dim(1));
-        let advanced = self.advance(embedded.clone(), memory, state.layers);
-        let read = advanced.read;
-        let features = self.deep_output(vec![advanced.hidden, read.context, embedded]);
+        let advanced = self.advance(embedded.clone(), memory, state);
+        let features = self.deep_output(vec![advanced.hidden, advanced.context, embedded]);
         DecoderStep {
             logits: self.logits(features.squeeze_dim(1)),
-            weights: Some(read.weights.squeeze_dim(1)),
-            state: DecoderState {
-                layers: advanced.states,
-                ..Default::default()
-            },
+            weights: Some(advanced.weights.squeeze_dim(1)),
+            head_weights: Vec::new(),
+            state: advanced.state,
         }
     }
 
@@ -193,14 +189,12 @@ impl Decoder for ConditionalGruDecoder {
     ) -> DecoderOutput {
         let embedded = self.embedding.forward(tgt);
         let memory = self.prepare(source);
-        let states = self.initial_state(source).layers;
-        let whole = unroll(&embedded, states, |input, states| {
-            self.advance(input, &memory, states)
+        let state = self.initial_state(source);
+        let whole = unroll(&embedded, state, |input, state| {
+            self.advance(input, &memory, state)
         });
-        DecoderOutput {
-            features: self.deep_output(vec![whole.hidden, whole.contexts, embedded]),
-            weights: Some(whole.weights),
-        }
+        let features = self.deep_output(vec![whole.hidden, whole.contexts, embedded]);
+        DecoderOutput::attended(features, whole.weights, &self.attention)
     }
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {

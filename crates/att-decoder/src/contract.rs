@@ -1,8 +1,10 @@
 //! What every decoder must hold: a new arm of [`DecoderConfig`] joins by [`DecoderConfig::all`].
 
-use att_attention::{AttentionConfig, ScorerConfig};
+use att_attention::{AttentionConfig, HistoryConfig, ScorerConfig, TransformerConfig};
 use att_core::{DeviceSpec, EncoderOutput, MemorySpec, RecurrentState, mask, ops, random};
-use att_layers::{CellKind, EmbeddingConfig, LearnedPositionsConfig};
+use att_layers::{
+    ActivationKind, CellKind, EmbeddingConfig, LearnedPositionsConfig, NormPlace, PositionsConfig,
+};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::*;
@@ -29,7 +31,10 @@ fn configs() -> Vec<DecoderConfig> {
                     dropout: 0.0,
                     ..Default::default()
                 },
-                attention: AttentionConfig { scorer },
+                attention: AttentionConfig {
+                    scorer,
+                    ..Default::default()
+                },
                 input_feeding: true,
                 dropout: 0.0,
                 ..Default::default()
@@ -97,11 +102,114 @@ fn configs() -> Vec<DecoderConfig> {
                         dropout: 0.0,
                         ..config
                     }),
+                    // Has none of these settings; its own follow below.
+                    DecoderConfig::Transformer(_) => continue,
                 });
             }
         }
     }
+    configs.extend(attentions().into_iter().flat_map(with_attention));
+    configs.extend(transformers());
     configs
+}
+
+/// Every kind that has a table `attention`, where it attends step by step and where all at once.
+fn with_attention(attention: AttentionConfig) -> Vec<DecoderConfig> {
+    let recurrent = |layers| RecurrentStackConfig {
+        d_hidden: 6,
+        layers,
+        dropout: 0.0,
+        ..Default::default()
+    };
+    let luong = |input_feeding, layers, attention_layer| {
+        DecoderConfig::Luong(LuongConfig {
+            recurrent: recurrent(layers),
+            attention: attention.clone(),
+            attention_layer,
+            input_feeding,
+            dropout: 0.0,
+            ..Default::default()
+        })
+    };
+    vec![
+        luong(false, 1, AttentionLayer::Last),
+        luong(true, 1, AttentionLayer::Last),
+        luong(false, 2, AttentionLayer::First),
+        DecoderConfig::Bahdanau(BahdanauConfig {
+            recurrent: recurrent(1),
+            attention: attention.clone(),
+            dropout: 0.0,
+            ..Default::default()
+        }),
+        DecoderConfig::ConditionalGru(ConditionalGruConfig {
+            d_hidden: 6,
+            attention: attention.clone(),
+            dropout: 0.0,
+            ..Default::default()
+        }),
+        DecoderConfig::Convolutional(ConvolutionalDecoderConfig {
+            d_hidden: 6,
+            layers: 2,
+            attention,
+            dropout: 0.0,
+            ..Default::default()
+        }),
+    ]
+}
+
+/// Each normaliser, window and history at least once, some of them together.
+fn attentions() -> Vec<AttentionConfig> {
+    let texts = [
+        "normaliser = { kind = 'softmax', temperature = 0.5 }",
+        "scorer = { kind = 'dot' }\nnormaliser = { kind = 'sparsemax' }",
+        "scorer = { kind = 'concat' }\nnormaliser = { kind = 'entmax15' }",
+        "scorer = { kind = 'general' }\nwindow = { kind = 'local_m', radius = 1 }",
+        "scorer = { kind = 'bilinear' }\nwindow = { kind = 'local_p', radius = 2 }",
+        "normaliser = { kind = 'sparsemax' }\nwindow = { kind = 'chunked', size = 2 }",
+        "scorer = { kind = 'location' }\nwindow = { kind = 'local_m', radius = 1, ratio = 1.5 }",
+        "history = { kind = 'coverage' }\ncoverage_loss = 1.0",
+        "history = { kind = 'location_sensitive', width = 3 }\nwindow = { kind = 'local_m', radius = 2 }",
+        "normaliser = { kind = 'monotonic', offset = 0.2 }",
+        "normaliser = { kind = 'mocha', chunk = 2, offset = 0.2 }\nhistory = { kind = 'coverage' }",
+    ];
+    let read = |text: &str| toml::from_str(text).expect(text);
+    texts.map(read).into()
+}
+
+/// Of a decoder that has such a table.
+fn attention(config: &DecoderConfig) -> Option<&AttentionConfig> {
+    match config {
+        DecoderConfig::Bahdanau(config) => Some(&config.attention),
+        DecoderConfig::Luong(config) => Some(&config.attention),
+        DecoderConfig::ConditionalGru(config) => Some(&config.attention),
+        DecoderConfig::Convolutional(config) => Some(&config.attention),
+        DecoderConfig::Summary(_) | DecoderConfig::Transformer(_) => None,
+    }
+}
+
+fn transformers() -> impl Iterator<Item = DecoderConfig> {
+    let variants = PositionsConfig::all().into_iter().zip([
+        (NormPlace::Post, ActivationKind::Relu, None, None),
+        (NormPlace::Pre, ActivationKind::Gelu, Some(1), Some(0)),
+        (NormPlace::Pre, ActivationKind::Swiglu, Some(2), None),
+    ]);
+    variants.map(|(positions, (norm, activation, n_kv_heads, head))| {
+        DecoderConfig::Transformer(TransformerDecoderConfig {
+            layers: TransformerConfig {
+                d_model: 8,
+                layers: 2,
+                n_heads: 2,
+                n_kv_heads,
+                d_ff: 10,
+                activation,
+                norm,
+                positions,
+                dropout: 0.0,
+                ..Default::default()
+            },
+            alignment: AlignmentConfig { layer: head, head },
+        })
+    })
 }
 
 fn tensor<const N: usize>(shape: [usize; N], device: &Device) -> Tensor<N> {
@@ -111,8 +219,13 @@ fn tensor<const N: usize>(shape: [usize; N], device: &Device) -> Tensor<N> {
 
 fn decoder(config: &DecoderConfig, tie: bool, device: &Device) -> AnyDecoder {
     random::seed(31);
+    let d_features = match config {
+        DecoderConfig::Transformer(config) => config.layers.d_model,
+        _ => 512,
+    };
     let embedding = EmbeddingConfig {
-        d_embed: if tie { 512 } else { 4 },
+        // As large as the memory: a convolutional decoder's queries are of this size.
+        d_embed: if tie { d_features } else { 6 },
         dropout: 0.0,
     };
     config.init(embedding.init(VOCAB, device), tie, &SPEC, device)
@@ -178,6 +291,11 @@ fn cached_steps_equal_the_whole_pass() {
                 let expected = whole.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
                 assert!(close(step, expected), "{config:?} step {t}");
             }
+            assert_eq!(step.head_weights.len(), whole.head_weights.len());
+            for (step, whole) in step.head_weights.into_iter().zip(&whole.head_weights) {
+                let expected = whole.clone().narrow(2, t, 1).squeeze_dim::<3>(2);
+                assert!(close(step, expected), "{config:?} step {t}");
+            }
             state = step.state;
         }
     });
@@ -211,8 +329,13 @@ fn attention_is_exact() {
         let weights: Vec<f32> = weights.into_data().iter().collect();
         for (row, weights) in weights.chunks(5).enumerate() {
             let length = LENGTHS[row / 4];
-            assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-6);
-            assert!(weights[length..].iter().all(|&w| w == 0.0));
+            let sum: f32 = weights.iter().sum();
+            if attention(config).is_none_or(AttentionConfig::sums_to_one) {
+                assert!((sum - 1.0).abs() < 1e-6, "{config:?}");
+            } else {
+                assert!(sum < 1.0 + 1e-6, "{config:?}");
+            }
+            assert!(weights[length..].iter().all(|&w| w == 0.0), "{config:?}");
         }
     });
 }
@@ -291,6 +414,52 @@ fn no_step_sees_a_later_target() {
     });
 }
 
+/// How many tokens, up to its own, an output depends on.
+fn sight(config: &DecoderConfig) -> usize {
+    match config {
+        DecoderConfig::Convolutional(config) if !is_stateful(&config.attention) => {
+            config.layers * (config.width - 1) + 1
+        }
+        _ => usize::MAX,
+    }
+}
+
+fn is_stateful(attention: &AttentionConfig) -> bool {
+    attention.normaliser.is_monotonic() || attention.history != HistoryConfig::None {}
+}
+
+#[test]
+fn no_gradient_reaches_a_later_target() {
+    // Each step has a token of its own, so that the table's gradient tells the steps apart.
+    const TOKENS: [i64; 5] = [2, 4, 5, 8, 1];
+    for spec in [DeviceSpec::Flex, DeviceSpec::NdArray] {
+        let device = spec.init().unwrap().autodiff();
+        for config in configs() {
+            let decoder = decoder(&config, false, &device);
+            for t in 0..5 {
+                let tgt = Tensor::<2, Int>::from_data([TOKENS; 3], &device);
+                let output = decoder.forward(tgt, &[5; 3], &source(&device));
+                let some = |of: &Tensor<3>| {
+                    let of = of.clone().narrow(1, t, 1);
+                    (of.clone() * tensor(of.dims(), &device)).sum()
+                };
+                let mut outputs = some(&output.features);
+                if let Some(weights) = &output.weights {
+                    outputs = outputs + some(weights);
+                }
+                let grads = outputs.backward();
+                let table = decoder.embedding().weight.val().grad(&grads).unwrap();
+                for (step, token) in TOKENS.into_iter().enumerate() {
+                    let row = table.clone().narrow(0, token as usize, 1);
+                    let size = row.abs().max().into_scalar::<f32>();
+                    let seen = step <= t && t - step < sight(&config);
+                    assert_eq!(size > 0.0, seen, "{config:?}: {size} at {step} of {t}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn every_weight_gets_a_gradient() {
     use burn::module::{Module, ModuleVisitor, Param};
@@ -319,6 +488,48 @@ fn every_weight_gets_a_gradient() {
         let grads = (logits * mix).sum().backward();
         decoder.visit(&mut Check(&grads, vec![format!("{config:?}")]));
     }
+}
+
+/// Two rows a source, exchanged after the first step, go on as they would have alone.
+#[test]
+fn the_rows_of_a_beam_carry_their_states() {
+    each(|config, tie, device| {
+        let (decoder, source) = (decoder(config, tie, device), source(device));
+        let memory = decoder.prepare(&source);
+        let start = || decoder.initial_state(&source);
+        let tokens = |of: &[i64]| Tensor::<1, Int>::from_data(of, device);
+        let beam = start().select(&[0, 0, 1, 1, 2, 2], device);
+        let state = decoder
+            .step(tokens(&[4, 5, 6, 7, 8, 4]), &memory, beam)
+            .state;
+        let state = state.select(&[1, 0, 3, 2, 5, 4], device);
+        let both = decoder.step(tokens(&[5, 5, 6, 6, 7, 7]), &memory, state);
+        for (slot, first) in [[5, 7, 4], [4, 6, 8]].into_iter().enumerate() {
+            let state = decoder.step(tokens(&first), &memory, start()).state;
+            let one = decoder.step(tokens(&[5, 6, 7]), &memory, state);
+            let rows = tokens(&[slot, slot + 2, slot + 4].map(|row| row as i64));
+            let expected = both.logits.clone().select(0, rows);
+            assert!(close(one.logits, expected), "{config:?}");
+        }
+    });
+}
+
+#[test]
+fn a_coverage_loss_is_there_where_it_is_asked_for() {
+    each(|config, tie, device| {
+        let output = decoder(config, tie, device).forward(target(device), &[4; 3], &source(device));
+        let asked = attention(config).is_some_and(|attention| attention.coverage_loss > 0.0);
+        assert_eq!(output.auxiliary_loss.is_some(), asked, "{config:?}");
+        if let Some(loss) = output.auxiliary_loss {
+            assert_eq!(loss.dims(), [3, 4]);
+            let loss: Vec<f32> = loss.into_data().iter().collect();
+            assert!(loss.iter().all(|loss| (0.0..=1.0 + 1e-6).contains(loss)));
+            assert!(
+                loss[3] > 0.0 && loss[0] == 0.0,
+                "nothing is seen before the first step"
+            );
+        }
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::f64::consts::FRAC_1_SQRT_2;
 
-use att_attention::{Attention, AttentionConfig, AttentionMemory};
+use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionState};
 use att_core::ops::CrossEntropy;
 use att_core::{EncoderOutput, Error, MemorySpec, Result, check};
 use att_layers::{
@@ -113,8 +113,8 @@ impl ConvolutionalDecoderConfig {
 /// ```
 ///
 /// Nothing recurs: all steps of a known target are computed at once. A cached step computes its own
-/// position alone, of windows that are in the state. The weights of a step are the mean over the
-/// blocks.
+/// position alone, of windows that are in the state. Each block's attention is of its own, with what
+/// it remembers; the weights of a step, and a coverage loss, are the mean over the blocks.
 ///
 /// What is averaged is the memory, where the paper adds the embedded source to it, and weights are
 /// not normalised (Salimans and Kingma 2016).
@@ -157,6 +157,8 @@ struct BlockOutput {
     states: Tensor<3>,
     /// `[rows, len, src_len]`
     weights: Tensor<3>,
+    /// Of attention after one step.
+    attention: Option<AttentionState>,
 }
 
 impl ConvolutionalDecoderBlock {
@@ -164,19 +166,22 @@ impl ConvolutionalDecoderBlock {
     ///
     /// - `states`: of the block below, `[rows, len, d_hidden]`
     /// - `tokens`: g, `[rows, len, d_embed]`
+    /// - `attention`: its state before one step; none for all steps
     fn attend(
         &self,
         convolved: Tensor<3>,
         states: Tensor<3>,
         tokens: Tensor<3>,
         memory: &AttentionMemory,
+        attention: Option<AttentionState>,
     ) -> BlockOutput {
         let query = (self.query.forward(convolved.clone()) + tokens) * FRAC_1_SQRT_2;
-        let read = read(&self.attention, query, memory);
+        let read = read(&self.attention, query, memory, attention);
         let added = (convolved + self.context.forward(read.context)) * FRAC_1_SQRT_2;
         BlockOutput {
             states: (states + added) * FRAC_1_SQRT_2,
             weights: read.weights,
+            attention: read.state,
         }
     }
 }
@@ -192,13 +197,13 @@ impl ConvolutionalDecoder {
     fn features(&self, states: Tensor<3>) -> Tensor<3> {
         self.dropout.forward(self.deep.forward(states))
     }
+}
 
-    /// Over the blocks' weights.
-    fn mean(weights: Vec<Tensor<3>>) -> Tensor<3> {
-        let n = weights.len() as f64;
-        let sum = weights.into_iter().reduce(|sum, weights| sum + weights);
-        sum.expect("at least one block") / n
-    }
+/// Over the blocks; none of nothing.
+fn mean<const D: usize>(blocks: Vec<Tensor<D>>) -> Option<Tensor<D>> {
+    let n = blocks.len() as f64;
+    let sum = blocks.into_iter().reduce(|sum, block| sum + block);
+    sum.map(|sum| sum / n)
 }
 
 impl Decoder for ConvolutionalDecoder {
@@ -217,7 +222,11 @@ impl Decoder for ConvolutionalDecoder {
         let [batch, _, _] = source.memory.dims();
         let [_, d_hidden] = self.input.weight.dims();
         let shape = [batch, self.width - 1, d_hidden];
+        let blocks = self.blocks.iter();
         DecoderState {
+            attention: blocks
+                .map(|block| block.attention.initial_state(&source.src_pad_mask))
+                .collect(),
             windows: vec![Tensor::zeros(shape, &source.memory.device()); self.blocks.len()],
             ..Default::default()
         }
@@ -232,22 +241,27 @@ impl Decoder for ConvolutionalDecoder {
         let tokens = self.positioned(tokens.unsqueeze_dim(1), state.position);
         let mut states = self.input.forward(tokens.clone());
         let [rows, _, d_hidden] = states.dims();
-        let (mut weights, mut windows) = (Vec::new(), Vec::new());
+        let (mut weights, mut windows, mut attentions) = (Vec::new(), Vec::new(), Vec::new());
         let blocks = self.blocks.iter().zip(&memory.attention);
-        for ((block, memory), before) in blocks.zip(state.windows) {
+        let before = state.windows.into_iter().zip(state.attention);
+        for ((block, memory), (window, attention)) in blocks.zip(before) {
             let dropped = self.dropout.forward(states.clone());
-            let window = Tensor::cat(vec![before, dropped], 1);
+            let window = Tensor::cat(vec![window, dropped], 1);
             windows.push(window.clone().narrow(1, 1, self.width - 1));
             let window = window.reshape([rows, self.width * d_hidden]);
             let convolved = block.convolution.read(window).unsqueeze_dim(1);
-            let output = block.attend(convolved, states, tokens.clone(), memory);
+            let tokens = tokens.clone();
+            let output = block.attend(convolved, states, tokens, memory, Some(attention));
             states = output.states;
             weights.push(output.weights);
+            attentions.extend(output.attention);
         }
         DecoderStep {
             logits: self.logits(self.features(states).squeeze_dim(1)),
-            weights: Some(Self::mean(weights).squeeze_dim(1)),
+            weights: mean(weights).map(|weights| weights.squeeze_dim(1)),
+            head_weights: Vec::new(),
             state: DecoderState {
+                attention: attentions,
                 windows,
                 position: state.position + 1,
                 ..Default::default()
@@ -266,19 +280,22 @@ impl Decoder for ConvolutionalDecoder {
         // No position sees those behind it, so padding needs no care.
         let windows = Windows::causal(&vec![tgt_len; batch], self.width, &tokens.device());
         let mut states = self.input.forward(tokens.clone());
-        let mut weights = Vec::new();
+        let (mut weights, mut losses) = (Vec::new(), Vec::new());
         let memory = self.prepare(source);
         for (block, memory) in self.blocks.iter().zip(&memory.attention) {
             let dropped = self.dropout.forward(states.clone()).flatten(0, 1);
             let convolved = block.convolution.forward(dropped, &windows);
             let convolved = convolved.reshape(states.dims());
-            let output = block.attend(convolved, states, tokens.clone(), memory);
+            let output = block.attend(convolved, states, tokens.clone(), memory, None);
             states = output.states;
+            losses.extend(block.attention.auxiliary_loss(&output.weights));
             weights.push(output.weights);
         }
         DecoderOutput {
             features: self.features(states),
-            weights: Some(Self::mean(weights)),
+            weights: mean(weights),
+            head_weights: Vec::new(),
+            auxiliary_loss: mean(losses),
         }
     }
 

@@ -1,4 +1,4 @@
-use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput};
+use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionState, KeyValues};
 use att_core::ops::{self, CrossEntropy};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result};
 use att_layers::Embedding;
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     BahdanauConfig, BahdanauDecoder, BridgeConfig, ConditionalGruConfig, ConditionalGruDecoder,
     ConvolutionalDecoder, ConvolutionalDecoderConfig, LuongConfig, LuongDecoder,
-    RecurrentStackConfig, SummaryConfig, SummaryDecoder,
+    RecurrentStackConfig, SummaryConfig, SummaryDecoder, TransformerDecoder,
+    TransformerDecoderConfig,
 };
 
 /// Predicts the next target token from those before it and the source.
@@ -81,7 +82,7 @@ pub struct DecoderMemory {
     /// Number of sources.
     pub batch: usize,
     /// Keys, values and mask: one of a recurrent decoder with attention, one a block of a
-    /// convolutional one from the bottom, none without attention.
+    /// convolutional one or a layer of a Transformer from the bottom, none without attention.
     pub attention: Vec<AttentionMemory>,
     /// The source in one vector, `[batch, d_final]`; of a decoder without attention that reads it
     /// at each step.
@@ -111,14 +112,26 @@ pub struct DecoderState {
     pub layers: Vec<RecurrentState>,
     /// The last attentional vector, `[rows, d_attentional]`; with input feeding.
     pub attentional: Option<Tensor<2>>,
+    /// What attention remembers, one for each of [`DecoderMemory::attention`]; none of a Transformer,
+    /// whose attention to the source remembers nothing.
+    pub attention: Vec<AttentionState>,
     /// What the next window of each convolution begins with, from the bottom,
     /// `[rows, width - 1, d_hidden]`.
     pub windows: Vec<Tensor<3>>,
     /// How many steps there were; counted where positions have vectors.
     pub position: usize,
+    /// Keys and values of the steps so far, of each layer of a Transformer from the bottom; empty
+    /// before the first step.
+    pub past: Vec<KeyValues>,
 }
 
 impl DecoderState {
+    /// Takes what attention remembers, of a decoder with one attention.
+    pub(crate) fn take_attention(&mut self) -> AttentionState {
+        let state = self.attention.pop();
+        state.expect("made by a decoder with attention")
+    }
+
     /// The rows named by `indices`, in that order: how a beam follows its hypotheses.
     pub fn select(self, indices: &[usize], device: &Device) -> Self {
         let rows = index_tensor(indices, device);
@@ -131,12 +144,22 @@ impl DecoderState {
             attentional: self
                 .attentional
                 .map(|vector| vector.select(0, rows.clone())),
+            attention: self
+                .attention
+                .into_iter()
+                .map(|state| state.select(rows.clone()))
+                .collect(),
             windows: self
                 .windows
                 .into_iter()
                 .map(|window| window.select(0, rows.clone()))
                 .collect(),
             position: self.position,
+            past: self
+                .past
+                .into_iter()
+                .map(|layer| layer.select(rows.clone()))
+                .collect(),
         }
     }
 }
@@ -146,8 +169,12 @@ impl DecoderState {
 pub struct DecoderStep {
     /// Raw scores of the next token, `[rows, vocab]`.
     pub logits: Tensor<2>,
-    /// Attention weights, `[rows, src_len]`; none without attention.
+    /// Attention weights, `[rows, src_len]`; none without attention. Of a Transformer those that its
+    /// `alignment` names.
     pub weights: Option<Tensor<2>>,
+    /// The weights of all heads, `[rows, n_heads, src_len]`, one for each layer of a Transformer from
+    /// the bottom; empty of other kinds.
+    pub head_weights: Vec<Tensor<3>>,
     /// For the next step.
     pub state: DecoderState,
 }
@@ -157,8 +184,27 @@ pub struct DecoderStep {
 pub struct DecoderOutput {
     /// What [`Decoder::logits`] reads, `[batch, tgt_len, d_features]`.
     pub features: Tensor<3>,
-    /// Attention weights, `[batch, tgt_len, src_len]`; none without attention.
+    /// Attention weights, `[batch, tgt_len, src_len]`; none without attention. Of a Transformer those
+    /// that its `alignment` names.
     pub weights: Option<Tensor<3>>,
+    /// The weights of all heads, `[batch, n_heads, tgt_len, src_len]`, one for each layer of a
+    /// Transformer from the bottom; empty of other kinds.
+    pub head_weights: Vec<Tensor<4>>,
+    /// What training adds to the loss of each position, times its weight, `[batch, tgt_len]`; none
+    /// where nothing is added. Beyond the length of a target it has no meaning.
+    pub auxiliary_loss: Option<Tensor<2>>,
+}
+
+impl DecoderOutput {
+    /// Of a decoder with one attention.
+    pub(crate) fn attended(features: Tensor<3>, weights: Tensor<3>, attention: &Attention) -> Self {
+        Self {
+            features,
+            auxiliary_loss: attention.auxiliary_loss(&weights),
+            weights: Some(weights),
+            head_weights: Vec::new(),
+        }
+    }
 }
 
 /// Which decoder, and its settings; in TOML `kind = "luong"`.
@@ -175,6 +221,8 @@ pub enum DecoderConfig {
     Convolutional(ConvolutionalDecoderConfig),
     /// [`SummaryDecoder`].
     Summary(SummaryConfig),
+    /// [`TransformerDecoder`].
+    Transformer(TransformerDecoderConfig),
 }
 
 impl Default for DecoderConfig {
@@ -192,6 +240,7 @@ impl DecoderConfig {
             Self::ConditionalGru(ConditionalGruConfig::default()),
             Self::Convolutional(ConvolutionalDecoderConfig::default()),
             Self::Summary(SummaryConfig::default()),
+            Self::Transformer(TransformerDecoderConfig::default()),
         ]
     }
 
@@ -210,10 +259,11 @@ impl DecoderConfig {
             Self::ConditionalGru(config) => config.validate(d_embed, tie_output, spec),
             Self::Convolutional(config) => config.validate(d_embed, tie_output, spec),
             Self::Summary(config) => config.validate(d_embed, tie_output, spec),
+            Self::Transformer(config) => config.validate(d_embed, tie_output),
         }
     }
 
-    /// A lower bound on the number of weights: the products of the layers alone.
+    /// A lower bound on the number of weights: the greatest products alone.
     pub fn least_weights(&self) -> u64 {
         let of_stack = |stack: &RecurrentStackConfig| (stack.layers, stack.d_hidden, 3);
         let (layers, d_hidden, products) = match self {
@@ -222,6 +272,7 @@ impl DecoderConfig {
             Self::ConditionalGru(config) => of_stack(&config.stack()),
             Self::Convolutional(config) => (config.layers, config.d_hidden, 2 * config.width),
             Self::Summary(config) => of_stack(&config.recurrent),
+            Self::Transformer(config) => return config.layers.least_weights(),
         };
         layers as u64 * products as u64 * (d_hidden as u64).pow(2)
     }
@@ -259,11 +310,14 @@ impl DecoderConfig {
             Self::Summary(config) => {
                 AnyDecoder::Summary(config.init(embedding, tie_output, spec, device))
             }
+            Self::Transformer(config) => {
+                AnyDecoder::Transformer(config.init(embedding, tie_output, spec, device))
+            }
         }
     }
 }
 
-/// Checks the tables that the configurations of all decoders have; the summary has no attention.
+/// Checks the tables that the configurations of all recurrent decoders have; the summary has no attention.
 pub(crate) fn validate_tables(
     recurrent: &RecurrentStackConfig,
     attention: Option<&AttentionConfig>,
@@ -295,6 +349,8 @@ pub enum AnyDecoder {
     Convolutional(ConvolutionalDecoder),
     /// No attention.
     Summary(SummaryDecoder),
+    /// Attention of several heads, over the past and over the source.
+    Transformer(TransformerDecoder),
 }
 
 /// Calls the same method on whichever decoder it is.
@@ -306,6 +362,7 @@ macro_rules! each {
             AnyDecoder::ConditionalGru($decoder) => $call,
             AnyDecoder::Convolutional($decoder) => $call,
             AnyDecoder::Summary($decoder) => $call,
+            AnyDecoder::Transformer($decoder) => $call,
         }
     };
 }
@@ -357,24 +414,42 @@ impl Decoder for AnyDecoder {
     }
 }
 
-/// What queries of `[rows, len, d_query]` read, each row from its own source, as
-/// `[rows, len, ..]`: the rows of a source are so many queries of one memory, which is neither
-/// copied nor repeated.
+/// What [`read`] reads.
+pub(crate) struct Read {
+    /// `[rows, len, d_memory]`
+    pub context: Tensor<3>,
+    /// `[rows, len, src_len]`
+    pub weights: Tensor<3>,
+    /// For the next step; of one step.
+    pub state: Option<AttentionState>,
+}
+
+/// What queries of `[rows, len, d_query]` read, each row from its own source.
+///
+/// - `state`: of one step, `len == 1`, where the rows of a source are so many queries of one memory,
+///   which is neither copied nor repeated; none for all steps, one row a source
 pub(crate) fn read(
     attention: &Attention,
     query: Tensor<3>,
     memory: &AttentionMemory,
-) -> AttentionOutput {
-    let [rows, len, d_query] = query.dims();
-    let queries = rows * len / memory.batch();
-    let output = attention.forward(query.reshape([memory.batch(), queries, d_query]), memory);
-    let by_row = |tensor: Tensor<3>| {
-        let [_, _, d] = tensor.dims();
-        tensor.reshape([rows, len, d])
+    state: Option<AttentionState>,
+) -> Read {
+    let Some(state) = state else {
+        let output = attention.forward(query, memory);
+        return Read {
+            context: output.context,
+            weights: output.weights,
+            state: None,
+        };
     };
-    AttentionOutput {
-        context: by_row(output.context),
-        weights: by_row(output.weights),
+    let [rows, _, d_query] = query.dims();
+    let (batch, beam) = (memory.batch(), rows / memory.batch());
+    let step = attention.step(query.reshape([batch, beam, d_query]), memory, state);
+    let by_row = |tensor: Tensor<3>| tensor.flatten::<2>(0, 1).unsqueeze_dim(1);
+    Read {
+        context: by_row(step.output.context),
+        weights: by_row(step.output.weights),
+        state: Some(step.state),
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`ConditionalGruDecoder`] | attend in between two transitions of the recurrence | Sennrich et al. 2017, sec. 2 |
 //! | [`ConvolutionalDecoder`] | convolve over the past in blocks, each of which attends | Gehring et al. 2017, sec. 3 |
 //! | [`SummaryDecoder`] | no attention: a fixed summary of the source is all there is | Cho et al. 2014, Sutskever et al. 2014 |
+//! | [`TransformerDecoder`] | attend to the past and to the source in each layer, with several heads | Vaswani et al. 2017, sec. 3.1 |
 //!
 //! A [`Decoder`] has one cached step and the whole teacher-forced pass; its state is a value that
 //! goes in and comes out. [`search`] knows nothing but that trait.
@@ -44,6 +45,7 @@ mod output;
 pub mod search;
 mod stack;
 mod summary;
+mod transformer;
 mod unroll;
 
 #[cfg(test)]
@@ -64,3 +66,6 @@ pub use luong::{LuongConfig, LuongDecoder};
 pub use output::OutputLayer;
 pub use stack::{RecurrentStack, RecurrentStackConfig};
 pub use summary::{SummaryConfig, SummaryDecoder};
+pub use transformer::{
+    AlignmentConfig, TransformerDecoder, TransformerDecoderConfig, TransformerDecoderLayer,
+};

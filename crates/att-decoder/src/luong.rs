@@ -1,4 +1,4 @@
-use att_attention::{Attention, AttentionConfig, AttentionOutput, Scorer};
+use att_attention::{Attention, AttentionConfig, AttentionState, Scorer};
 use att_core::ops::{CrossEntropy, LuongInputs, LuongScore, luong, tanh};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
 use att_layers::{Dropout, Embedding, Linear, init};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::bridge::{Bridge, BridgeConfig};
 use crate::combine::{Combine, CombineKind};
 use crate::decoder::{
-    Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read, validate_tables,
+    Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, Read, read, validate_tables,
 };
 use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig};
 
@@ -136,8 +136,7 @@ pub struct LuongDecoder {
 struct Attended {
     /// Of the top layer, `[rows, len, d_hidden]`.
     hidden: Tensor<3>,
-    /// `[rows, len, ..]`
-    read: AttentionOutput,
+    read: Read,
     /// For the next step.
     layers: Vec<RecurrentState>,
 }
@@ -158,20 +157,23 @@ impl LuongDecoder {
         tanh(self.attentional.forward(combined))
     }
 
-    /// All steps of `input`, `[rows, len, d_input]`, of which `lengths` are real.
+    /// All steps of `input`, `[rows, len, d_input]`, of which `lengths` are real; or one, given the
+    /// state of `attention` before it.
     fn attend(
         &self,
         input: Tensor<3>,
         memory: &DecoderMemory,
         lengths: &[usize],
         mut states: Vec<RecurrentState>,
+        attention: Option<AttentionState>,
     ) -> Attended {
         let stack = &self.recurrent;
+        let read = |query| read(&self.attention, query, &memory.attention[0], attention);
         match self.attention_layer {
             AttentionLayer::Last => {
                 let output = stack.forward(input, lengths, states);
                 Attended {
-                    read: read(&self.attention, output.hidden.clone(), &memory.attention[0]),
+                    read: read(output.hidden.clone()),
                     hidden: output.hidden,
                     layers: output.states,
                 }
@@ -180,7 +182,7 @@ impl LuongDecoder {
                 let upper = states.split_off(1);
                 let n_layers = stack.layers.len();
                 let first = stack.forward_layers(0..1, input, None, lengths, states);
-                let read = read(&self.attention, first.hidden.clone(), &memory.attention[0]);
+                let read = read(first.hidden.clone());
                 let context = Some(read.context.clone());
                 let top = stack.forward_layers(1..n_layers, first.hidden, context, lengths, upper);
                 Attended {
@@ -197,35 +199,39 @@ impl LuongDecoder {
         &self,
         embedded: Tensor<3>,
         memory: &DecoderMemory,
-        state: DecoderState,
+        mut state: DecoderState,
     ) -> Advanced {
+        let attention = state.take_attention();
         let input = match state.attentional {
             Some(fed) => Tensor::cat(vec![embedded, fed.unsqueeze_dim(1)], 2),
             None => embedded,
         };
         let lengths = vec![1; input.dims()[0]];
-        let Attended {
-            hidden,
-            read,
-            layers,
-        } = self.attend(input, memory, &lengths, state.layers);
-        let attentional = self.dropout.forward(self.attentional(hidden, read.context));
+        let attended = self.attend(input, memory, &lengths, state.layers, Some(attention));
+        let Read {
+            context,
+            weights,
+            state: attention,
+        } = attended.read;
+        let attentional = self.attentional(attended.hidden, context);
+        let attentional = self.dropout.forward(attentional);
         Advanced {
             state: DecoderState {
-                layers,
+                layers: attended.layers,
                 attentional: self
                     .input_feeding
                     .then(|| attentional.clone().squeeze_dim(1)),
+                attention: attention.into_iter().collect(),
                 ..Default::default()
             },
             attentional,
-            weights: read.weights,
+            weights,
         }
     }
 
     /// The recurrence with input feeding in the form of [`luong`], where it has that form: one
-    /// layer, a context that joins by concatenation, and sources whose padding stands at their
-    /// ends.
+    /// layer, plain attention with a scorer that it knows, a context that joins by concatenation, and
+    /// sources whose padding stands at their ends.
     fn whole_pass(
         &self,
         embedded: &Tensor<3>,
@@ -235,6 +241,9 @@ impl LuongDecoder {
         let ([first], None) = (&state.layers[..], &self.combine.projection) else {
             return None;
         };
+        if !self.attention.is_plain() {
+            return None;
+        }
         let layer = self.recurrent.only_layer()?;
         let src_lengths = mask::try_lengths(source.src_pad_mask.clone())?;
         let score = match &self.attention.scorer {
@@ -242,11 +251,14 @@ impl LuongDecoder {
             Scorer::ScaledDot(dot) => LuongScore::Dot {
                 scale: dot.scale(first.hidden.dims()[1]),
             },
-            Scorer::Additive(additive) => LuongScore::Additive {
-                query_weight: additive.query.weight.val(),
-                query_bias: additive.query.bias.as_ref()?.val(),
-                v: additive.v.val(),
-            },
+            scorer => {
+                let additive = scorer.additive_parts()?;
+                LuongScore::Additive {
+                    query_weight: additive.query_weight,
+                    query_bias: additive.query_bias,
+                    v: additive.v,
+                }
+            }
         };
         let [batch, tgt_len, _] = embedded.dims();
         let [_, d_attentional] = self.attentional.weight.dims();
@@ -289,10 +301,8 @@ impl LuongDecoder {
             features.push(advanced.attentional);
             weights.push(advanced.weights);
         }
-        DecoderOutput {
-            features: Tensor::cat(features, 1),
-            weights: Some(Tensor::cat(weights, 1)),
-        }
+        let (features, weights) = (Tensor::cat(features, 1), Tensor::cat(weights, 1));
+        DecoderOutput::attended(features, weights, &self.attention)
     }
 }
 
@@ -313,6 +323,7 @@ impl Decoder for LuongDecoder {
             attentional: self
                 .input_feeding
                 .then(|| Tensor::zeros([batch, d_attentional], &source.memory.device())),
+            attention: vec![self.attention.initial_state(&source.src_pad_mask)],
             ..Default::default()
         }
     }
@@ -328,6 +339,7 @@ impl Decoder for LuongDecoder {
         DecoderStep {
             logits: self.logits(advanced.attentional.squeeze_dim(1)),
             weights: Some(advanced.weights.squeeze_dim(1)),
+            head_weights: Vec::new(),
             state: advanced.state,
         }
     }
@@ -343,19 +355,17 @@ impl Decoder for LuongDecoder {
         if !self.input_feeding {
             // Nothing recurs through attention: all steps attend at once.
             let memory = self.prepare(source);
-            let attended = self.attend(embedded, &memory, tgt_lengths, state.layers);
-            let attentional = self.attentional(attended.hidden, attended.read.context);
-            return DecoderOutput {
-                features: self.dropout.forward(attentional),
-                weights: Some(attended.read.weights),
-            };
+            let attended = self.attend(embedded, &memory, tgt_lengths, state.layers, None);
+            let Read {
+                context, weights, ..
+            } = attended.read;
+            let attentional = self.attentional(attended.hidden, context);
+            let features = self.dropout.forward(attentional);
+            return DecoderOutput::attended(features, weights, &self.attention);
         }
         if let Some((inputs, src_lengths)) = self.whole_pass(&embedded, source, &state) {
             let states = luong(inputs, &src_lengths, tgt_lengths);
-            return DecoderOutput {
-                features: states.attentional,
-                weights: Some(states.weights),
-            };
+            return DecoderOutput::attended(states.attentional, states.weights, &self.attention);
         }
         self.step_by_step(embedded, source, state)
     }

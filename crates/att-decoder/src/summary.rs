@@ -161,6 +161,7 @@ impl Decoder for SummaryDecoder {
         DecoderStep {
             logits: self.logits(features.squeeze_dim(1)),
             weights: None,
+            head_weights: Vec::new(),
             state: DecoderState {
                 layers: output.states,
                 ..Default::default()
@@ -181,6 +182,8 @@ impl Decoder for SummaryDecoder {
         DecoderOutput {
             features: self.features(hidden, input),
             weights: None,
+            head_weights: Vec::new(),
+            auxiliary_loss: None,
         }
     }
 

@@ -1,15 +1,34 @@
-use att_attention::AttentionOutput;
 use att_core::RecurrentState;
 use burn::tensor::Tensor;
 
-/// What one step of a decoder whose context enters its recurrence leaves for the output.
+use crate::decoder::{DecoderState, Read};
+
+/// What one step of a decoder whose context enters its recurrence leaves.
 pub(crate) struct Advanced {
     /// `[rows, 1, d_hidden]`
     pub hidden: Tensor<3>,
-    /// `[rows, 1, ..]`
-    pub read: AttentionOutput,
+    /// `[rows, 1, d_memory]`
+    pub context: Tensor<3>,
+    /// `[rows, 1, src_len]`
+    pub weights: Tensor<3>,
     /// For the next step.
-    pub states: Vec<RecurrentState>,
+    pub state: DecoderState,
+}
+
+impl Advanced {
+    /// Of a step of attention, and what the recurrence came to.
+    pub(crate) fn new(hidden: Tensor<3>, read: Read, layers: Vec<RecurrentState>) -> Self {
+        Self {
+            hidden,
+            context: read.context,
+            weights: read.weights,
+            state: DecoderState {
+                layers,
+                attention: read.state.into_iter().collect(),
+                ..Default::default()
+            },
+        }
+    }
 }
 
 /// What all steps leave.
@@ -25,17 +44,17 @@ pub(crate) struct Unrolled {
 /// The whole target, `[batch, tgt_len, d_embed]`, by the cached step.
 pub(crate) fn unroll(
     embedded: &Tensor<3>,
-    mut states: Vec<RecurrentState>,
-    advance: impl Fn(Tensor<3>, Vec<RecurrentState>) -> Advanced,
+    mut state: DecoderState,
+    advance: impl Fn(Tensor<3>, DecoderState) -> Advanced,
 ) -> Unrolled {
     let [_, tgt_len, _] = embedded.dims();
     let (mut hidden, mut contexts, mut weights) = (Vec::new(), Vec::new(), Vec::new());
     for t in 0..tgt_len {
-        let advanced = advance(embedded.clone().narrow(1, t, 1), states);
-        states = advanced.states;
+        let advanced = advance(embedded.clone().narrow(1, t, 1), state);
+        state = advanced.state;
         hidden.push(advanced.hidden);
-        contexts.push(advanced.read.context);
-        weights.push(advanced.read.weights);
+        contexts.push(advanced.context);
+        weights.push(advanced.weights);
     }
     Unrolled {
         hidden: Tensor::cat(hidden, 1),

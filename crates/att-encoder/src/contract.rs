@@ -1,7 +1,8 @@
 //! What every encoder must hold: a new arm of [`EncoderConfig`] joins by [`EncoderConfig::all`].
 
+use att_attention::TransformerConfig;
 use att_core::{DeviceSpec, mask, random};
-use att_layers::{CellKind, LearnedPositionsConfig};
+use att_layers::{ActivationKind, CellKind, LearnedPositionsConfig, NormPlace, PositionsConfig};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
@@ -14,8 +15,33 @@ fn configs() -> Vec<EncoderConfig> {
         EncoderConfig::Recurrent(config) => recurrent(&config),
         EncoderConfig::Pyramidal(config) => pyramidal(&config),
         EncoderConfig::Convolutional(config) => convolutional(&config),
+        EncoderConfig::Transformer(config) => transformer(&config),
     })
     .collect()
+}
+
+fn transformer(config: &TransformerConfig) -> Vec<EncoderConfig> {
+    let variants = PositionsConfig::all().into_iter().zip([
+        (NormPlace::Post, ActivationKind::Relu, None),
+        (NormPlace::Pre, ActivationKind::Gelu, Some(1)),
+        (NormPlace::Pre, ActivationKind::Swiglu, Some(2)),
+    ]);
+    variants
+        .map(|(positions, (norm, activation, n_kv_heads))| {
+            EncoderConfig::Transformer(TransformerConfig {
+                d_model: 8,
+                layers: 2,
+                n_heads: 2,
+                n_kv_heads,
+                d_ff: 10,
+                activation,
+                norm,
+                positions,
+                dropout: 0.0,
+                ..config.clone()
+            })
+        })
+        .collect()
 }
 
 fn recurrent(config: &RecurrentEncoderConfig) -> Vec<EncoderConfig> {

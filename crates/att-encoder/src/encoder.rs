@@ -1,11 +1,12 @@
+use att_attention::TransformerConfig;
 use att_core::{EncoderOutput, MemorySpec, Result};
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ConvolutionalEncoder, ConvolutionalEncoderConfig, PyramidalEncoder, PyramidalEncoderConfig,
-    RecurrentEncoder, RecurrentEncoderConfig,
+    RecurrentEncoder, RecurrentEncoderConfig, TransformerEncoder,
 };
 
 /// Which [`Encoder`], and its settings; in TOML `kind = "recurrent"`.
@@ -18,6 +19,8 @@ pub enum EncoderConfig {
     Pyramidal(PyramidalEncoderConfig),
     /// [`ConvolutionalEncoder`].
     Convolutional(ConvolutionalEncoderConfig),
+    /// [`TransformerEncoder`].
+    Transformer(TransformerConfig),
 }
 
 impl Default for EncoderConfig {
@@ -33,6 +36,7 @@ impl EncoderConfig {
             Self::Recurrent(RecurrentEncoderConfig::default()),
             Self::Pyramidal(PyramidalEncoderConfig::default()),
             Self::Convolutional(ConvolutionalEncoderConfig::default()),
+            Self::Transformer(TransformerConfig::default()),
         ]
     }
 
@@ -44,6 +48,7 @@ impl EncoderConfig {
             Self::Recurrent(config) => config.validate(),
             Self::Pyramidal(config) => config.validate(),
             Self::Convolutional(config) => config.validate(),
+            Self::Transformer(config) => config.validate(),
         }
     }
 
@@ -53,15 +58,17 @@ impl EncoderConfig {
             Self::Recurrent(config) => config.memory_spec(),
             Self::Pyramidal(config) => config.memory_spec(),
             Self::Convolutional(config) => config.memory_spec(),
+            Self::Transformer(config) => config.memory_spec(),
         }
     }
 
-    /// A lower bound on the number of weights: the products of the layers alone.
+    /// A lower bound on the number of weights: the greatest products alone.
     pub fn least_weights(&self) -> u64 {
         let (layers, d_hidden, products) = match self {
             Self::Recurrent(config) => (config.layers, config.d_hidden, 3),
             Self::Pyramidal(config) => (config.layers, config.d_hidden, 3),
             Self::Convolutional(config) => (config.layers, config.d_hidden, 2 * config.width),
+            Self::Transformer(config) => return config.least_weights(),
         };
         layers as u64 * products as u64 * (d_hidden as u64).pow(2)
     }
@@ -72,6 +79,9 @@ impl EncoderConfig {
             Self::Recurrent(config) => Encoder::Recurrent(config.init(d_input, device)),
             Self::Pyramidal(config) => Encoder::Pyramidal(config.init(d_input, device)),
             Self::Convolutional(config) => Encoder::Convolutional(config.init(d_input, device)),
+            Self::Transformer(config) => {
+                Encoder::Transformer(TransformerEncoder::new(config, d_input, device))
+            }
         }
     }
 }
@@ -86,6 +96,8 @@ pub enum Encoder {
     Pyramidal(PyramidalEncoder),
     /// Convolutions.
     Convolutional(ConvolutionalEncoder),
+    /// Self-attention.
+    Transformer(TransformerEncoder),
 }
 
 impl Encoder {
@@ -100,6 +112,7 @@ impl Encoder {
             Self::Recurrent(encoder) => encoder.forward(embedded, lengths),
             Self::Pyramidal(encoder) => encoder.forward(embedded, lengths),
             Self::Convolutional(encoder) => encoder.forward(embedded, lengths),
+            Self::Transformer(encoder) => encoder.forward(embedded, lengths),
         }
     }
 
@@ -108,7 +121,7 @@ impl Encoder {
     /// a pyramid.
     pub fn tokens_per_state(&self) -> usize {
         match self {
-            Self::Recurrent(_) | Self::Convolutional(_) => 1,
+            Self::Recurrent(_) | Self::Convolutional(_) | Self::Transformer(_) => 1,
             Self::Pyramidal(encoder) => encoder.tokens_per_state(),
         }
     }
@@ -123,4 +136,11 @@ pub(crate) fn assert_lengths(embedded: &Tensor<3>, lengths: &[usize]) {
         lengths.len() == batch && lengths.iter().all(|l| (1..=src_len).contains(l)),
         "lengths {lengths:?} of {batch} sources of up to {src_len} tokens"
     );
+}
+
+/// `states`, `[batch, src_len, d]`, with zeros where `src_pad_mask` is true.
+pub(crate) fn without_padding(states: Tensor<3>, src_pad_mask: &Tensor<2, Bool>) -> Tensor<3> {
+    let padding = src_pad_mask.clone().unsqueeze_dim::<3>(2);
+    let shape = states.shape();
+    states.mask_fill(padding.expand(shape), 0.0)
 }

@@ -5,6 +5,7 @@
 //! | [`RecurrentEncoder`] | LSTM or GRU, one or both directions, any number of layers | Bahdanau et al. 2015, sec. 3.2; Wu et al. 2016, sec. 3 |
 //! | [`PyramidalEncoder`] | LSTM or GRU in both directions, half as many with each layer | Chan et al. 2016, sec. 3.1 |
 //! | [`ConvolutionalEncoder`] | of all tokens at once, from their neighbours | Gehring et al. 2017, sec. 3 |
+//! | [`TransformerEncoder`] | self-attention and feed-forward networks | Vaswani et al. 2017, sec. 3.1 |
 //!
 //! Lengths are respected: the states of real tokens do not depend on padding, states at padding
 //! are zero, and the final state of a sequence, where there is one, is that at its own last token.
@@ -31,6 +32,7 @@ mod convolutional;
 mod encoder;
 mod pyramidal;
 mod recurrent;
+mod transformer;
 
 #[cfg(test)]
 mod contract;
@@ -39,3 +41,4 @@ pub use convolutional::{ConvolutionalEncoder, ConvolutionalEncoderConfig};
 pub use encoder::{Encoder, EncoderConfig};
 pub use pyramidal::{PyramidalEncoder, PyramidalEncoderConfig};
 pub use recurrent::{JoinKind, RecurrentEncoder, RecurrentEncoderConfig, RecurrentEncoderLayer};
+pub use transformer::{TransformerEncoder, TransformerEncoderLayer};

@@ -1,12 +1,11 @@
 use att_core::ops::Direction;
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
-use att_layers::{CellKind, Dropout, Recurrent};
+use att_layers::{CellKind, Dropout, LayerNorm, Recurrent};
 use burn::module::Module;
-use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::encoder::assert_lengths;
+use crate::encoder::{assert_lengths, without_padding};
 
 /// How the states of both directions become one; in TOML `join = "concat"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,9 +114,7 @@ impl RecurrentEncoderConfig {
         RecurrentEncoderLayer {
             forward: direction(),
             backward: self.reads_both_ways(index).then(direction),
-            norm: self
-                .layer_norm
-                .then(|| LayerNormConfig::new(d_states).init(device)),
+            norm: self.layer_norm.then(|| LayerNorm::new(d_states, device)),
             residual: self.residual && index + 1 >= self.residual_from && d_input == d_states,
             join: self.join,
         }
@@ -187,7 +184,7 @@ impl RecurrentEncoder {
     ///
     /// If `lengths` does not name one length from 1 to `src_len` a row, or sizes disagree.
     pub fn forward(&self, embedded: Tensor<3>, lengths: &[usize]) -> EncoderOutput {
-        let [batch, src_len, _] = embedded.dims();
+        let [_, src_len, _] = embedded.dims();
         assert_lengths(&embedded, lengths);
         let device = embedded.device();
         let mut states = embedded;
@@ -201,11 +198,7 @@ impl RecurrentEncoder {
         final_states.retain(|state| state.hidden.dims()[1] == d_memory);
         let src_pad_mask = mask::src_pad_mask(lengths, src_len, &device);
         if self.layers.last().is_some_and(|top| top.fills_padding()) {
-            let padding = src_pad_mask
-                .clone()
-                .unsqueeze_dim::<3>(2)
-                .expand([batch, src_len, d_memory]);
-            states = states.mask_fill(padding, 0.0);
+            states = without_padding(states, &src_pad_mask);
         }
         EncoderOutput {
             memory: states,

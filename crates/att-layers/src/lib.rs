@@ -5,9 +5,13 @@
 //! | [`Embedding`] | a vector for each token, with dropout |
 //! | [`Recurrent`] ([`Lstm`] or [`Gru`]) | states over a padded batch, as one fused operation |
 //! | [`GatedConvolution`] | a convolution with a gated linear unit, over a packed batch |
-//! | [`LearnedPositions`] | a vector for each position |
 //! | [`Dropout`] | inverted dropout, the same masks on every backend |
 //! | [`Linear`] | `x W + b`, as one fused operation |
+//! | [`LayerNorm`] | rows of mean 0 and variance 1, as one fused operation |
+//! | [`FeedForward`] | two linear maps with ReLU, GELU or SwiGLU between them |
+//! | [`Residual`] | the sum around a sublayer, with its norm before or after |
+//! | [`PositionsConfig`] | sinusoidal, learned or rotary positions |
+//! | [`TransformerInput`] | tokens' vectors with their positions |
 //! | [`init`] | initial weights, the same on every backend |
 //!
 //! ```
@@ -30,14 +34,25 @@
 mod convolution;
 mod dropout;
 mod embedding;
+mod feed_forward;
 pub mod init;
-mod learned_positions;
+mod layer_norm;
 mod linear;
+mod positions;
 mod recurrent;
+mod residual;
+mod transformer_input;
 
 pub use convolution::{GatedConvolution, Windows};
 pub use dropout::Dropout;
 pub use embedding::{Embedding, EmbeddingConfig};
-pub use learned_positions::{LearnedPositions, LearnedPositionsConfig};
+pub use feed_forward::{ActivationKind, FeedForward};
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use positions::{
+    AbsolutePositions, LearnedPositions, LearnedPositionsConfig, PositionsConfig, RotaryPositions,
+    RotaryPositionsConfig, SinusoidalPositions, SinusoidalPositionsConfig,
+};
 pub use recurrent::{CellKind, Gru, Lstm, Recurrent};
+pub use residual::{NormPlace, Residual};
+pub use transformer_input::TransformerInput;

@@ -87,14 +87,14 @@ impl ModelConfig {
         if weights > MAX_WEIGHTS {
             let reason = format!(
                 "these sizes make a model of more than {weights} weights, and the limit is \
-                 {MAX_WEIGHTS}: lower d_hidden, layers or d_embed"
+                 {MAX_WEIGHTS}: lower d_hidden, d_model, layers or d_embed"
             );
             return Err(CoreError::config("model", reason));
         }
         Ok(())
     }
 
-    /// A lower bound on the number of weights: tables and recurrent products.
+    /// A lower bound on the number of weights: tables and the greatest products.
     fn least_weights(&self, src_vocab: usize, tgt_vocab: usize) -> u64 {
         let table = |vocab: usize, d_embed: usize| vocab as u64 * d_embed as u64;
         let src_table = if self.tie_embeddings {
@@ -171,6 +171,28 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_survives_toml() {
+        use att_decoder::{BahdanauConfig, BridgeConfig, DecoderConfig};
+        use att_encoder::EncoderConfig;
+        let mixed = DecoderConfig::Bahdanau(BahdanauConfig {
+            bridge: BridgeConfig::Mean,
+            ..Default::default()
+        });
+        for encoder in EncoderConfig::all() {
+            for decoder in DecoderConfig::all().into_iter().chain([mixed.clone()]) {
+                let config = ModelConfig {
+                    encoder: encoder.clone(),
+                    decoder,
+                    ..Default::default()
+                };
+                let text = toml::to_string(&config).unwrap();
+                let read: ModelConfig = toml::from_str(&text).unwrap();
+                assert_eq!(read, config, "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn unknown_keys_are_named_wherever_they_stand() {
         refused("tie_embedings = true", "tie_embedings");
         refused("[encoder]\nkind = 'recurrent'\nhidden = 5", "hidden");
@@ -183,6 +205,12 @@ mod tests {
             "d_attn",
         );
         refused("[decoder]\nkind = 'bahdanaw'", "bahdanaw");
+        refused("[encoder]\nkind = 'transformer'\nheads = 5", "heads");
+        refused("[decoder]\nkind = 'transformer'\nheads = 5", "heads");
+        refused(
+            "[decoder]\nkind = 'transformer'\nalignment = { heads = 5 }",
+            "heads",
+        );
     }
 
     #[test]
@@ -200,6 +228,19 @@ mod tests {
             "decoder.attention.scorer.kind: ",
         );
         refused("tie_output = true", "decoder.d_attentional");
+        refused("encoder = { kind = 'transformer' }", "decoder.bridge");
+        refused(
+            "decoder = { kind = 'transformer', d_model = 30 }",
+            "decoder.n_heads",
+        );
+        refused(
+            "tie_output = true\ndecoder = { kind = 'transformer', d_model = 64 }",
+            "decoder.d_model",
+        );
+        refused(
+            "decoder = { kind = 'transformer', alignment = { layer = 4 } }",
+            "decoder.alignment.layer",
+        );
     }
 
     #[test]

@@ -31,6 +31,12 @@ pub struct ForcedOutput {
     /// Attention weights over the states of the memory, `[batch, tgt_len, src_len]`: one a source
     /// token, or fewer ([`Encoder::tokens_per_state`]); none without attention.
     pub weights: Option<Tensor<3>>,
+    /// Those of all heads, `[batch, n_heads, tgt_len, src_len]`, one for each layer of a Transformer;
+    /// empty of other decoders.
+    pub head_weights: Vec<Tensor<4>>,
+    /// What training adds to the cross-entropy, `[1]`: the mean over the real target positions of what
+    /// the decoder's parts ask for, such as a coverage loss; none where nothing is added.
+    pub auxiliary_loss: Option<Tensor<1>>,
 }
 
 impl Seq2Seq {
@@ -89,10 +95,16 @@ impl Seq2Seq {
         let positions = Tensor::<1, Int>::from_data(positions.as_slice(), &self.device());
         let [rows, _, d] = output.features.dims();
         let features = output.features.reshape([rows * steps, d]);
+        let auxiliary_loss = output.auxiliary_loss.map(|loss| {
+            let loss = loss.reshape([rows * steps]);
+            loss.select(0, positions.clone()).mean()
+        });
         ForcedOutput {
             features: features.select(0, positions),
             gold,
             weights: output.weights,
+            head_weights: output.head_weights,
+            auxiliary_loss,
         }
     }
 

@@ -31,9 +31,10 @@ pub struct Translation {
 /// One possible output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
-    /// The output.
+    /// The output; with [`SearchConfig::replace_unk`] it has tokens of the source in the place of
+    /// unknown ones.
     pub text: String,
-    /// Its tokens, EOS the last.
+    /// The tokens as they came out, EOS the last.
     pub tokens: Vec<String>,
     /// What candidates are ranked by.
     pub score: f64,
@@ -150,7 +151,7 @@ impl Translator {
             let found = on_kernel_threads(|| self.model.search(&batch.src, search));
             for (index, hypotheses) in indices.into_iter().zip(found) {
                 let line = lines[index].as_ref();
-                translations[index] = Some(self.translation(line, hypotheses));
+                translations[index] = Some(self.translation(line, hypotheses, search.replace_unk));
             }
         }
         Ok(translations.into_iter().flatten().collect())
@@ -164,14 +165,41 @@ impl Translator {
         BatchLimit::of_rows(self.batch_size).cut(&order, width)
     }
 
-    fn translation(&self, line: &str, hypotheses: Vec<Hypothesis>) -> Translation {
-        let src_tokens = with_eos(self.directory.src_tokenizer.tokens(line));
+    /// The tokens of a source as they stand in the place of a target's: with the mark before a word where
+    /// the target has such marks, and without where it has none.
+    fn copies(&self, src_tokens: &[String]) -> Vec<String> {
+        let (src, tgt) = (&self.directory.src_tokenizer, &self.directory.tgt_tokenizer);
+        let copy = |token: &String| match (src.marks_words(), tgt.marks_words()) {
+            (false, true) => format!("▁{token}"),
+            (true, false) => token.trim_start_matches('▁').to_string(),
+            _ => token.clone(),
+        };
+        src_tokens.iter().map(copy).collect()
+    }
+
+    fn translation(
+        &self,
+        line: &str,
+        hypotheses: Vec<Hypothesis>,
+        replace_unk: bool,
+    ) -> Translation {
+        let src_tokens = self.directory.src_tokenizer.tokens(line);
+        let copies = if replace_unk {
+            self.copies(&src_tokens)
+        } else {
+            Vec::new()
+        };
+        let src_tokens = with_eos(src_tokens);
         let tokenizer = &self.directory.tgt_tokenizer;
         let token = |&id: &u32| tokenizer.id_to_token(id).unwrap_or_default().to_string();
         let candidates = hypotheses
             .into_iter()
             .map(|hypothesis| Candidate {
-                text: tokenizer.decode(&hypothesis.tokens),
+                text: tokenizer.decode_with(&hypothesis.tokens, |step| {
+                    let weights = hypothesis.weights.as_ref()?.get(step)?;
+                    let copy = copies.get(heaviest(weights.get(..copies.len())?)?)?;
+                    Some(copy.as_str())
+                }),
                 tokens: with_eos(hypothesis.tokens.iter().map(token).collect()),
                 score: hypothesis.score,
                 log_prob: hypothesis.log_prob,
@@ -205,6 +233,14 @@ fn prepare(model: &Seq2Seq, format: WeightFormat) -> PreparedWeights {
 pub(crate) fn with_eos(mut tokens: Vec<String>) -> Vec<String> {
     tokens.push(special::NAMES[EOS as usize].to_string());
     tokens
+}
+
+/// The place of the greatest weight, the first among equals; none where all are zero.
+fn heaviest(weights: &[f32]) -> Option<usize> {
+    let places = (0..weights.len()).rev();
+    places
+        .filter(|&place| weights[place] > 0.0)
+        .max_by(|&a, &b| weights[a].total_cmp(&weights[b]))
 }
 
 #[cfg(test)]
@@ -329,5 +365,62 @@ pub(crate) mod tests {
                 }
             }
         }
+    }
+
+    /// A hypothesis made by hand: UNK, a known token, UNK; the weights are over the source and EOS.
+    #[test]
+    fn unknown_tokens_become_those_that_are_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let translator = translator(folder.path(), "kind = 'luong', d_attentional = 5");
+        let known = translator
+            .directory()
+            .tgt_tokenizer
+            .token_to_id("a")
+            .unwrap();
+        let hypothesis = |weights: Option<Vec<Vec<f32>>>| Hypothesis {
+            tokens: vec![special::UNK, known, special::UNK],
+            score: 0.0,
+            log_prob: 0.0,
+            token_log_probs: vec![0.0; 4],
+            weights,
+        };
+        let text = |weights, replace_unk| {
+            let mut found = translator.translation("ößb", vec![hypothesis(weights)], replace_unk);
+            found.candidates.remove(0).text
+        };
+        let weights = || {
+            let rows = [
+                [0.1, 0.3, 0.2, 0.4],
+                [0.0, 1.0, 0.0, 0.0],
+                [0.6, 0.1, 0.2, 0.1],
+                [0.0; 4],
+            ];
+            Some(rows.map(Vec::from).to_vec())
+        };
+        assert_eq!(text(weights(), true), "ßaö");
+        assert_eq!(text(weights(), false), "<unk>a<unk>");
+        assert_eq!(text(None, true), "<unk>a<unk>");
+        // A head that has left the source looks at nothing.
+        assert_eq!(text(Some(vec![vec![0.0; 4]; 4]), true), "<unk>a<unk>");
+    }
+
+    #[test]
+    fn copies_have_the_marks_of_the_target() {
+        assert_eq!(heaviest(&[0.2, 0.5, 0.5]), Some(1));
+        assert_eq!(heaviest(&[0.0, 0.0]), None);
+        let folder = tempfile::tempdir().unwrap();
+        let mut translator = translator(folder.path(), "kind = 'luong', d_attentional = 5");
+        let words = TokenizerConfig::whitespace().train(["ab cd"]).unwrap();
+        let subwords = TokenizerConfig::bpe(12).train(["ab cd"]).unwrap();
+        let mut copies =
+            |src: &att_data::Tokenizer, tgt: &att_data::Tokenizer, tokens: [&str; 2]| {
+                translator.directory.src_tokenizer = src.clone();
+                translator.directory.tgt_tokenizer = tgt.clone();
+                translator.copies(&tokens.map(String::from))
+            };
+        assert_eq!(copies(&words, &words, ["ab", "x"]), ["ab", "x"]);
+        assert_eq!(copies(&words, &subwords, ["ab", "x"]), ["▁ab", "▁x"]);
+        assert_eq!(copies(&subwords, &words, ["▁a", "x"]), ["a", "x"]);
+        assert_eq!(copies(&subwords, &subwords, ["▁a", "x"]), ["▁a", "x"]);
     }
 }

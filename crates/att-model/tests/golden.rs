@@ -41,23 +41,40 @@ macro_rules! cases {
 
 cases! {
     bahdanau_additive
+    bahdanau_chunked
+    bahdanau_concat
+    bahdanau_coverage
     bahdanau_dot
     bahdanau_general
     bahdanau_scaled_dot
+    bahdanau_sparsemax
     conditional_gru
+    conditional_gru_local_p
     conditional_gru_tied
     convolutional
     convolutional_decoder
+    convolutional_decoder_coverage
     gnmt_bahdanau
     gnmt_luong
     luong_additive
+    luong_bilinear
+    luong_cosine
     luong_dot
+    luong_entmax15
     luong_feed_additive
+    luong_feed_concat
     luong_feed_dot
     luong_feed_general
+    luong_feed_local_p
+    luong_feed_location_sensitive
+    luong_feed_mocha
     luong_feed_scaled_dot
     luong_general
+    luong_local_m
+    luong_location
+    luong_monotonic
     luong_scaled_dot
+    luong_temperature
     pyramidal_gru
     pyramidal_lstm
     summary_copy
@@ -65,6 +82,11 @@ cases! {
     summary_feed_zeros
     summary_mean
     summary_shallow
+    transformer_learned_gelu
+    transformer_on_recurrent
+    transformer_post_norm
+    transformer_rotary_swiglu
+    transformer_under_luong
 }
 
 fn equals_pytorch(case: &str) {
@@ -99,8 +121,16 @@ fn equals_pytorch(case: &str) {
         if let Some(weights) = output.weights.clone() {
             golden.compare("weights", at_real_steps(weights, &batch.tgt));
         }
+        for (layer, weights) in output.head_weights.iter().enumerate() {
+            let weights = weights.clone().swap_dims(1, 2).flatten(2, 3);
+            let name = format!("head_weights.{layer}");
+            golden.compare(&name, at_real_steps(weights, &batch.tgt));
+        }
 
-        let loss = model.cross_entropy(&output, LABEL_SMOOTHING).loss;
+        let mut loss = model.cross_entropy(&output, LABEL_SMOOTHING).loss;
+        if let Some(auxiliary) = output.auxiliary_loss {
+            loss = loss + auxiliary;
+        }
         golden.compare("loss", loss.clone());
         compare_gradients(&model, loss.backward(), &mut golden);
         golden.finish(case, spec);

@@ -37,7 +37,7 @@ pub struct StepEvent {
     pub total_steps: usize,
     /// The epoch, from 1.
     pub epoch: usize,
-    /// Mean loss a token, in nats, smoothing included.
+    /// Mean loss a token, in nats, smoothing and auxiliary losses included.
     pub loss: f64,
     /// Perplexity, smoothing left out.
     pub ppl: f64,

@@ -23,9 +23,9 @@ pub struct TrainStep {
 /// What [`TrainStep::step`] did.
 #[derive(Clone, Debug)]
 pub struct StepOutput {
-    /// Mean loss a token before the step, in nats, smoothing included.
+    /// Mean loss a token before the step, in nats, smoothing and auxiliary losses included.
     pub loss: f32,
-    /// The same without smoothing.
+    /// The mean negative log-probability of a gold token alone.
     pub nll: f32,
     /// Norm of the gradient, before clipping.
     pub grad_norm: f32,
@@ -87,13 +87,17 @@ impl TrainStep {
         random::seed(random::mix(self.seed, number as u64));
         let model = self.model();
         let output = model.forward(batch);
-        let loss = model.cross_entropy(&output, self.label_smoothing);
+        let cross_entropy = model.cross_entropy(&output, self.label_smoothing);
         let tgt_tokens = output.gold.len();
+        let loss = match output.auxiliary_loss.clone() {
+            Some(auxiliary) => cross_entropy.loss + auxiliary,
+            None => cross_entropy.loss,
+        };
         drop(output);
-        let value: f32 = loss.loss.clone().into_scalar();
-        let nll: f32 = loss.nll.into_scalar();
+        let value: f32 = loss.clone().into_scalar();
+        let nll: f32 = cross_entropy.nll.into_scalar();
         let forward = begun.elapsed();
-        let gradients = GradientsParams::from_grads(loss.loss.backward(), model);
+        let gradients = GradientsParams::from_grads(loss.backward(), model);
         let norm = gradients::norm(&gradients, model);
         let backward = begun.elapsed() - forward;
         if !value.is_finite() || !norm.is_finite() {

@@ -35,11 +35,37 @@ fn corpus() -> Corpus {
     }
 }
 
-const DECODERS: [&str; 4] = [
-    "decoder = { kind = 'luong', d_attentional = 12, recurrent = { d_hidden = 14 } }",
-    "decoder = { kind = 'luong', d_attentional = 12, input_feeding = true, recurrent = { cell = 'gru', d_hidden = 14, layers = 2 }, attention = { scorer = { kind = 'general' } } }",
-    "decoder = { kind = 'bahdanau', d_output = 12, recurrent = { cell = 'gru', d_hidden = 14 }, attention = { scorer = { kind = 'additive', d_attn = 10 } } }",
-    "decoder = { kind = 'summary', d_output = 12, recurrent = { d_hidden = 14 } }",
+const RECURRENT: &str =
+    "encoder = { kind = 'recurrent', d_hidden = 7, layers = 2, layer_norm = true }";
+const TRANSFORMER: &str =
+    "encoder = { kind = 'transformer', d_model = 12, layers = 2, n_heads = 2, d_ff = 20 }";
+
+/// Encoders and decoders.
+const MODELS: [[&str; 2]; 6] = [
+    [
+        RECURRENT,
+        "decoder = { kind = 'luong', d_attentional = 12, recurrent = { d_hidden = 14 } }",
+    ],
+    [
+        RECURRENT,
+        "decoder = { kind = 'luong', d_attentional = 12, input_feeding = true, recurrent = { cell = 'gru', d_hidden = 14, layers = 2 }, attention = { scorer = { kind = 'general' } } }",
+    ],
+    [
+        RECURRENT,
+        "decoder = { kind = 'bahdanau', d_output = 12, recurrent = { cell = 'gru', d_hidden = 14 }, attention = { scorer = { kind = 'additive', d_attn = 10 } } }",
+    ],
+    [
+        RECURRENT,
+        "decoder = { kind = 'summary', d_output = 12, recurrent = { d_hidden = 14 } }",
+    ],
+    [
+        TRANSFORMER,
+        "decoder = { kind = 'transformer', d_model = 12, layers = 2, n_heads = 4, n_kv_heads = 2, d_ff = 20, attention_dropout = 0.1, activation_dropout = 0.1 }",
+    ],
+    [
+        TRANSFORMER,
+        "decoder = { kind = 'luong', bridge = 'mean', d_attentional = 12, recurrent = { d_hidden = 14 } }",
+    ],
 ];
 
 struct Outcome {
@@ -49,7 +75,7 @@ struct Outcome {
 }
 
 /// Ten steps with dropout and clipping, then greedy search.
-fn train(device: DeviceSpec, decoder: &str) -> Outcome {
+fn train(device: DeviceSpec, [encoder, decoder]: [&str; 2]) -> Outcome {
     let config = ExperimentConfig::from_toml(&format!(
         "seed = 7
         [tokenizer]
@@ -60,7 +86,7 @@ fn train(device: DeviceSpec, decoder: &str) -> Outcome {
         [model]
         src_embedding = {{ d_embed = 9 }}
         tgt_embedding = {{ d_embed = 9 }}
-        encoder = {{ kind = 'recurrent', d_hidden = 7, layers = 2, layer_norm = true }}
+        {encoder}
         {decoder}
         [training]
         schedule = {{ kind = 'constant', lr = 1e-2 }}
@@ -106,19 +132,19 @@ fn train(device: DeviceSpec, decoder: &str) -> Outcome {
 
 #[test]
 fn every_backend_gives_the_same_losses_and_outputs() {
-    for decoder in DECODERS {
-        let expected = train(DeviceSpec::Flex, decoder);
+    for model in MODELS {
+        let expected = train(DeviceSpec::Flex, model);
         assert_eq!(expected.losses.len(), 10);
         assert!(expected.losses[9] < expected.losses[0], "training learns");
         for device in devices() {
-            let found = train(device, decoder);
+            let found = train(device, model);
             for (step, (a, b)) in expected.losses.iter().zip(&found.losses).enumerate() {
                 assert!(
                     (a - b).abs() < 1e-3,
-                    "{device} {decoder} step {step}: {a} {b}"
+                    "{device} {model:?} step {step}: {a} {b}"
                 );
             }
-            assert_eq!(expected.outputs, found.outputs, "{device} {decoder}");
+            assert_eq!(expected.outputs, found.outputs, "{device} {model:?}");
         }
     }
 }
@@ -126,9 +152,9 @@ fn every_backend_gives_the_same_losses_and_outputs() {
 #[test]
 fn a_seed_gives_the_same_bytes() {
     for device in [DeviceSpec::Flex, DeviceSpec::NdArray] {
-        for decoder in DECODERS {
+        for model in MODELS {
             assert!(
-                train(device, decoder).weights == train(device, decoder).weights,
+                train(device, model).weights == train(device, model).weights,
                 "{device}"
             );
         }

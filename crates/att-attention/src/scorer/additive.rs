@@ -29,13 +29,17 @@ impl AdditiveConfig {
 
     /// Fresh weights.
     pub fn init(&self, d_query: usize, d_memory: usize, device: &Device) -> Additive {
-        let bound = (6.0 / (self.d_attn + 1) as f64).sqrt();
         Additive {
             query: init::linear(d_query, self.d_attn, true, device),
             key: init::linear(d_memory, self.d_attn, false, device),
-            v: init::uniform([self.d_attn], bound, device),
+            v: init::uniform([self.d_attn], bound(self.d_attn), device),
         }
     }
+}
+
+/// The bound of a fresh v: that of a map from `d_attn` to one number (Glorot and Bengio 2010, eq. 16).
+pub(super) fn bound(d_attn: usize) -> f64 {
+    (6.0 / (d_attn + 1) as f64).sqrt()
 }
 
 /// `score(q, m) = v . tanh(W q + b + U m)` (Bahdanau et al. 2015, A.1.2; they have no bias).

@@ -135,3 +135,53 @@ fn damaged_and_foreign_models_are_refused() {
     .unwrap();
     refused(&translate(), &["src.tokenizer.json", "source"]);
 }
+
+#[test]
+fn a_transformer_does_all_that_other_models_do() {
+    let folder = Folder::new();
+    let replaced = |text: &str, kind: &str, by: &str| {
+        let line = text.lines().find(|line| line.contains(kind)).unwrap();
+        text.replace(line, by)
+    };
+    let sizes = "kind = 'transformer', d_model = 8, layers = 2, n_heads = 2, d_ff = 12";
+    let experiment = replaced(EXPERIMENT, "'luong'", &format!("decoder = {{ {sizes} }}"));
+    let experiment = replaced(
+        &experiment,
+        "'recurrent'",
+        &format!("encoder = {{ {sizes} }}"),
+    );
+    folder.write("experiment.toml", experiment);
+    let trained = folder.train(&["pairs.tsv"], &["--max-steps", "4"]);
+    assert!(
+        trained.status.success(),
+        "{}",
+        String::from_utf8_lossy(&trained.stderr)
+    );
+    let (model, attention) = (folder.path("run"), folder.path("attention.jsonl"));
+    let arguments = [
+        "translate",
+        text(&model),
+        "--attention",
+        text(&attention),
+        "--n-best",
+        "2",
+    ];
+    let found = stdout(&run_with_input(&arguments, b"abc\nba\n"));
+    assert_eq!(found.lines().count(), 4);
+    let records = fs::read_to_string(attention).unwrap();
+    for record in records.lines() {
+        let record: serde_json::Value = serde_json::from_str(record).unwrap();
+        let rows = record["weights"].as_array().unwrap();
+        assert_eq!(rows.len(), record["tgt_tokens"].as_array().unwrap().len());
+        for row in rows {
+            let row = row.as_array().unwrap();
+            assert_eq!(row.len(), record["src_tokens"].as_array().unwrap().len());
+            let sum: f64 = row.iter().map(|weight| weight.as_f64().unwrap()).sum();
+            assert!((sum - 1.0).abs() < 1e-3, "{sum}");
+        }
+    }
+    let found = stdout(&run(&["inspect", text(&model), "--weights"]));
+    for part in ["encoder.layers", "decoder.layers", "n_heads = 2"] {
+        assert!(found.contains(part), "'{part}' is not in: {found}");
+    }
+}

@@ -132,7 +132,7 @@ fn luong_inputs(make: &Make) -> LuongInputs {
     }
 }
 
-const OPS: [(&str, Op); 14] = [
+const OPS: [(&str, Op); 16] = [
     ("additive_score", |make| {
         let [batch, len, d] = make.shape;
         flat(additive_score(
@@ -173,6 +173,11 @@ const OPS: [(&str, Op); 14] = [
         let [forward, backward] = [gru_arguments(make), gru_arguments(make)];
         flat(bidirectional_gru(forward, backward, &make.lengths()).hidden)
     }),
+    ("layer_norm", |make| {
+        let [_, _, d] = make.shape;
+        let (gamma, beta) = (make.tensor([d]), make.tensor([d]));
+        flat(layer_norm(make.tensor(make.shape), gamma, beta, 1e-5))
+    }),
     ("linear", |make| {
         let [_, _, d] = make.shape;
         let (weight, bias) = (make.tensor([d, 7]), make.tensor([7]));
@@ -202,6 +207,21 @@ const OPS: [(&str, Op); 14] = [
         let mask = [[[false, true, false, false, true]]];
         let mask = Tensor::<3, Bool>::from_data(mask, &scores.device());
         flat(masked_softmax(scores, mask))
+    }),
+    ("multi_head_read", |make| {
+        let [batch, len, _] = make.shape;
+        let query = make.tensor([batch, len, 4 * 3]);
+        let mask = crate::mask::src_pad_mask(&make.lengths(), len, &query.device());
+        let inputs = MultiHeadInputs {
+            query,
+            keys: make.tensor([batch, len, 2 * 3]),
+            values: make.tensor([batch, len, 2 * 3]),
+            n_heads: 4,
+            mask: Some(mask),
+            causal: true,
+            dropout: None,
+        };
+        flat(multi_head_read(inputs).context)
     }),
     ("tanh", |make| flat(tanh(make.tensor(make.shape)))),
 ];

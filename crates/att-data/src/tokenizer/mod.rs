@@ -124,12 +124,29 @@ impl Tokenizer {
     /// by their marks. So `decode(encode(text))` is `text` where all its tokens are known, its
     /// words are separated by one space, and it is in lower case if the tokeniser makes it so.
     pub fn decode(&self, ids: &[u32]) -> String {
-        let ids = ids.iter().take_while(|id| **id != special::EOS);
+        self.decode_with(ids, |_| None)
+    }
+
+    /// [`decode`](Self::decode) with a token of another text in the place of an UNK: `copied` gives that
+    /// of the UNK at a position of `ids`, or none where it is to read `<unk>`.
+    ///
+    /// A token from [`tokens`](Self::tokens) of a tokeniser with the same
+    /// [`marks_words`](Self::marks_words) fits in.
+    pub fn decode_with<'t>(
+        &'t self,
+        ids: &[u32],
+        copied: impl Fn(usize) -> Option<&'t str>,
+    ) -> String {
+        let ids = ids.iter().enumerate();
+        let ids = ids.take_while(|(_, id)| **id != special::EOS);
         let tokens: Vec<&str> = ids
-            .filter(|id| ![special::PAD, special::BOS].contains(id))
-            .map(|id| {
-                self.id_to_token(*id)
-                    .unwrap_or(special::NAMES[special::UNK as usize])
+            .filter(|(_, id)| ![special::PAD, special::BOS].contains(id))
+            .map(|(position, id)| {
+                let copy = || copied(position).unwrap_or(special::NAMES[special::UNK as usize]);
+                match self.id_to_token(*id) {
+                    Some(token) if *id != special::UNK => token,
+                    _ => copy(),
+                }
             })
             .collect();
         match self.model {
@@ -137,6 +154,11 @@ impl Tokenizer {
             Model::Whitespace => tokens.join(" "),
             Model::Bpe(_) | Model::Unigram(_) => subword::join(&tokens),
         }
+    }
+
+    /// Whether the first token of each word begins with the mark `▁`: those of subwords do.
+    pub fn marks_words(&self) -> bool {
+        matches!(self.model, Model::Bpe(_) | Model::Unigram(_))
     }
 }
 

@@ -24,6 +24,10 @@ pub struct SearchConfig {
     pub max_len: usize,
     /// The greatest number of tokens for each source token, to which 10 are added; 3 unless told.
     pub max_len_ratio: f64,
+    /// Whether an UNK in the text that comes out becomes the source token with the greatest attention
+    /// weight at its step, EOS left out (Jean et al. 2015, sec. 5.1; Luong et al. 2015, sec. 4.1); false
+    /// unless told. Search itself does not read it: whoever makes text of the tokens does.
+    pub replace_unk: bool,
 }
 
 impl Default for SearchConfig {
@@ -35,6 +39,7 @@ impl Default for SearchConfig {
             min_len: 0,
             max_len: 256,
             max_len_ratio: 3.0,
+            replace_unk: false,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! What every search must hold, on small decoders of each kind.
 
+use att_attention::{
+    AttentionConfig, HistoryConfig, LocalMConfig, TransformerConfig, WindowConfig,
+};
 use att_core::{EncoderOutput, random, special::N_SPECIAL};
 use att_encoder::{EncoderConfig, RecurrentEncoderConfig};
 use att_layers::EmbeddingConfig;
@@ -8,7 +11,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 use super::*;
 use crate::{
     AnyDecoder, BahdanauConfig, ConditionalGruConfig, ConvolutionalDecoderConfig, DecoderConfig,
-    LuongConfig, RecurrentStackConfig,
+    LuongConfig, RecurrentStackConfig, TransformerDecoderConfig,
 };
 
 const D: usize = 6;
@@ -16,6 +19,14 @@ const D: usize = 6;
 fn configs() -> Vec<DecoderConfig> {
     let recurrent = RecurrentStackConfig {
         d_hidden: 12,
+        ..Default::default()
+    };
+    let remembering = AttentionConfig {
+        history: HistoryConfig::Coverage(Default::default()),
+        window: WindowConfig::LocalM(LocalMConfig {
+            radius: 2,
+            ratio: 0.5,
+        }),
         ..Default::default()
     };
     vec![
@@ -29,7 +40,13 @@ fn configs() -> Vec<DecoderConfig> {
             ..Default::default()
         }),
         DecoderConfig::Luong(LuongConfig {
+            recurrent: recurrent.clone(),
+            ..Default::default()
+        }),
+        // What attention remembers must follow the hypotheses.
+        DecoderConfig::Luong(LuongConfig {
             recurrent,
+            attention: remembering.clone(),
             ..Default::default()
         }),
         DecoderConfig::ConditionalGru(ConditionalGruConfig {
@@ -39,6 +56,17 @@ fn configs() -> Vec<DecoderConfig> {
         DecoderConfig::Convolutional(ConvolutionalDecoderConfig {
             d_hidden: 12,
             layers: 2,
+            attention: remembering,
+            ..Default::default()
+        }),
+        DecoderConfig::Transformer(TransformerDecoderConfig {
+            layers: TransformerConfig {
+                d_model: 12,
+                layers: 2,
+                n_heads: 2,
+                d_ff: 16,
+                ..Default::default()
+            },
             ..Default::default()
         }),
     ]

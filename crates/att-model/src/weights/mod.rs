@@ -14,7 +14,7 @@ use burn::tensor::{Tensor, TensorData};
 use safetensors::tensor::{SafeTensors, serialize};
 
 use crate::{Error, Result};
-use stored::Stored;
+use stored::{Stored, Weight};
 
 /// The name, shape and size of each weight, in the order of the names.
 pub fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
@@ -108,7 +108,7 @@ pub fn load<M: Module>(module: M, path: &Path) -> Result<M> {
 pub fn from_bytes<M: Module>(module: M, bytes: &[u8]) -> Result<M, String> {
     struct Replace {
         path: Vec<String>,
-        weights: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+        weights: BTreeMap<String, Weight>,
         problem: Option<String>,
     }
     impl ModuleMapper for Replace {
@@ -120,7 +120,7 @@ pub fn from_bytes<M: Module>(module: M, bytes: &[u8]) -> Result<M, String> {
         }
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let name = self.path.join(".");
-            let Some((shape, data)) = self.weights.remove(&name) else {
+            let Some(Weight { shape, data }) = self.weights.remove(&name) else {
                 self.problem.get_or_insert(format!("'{name}' is missing"));
                 return param;
             };
@@ -209,10 +209,10 @@ mod tests {
             let (exact, rounded) = (numbers(&whole), numbers(&bytes));
             assert_eq!(exact["bias"], rounded["bias"]);
             let largest = exact["weight"]
-                .1
+                .data
                 .iter()
                 .fold(0.0f32, |max, x| max.max(x.abs()));
-            for (a, b) in exact["weight"].1.iter().zip(&rounded["weight"].1) {
+            for (a, b) in exact["weight"].data.iter().zip(&rounded["weight"].data) {
                 assert!(
                     (a - b).abs() <= 1.01 * tolerance * largest,
                     "{given}: {a} {b}"

@@ -92,12 +92,19 @@ fn is_table(name: &str) -> bool {
     name.ends_with("embedding.weight")
 }
 
-/// The weights of a file, whatever they are stored in: shape and numbers by name.
+/// A weight as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Weight {
+    pub(super) shape: Vec<usize>,
+    pub(super) data: Vec<f32>,
+}
+
+/// The weights of a file by name, whatever they are stored in.
 ///
 /// # Errors
 ///
 /// A sentence that says what is wrong.
-pub(super) fn read(file: &SafeTensors) -> Result<BTreeMap<String, (Vec<usize>, Vec<f32>)>, String> {
+pub(super) fn read(file: &SafeTensors) -> Result<BTreeMap<String, Weight>, String> {
     let mut weights = BTreeMap::new();
     for (name, view) in file.iter() {
         let of = name.strip_suffix(SCALES);
@@ -108,7 +115,8 @@ pub(super) fn read(file: &SafeTensors) -> Result<BTreeMap<String, (Vec<usize>, V
         if data.iter().any(|x| !x.is_finite()) {
             return Err(format!("'{name}' has numbers that are not finite"));
         }
-        weights.insert(name.to_string(), (view.shape().to_vec(), data));
+        let shape = view.shape().to_vec();
+        weights.insert(name.to_string(), Weight { shape, data });
     }
     Ok(weights)
 }
