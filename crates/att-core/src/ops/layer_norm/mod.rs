@@ -24,7 +24,7 @@ use burn::tensor::{Tensor, assert_shape, module};
 ///
 /// # Panics
 ///
-/// If the shapes disagree.
+/// If the shapes disagree, or a size is 0.
 pub fn layer_norm<const D: usize>(
     x: Tensor<D>,
     gamma: Tensor<1>,
@@ -32,6 +32,7 @@ pub fn layer_norm<const D: usize>(
     epsilon: f64,
 ) -> Tensor<D> {
     let [d] = gamma.dims();
+    super::assert_some("layer_norm", &x);
     assert_shape!(x, [.., d]);
     assert_shape!(beta, [d]);
     #[cfg(feature = "cpu")]

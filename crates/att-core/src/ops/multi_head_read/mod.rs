@@ -120,6 +120,8 @@ impl MultiHeadInputs {
         let [batch, tgt_len, d_query] = self.query.dims();
         let [_, src_len, d_key] = self.keys.dims();
         let n_heads = self.n_heads;
+        super::assert_some("multi_head_read", &self.query);
+        super::assert_some("multi_head_read", &self.keys);
         assert_shape!(self.keys, [batch, src_len, d_key]);
         assert_shape!(self.values, [batch, src_len, d_key]);
         assert!(
