@@ -213,12 +213,22 @@ impl ModelDirectory {
     ///
     /// If the weights are missing, damaged, or another model's.
     pub fn load_weights(&self, device: &Device) -> Result<Seq2Seq> {
+        Ok(self.load_weights_and_format(device)?.0)
+    }
+
+    /// The same, and what the matrices are stored in.
+    pub(crate) fn load_weights_and_format(
+        &self,
+        device: &Device,
+    ) -> Result<(Seq2Seq, WeightFormat)> {
         let bytes = self.read_weights()?;
         self.check_vocabularies(&bytes)?;
-        weights::from_bytes(self.init(0, device)?, &bytes).map_err(|reason| Error::Weights {
+        let model = weights::from_bytes(self.init(0, device)?, &bytes);
+        let model = model.map_err(|reason| Error::Weights {
             path: self.path.join(WEIGHTS),
             reason,
-        })
+        })?;
+        Ok((model, weights::format(&bytes)))
     }
 
     /// A tokeniser that does not fit the tables gets an error of its own: it is easily swapped.

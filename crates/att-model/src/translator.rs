@@ -79,8 +79,7 @@ impl Translator {
     /// If something is missing, damaged, or does not belong together.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let directory = ModelDirectory::open(path.as_ref())?;
-        let model = directory.load_weights(device)?;
-        let format = directory.weight_format()?;
+        let (model, format) = directory.load_weights_and_format(device)?;
         Ok(Self::new(directory, model).with_weight_format(format))
     }
 

@@ -55,6 +55,8 @@ impl FromStr for WeightFormat {
 /// As long as it lives, products with the weights it was made from are prepared: on the CPU backends
 /// each weight is arranged once, at its first product, and not at each step.
 ///
+/// In f32 there is nothing to prepare.
+///
 /// Who decodes holds one beside the model. The weights' numbers are shared, not copied, and stay
 /// as they are: an optimiser that goes on with them writes to copies. Tensors that share their
 /// numbers with these weights get prepared products too. Weights that are not f32, or on a GPU,
@@ -71,7 +73,8 @@ impl PreparedWeights {
         #[cfg(feature = "cpu")]
         {
             let run = super::gemm::prepared::new_run();
-            for weight in weights {
+            // What is not rounded is read where it lies as fast.
+            for weight in weights.into_iter().filter(|_| format != WeightFormat::F32) {
                 super::host::prepare(run, weight, format);
             }
             Self { run }

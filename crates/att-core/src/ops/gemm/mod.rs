@@ -320,7 +320,7 @@ pub(in crate::ops) fn matmul(
     rhs: Mat,
     parallelism: Parallelism,
 ) {
-    let packed = prepared::find_rounded(rhs).or_else(|| {
+    let packed = prepared::find(rhs).or_else(|| {
         let pays = crate::precision() == Precision::Bf16 && !few_rows::takes(lhs, rhs);
         pays.then(|| Packed::with_format(rhs, WeightFormat::Bf16))
     });

@@ -78,13 +78,6 @@ pub(super) fn find(rhs: Mat) -> Option<Packed> {
     weight_of(rhs).map(|weight| weight.packed(rhs))
 }
 
-/// The right factor, if it was prepared in a format that makes products faster than the `gemm` crate's
-/// and [`few_rows`](super::few_rows), which read it where it lies.
-pub(super) fn find_rounded(rhs: Mat) -> Option<Packed> {
-    let weight = weight_of(rhs).filter(|weight| weight.format != WeightFormat::F32);
-    weight.map(|weight| weight.packed(rhs))
-}
-
 fn weight_of(rhs: Mat) -> Option<Arc<Weight>> {
     if COUNT.load(Ordering::Relaxed) == 0 {
         return None;

@@ -15,6 +15,7 @@ mod x86;
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use super::{Line, Mat, Out};
 use crate::ops::simd::vectorise;
@@ -248,9 +249,11 @@ fn portable(left: &[Line], panel: &[Line], height: usize, sums: &mut Sums) {
 ///
 /// `out` must have room for `lhs.rows` rows of `cols`.
 pub(super) unsafe fn product(out: Out, lhs: Mat, rhs: &Panels, cols: Range<usize>) {
-    let engine = Engine::available().next().expect("one is always there");
+    // Asked once: in a virtual machine the answer takes longer than a small product.
+    static FASTEST: LazyLock<Engine> =
+        LazyLock::new(|| Engine::available().next().expect("one is always there"));
     // SAFETY: the caller's.
-    unsafe { product_by(engine, out, lhs, rhs, cols) }
+    unsafe { product_by(*FASTEST, out, lhs, rhs, cols) }
 }
 
 /// # Safety
