@@ -1,5 +1,5 @@
 use att_attention::{Attention, AttentionConfig};
-use att_core::ops::{BahdanauInputs, CrossEntropy, bahdanau, tanh};
+use att_core::ops::{BahdanauInputs, bahdanau, tanh};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
 use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
@@ -12,7 +12,7 @@ use crate::decoder::{
     Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read, validate_tables,
 };
 use crate::unroll::{Advanced, unroll};
-use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig};
+use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig, TokenHead};
 
 /// Configuration of a [`BahdanauDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -248,17 +248,10 @@ impl Decoder for BahdanauDecoder {
         DecoderOutput::attended(features, whole.weights, &self.attention)
     }
 
-    fn logits(&self, features: Tensor<2>) -> Tensor<2> {
-        self.output.forward(features, &self.embedding)
-    }
-
-    fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {
-        let embedding = &self.embedding;
-        self.output
-            .cross_entropy(features, embedding, gold, smoothing)
-    }
-
-    fn vocab(&self) -> usize {
-        self.embedding.vocab()
+    fn head(&self) -> TokenHead<'_> {
+        TokenHead {
+            embedding: &self.embedding,
+            output: &self.output,
+        }
     }
 }

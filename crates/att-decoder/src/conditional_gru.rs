@@ -1,7 +1,7 @@
 use std::slice;
 
 use att_attention::{Attention, AttentionConfig};
-use att_core::ops::{CrossEntropy, Direction, tanh};
+use att_core::ops::{Direction, tanh};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check};
 use att_layers::{CellKind, Dropout, Embedding, Linear, Recurrent, init};
 use burn::module::Module;
@@ -13,7 +13,7 @@ use crate::decoder::{
     Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read, validate_tables,
 };
 use crate::unroll::{Advanced, unroll};
-use crate::{OutputLayer, RecurrentStackConfig};
+use crate::{OutputLayer, RecurrentStackConfig, TokenHead};
 
 /// Configuration of a [`ConditionalGruDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -197,17 +197,10 @@ impl Decoder for ConditionalGruDecoder {
         DecoderOutput::attended(features, whole.weights, &self.attention)
     }
 
-    fn logits(&self, features: Tensor<2>) -> Tensor<2> {
-        self.output.forward(features, &self.embedding)
-    }
-
-    fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {
-        let embedding = &self.embedding;
-        self.output
-            .cross_entropy(features, embedding, gold, smoothing)
-    }
-
-    fn vocab(&self) -> usize {
-        self.embedding.vocab()
+    fn head(&self) -> TokenHead<'_> {
+        TokenHead {
+            embedding: &self.embedding,
+            output: &self.output,
+        }
     }
 }

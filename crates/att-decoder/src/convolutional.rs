@@ -1,7 +1,6 @@
 use std::f64::consts::FRAC_1_SQRT_2;
 
 use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionState};
-use att_core::ops::CrossEntropy;
 use att_core::{EncoderOutput, Error, MemorySpec, Result, check};
 use att_layers::{
     Dropout, Embedding, GatedConvolution, LearnedPositions, LearnedPositionsConfig, Linear,
@@ -11,8 +10,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::OutputLayer;
 use crate::decoder::{Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read};
+use crate::{OutputLayer, TokenHead};
 
 /// Configuration of a [`ConvolutionalDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -299,17 +298,10 @@ impl Decoder for ConvolutionalDecoder {
         }
     }
 
-    fn logits(&self, features: Tensor<2>) -> Tensor<2> {
-        self.output.forward(features, &self.embedding)
-    }
-
-    fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {
-        let embedding = &self.embedding;
-        self.output
-            .cross_entropy(features, embedding, gold, smoothing)
-    }
-
-    fn vocab(&self) -> usize {
-        self.embedding.vocab()
+    fn head(&self) -> TokenHead<'_> {
+        TokenHead {
+            embedding: &self.embedding,
+            output: &self.output,
+        }
     }
 }

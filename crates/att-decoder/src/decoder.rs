@@ -1,5 +1,5 @@
 use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionState, KeyValues};
-use att_core::ops::{self, CrossEntropy};
+use att_core::ops::CrossEntropy;
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result};
 use att_layers::Embedding;
 use burn::module::Module;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     BahdanauConfig, BahdanauDecoder, BridgeConfig, ConditionalGruConfig, ConditionalGruDecoder,
     ConvolutionalDecoder, ConvolutionalDecoderConfig, LuongConfig, LuongDecoder,
-    RecurrentStackConfig, SummaryConfig, SummaryDecoder, TransformerDecoder,
+    RecurrentStackConfig, SummaryConfig, SummaryDecoder, TokenHead, TransformerDecoder,
     TransformerDecoderConfig,
 };
 
@@ -55,25 +55,31 @@ pub trait Decoder {
         source: &EncoderOutput,
     ) -> DecoderOutput;
 
+    /// Which target tokens there are, and what makes their scores.
+    fn head(&self) -> TokenHead<'_>;
+
     /// Raw scores of the next token: `features` of `[n, d_features]` to `[n, vocab]`.
     ///
     /// Apart from [`forward`](Self::forward), so that training computes them for real positions
     /// alone.
-    fn logits(&self, features: Tensor<2>) -> Tensor<2>;
+    fn logits(&self, features: Tensor<2>) -> Tensor<2> {
+        self.head().logits(features)
+    }
 
     /// The cross-entropy of the [`logits`](Self::logits) of `features`, `[n, d_features]`, with the
-    /// `n` tokens that stand there; see [`ops::linear_cross_entropy()`]. The decoders of this crate
-    /// compute it without the logits ever being whole.
+    /// `n` tokens that stand there: [`TokenHead::cross_entropy`], without the logits ever being whole.
     ///
     /// # Panics
     ///
     /// If there is not one gold token a row or no row, or a gold token is not in the vocabulary.
     fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {
-        ops::cross_entropy(self.logits(features), gold, smoothing)
+        self.head().cross_entropy(features, gold, smoothing)
     }
 
     /// Number of target tokens.
-    fn vocab(&self) -> usize;
+    fn vocab(&self) -> usize {
+        self.head().embedding.vocab()
+    }
 }
 
 /// What each step needs of the source.
@@ -370,7 +376,7 @@ macro_rules! each {
 impl AnyDecoder {
     /// The table of target tokens.
     pub fn embedding(&self) -> &Embedding {
-        each!(self, decoder => &decoder.embedding)
+        self.head().embedding
     }
 }
 
@@ -401,16 +407,8 @@ impl Decoder for AnyDecoder {
         each!(self, decoder => decoder.forward(tgt, tgt_lengths, source))
     }
 
-    fn logits(&self, features: Tensor<2>) -> Tensor<2> {
-        each!(self, decoder => decoder.logits(features))
-    }
-
-    fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {
-        each!(self, decoder => decoder.cross_entropy(features, gold, smoothing))
-    }
-
-    fn vocab(&self) -> usize {
-        self.embedding().vocab()
+    fn head(&self) -> TokenHead<'_> {
+        each!(self, decoder => decoder.head())
     }
 }
 

@@ -40,6 +40,7 @@ mod combine;
 mod conditional_gru;
 mod convolutional;
 mod decoder;
+mod head;
 mod luong;
 mod output;
 pub mod search;
@@ -62,6 +63,7 @@ pub use convolutional::{
 pub use decoder::{
     AnyDecoder, Decoder, DecoderConfig, DecoderMemory, DecoderOutput, DecoderState, DecoderStep,
 };
+pub use head::TokenHead;
 pub use luong::{LuongConfig, LuongDecoder};
 pub use output::OutputLayer;
 pub use stack::{RecurrentStack, RecurrentStackConfig};

@@ -1,5 +1,5 @@
 use att_attention::{Attention, AttentionConfig, AttentionState, Scorer};
-use att_core::ops::{CrossEntropy, LuongInputs, LuongScore, luong, tanh};
+use att_core::ops::{LuongInputs, LuongScore, luong, tanh};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
 use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
@@ -11,7 +11,7 @@ use crate::combine::{Combine, CombineKind};
 use crate::decoder::{
     Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, Read, read, validate_tables,
 };
-use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig};
+use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig, TokenHead};
 
 /// Configuration of a [`LuongDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -370,18 +370,11 @@ impl Decoder for LuongDecoder {
         self.step_by_step(embedded, source, state)
     }
 
-    fn logits(&self, features: Tensor<2>) -> Tensor<2> {
-        self.output.forward(features, &self.embedding)
-    }
-
-    fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {
-        let embedding = &self.embedding;
-        self.output
-            .cross_entropy(features, embedding, gold, smoothing)
-    }
-
-    fn vocab(&self) -> usize {
-        self.embedding.vocab()
+    fn head(&self) -> TokenHead<'_> {
+        TokenHead {
+            embedding: &self.embedding,
+            output: &self.output,
+        }
     }
 }
 

@@ -1,4 +1,3 @@
-use att_core::ops::{self, CrossEntropy};
 use att_core::{Error, Result};
 use att_layers::{Embedding, Linear, init};
 use burn::module::{Module, Param};
@@ -37,26 +36,8 @@ impl OutputLayer {
         }
     }
 
-    /// `[n, d_features]` to `[n, vocab]`.
-    pub(crate) fn forward(&self, features: Tensor<2>, embedding: &Embedding) -> Tensor<2> {
-        let (weight, bias) = self.weights(embedding);
-        ops::linear(features, weight, bias)
-    }
-
-    /// How well the scores predict `gold`; see [`ops::linear_cross_entropy()`].
-    pub(crate) fn cross_entropy(
-        &self,
-        features: Tensor<2>,
-        embedding: &Embedding,
-        gold: &[u32],
-        smoothing: f64,
-    ) -> CrossEntropy {
-        let (weight, bias) = self.weights(embedding);
-        ops::linear_cross_entropy(features, weight, bias, gold, smoothing)
-    }
-
     /// W, `[d_features, vocab]`, and b.
-    fn weights(&self, embedding: &Embedding) -> (Tensor<2>, Option<Tensor<1>>) {
+    pub(crate) fn weights(&self, embedding: &Embedding) -> (Tensor<2>, Option<Tensor<1>>) {
         match (&self.linear, &self.tied_bias) {
             (Some(linear), _) => {
                 let bias = linear.bias.as_ref().map(|bias| bias.val());

@@ -1,4 +1,4 @@
-use att_core::ops::{self, CrossEntropy};
+use att_core::ops;
 use att_core::{EncoderOutput, Error, MemorySpec, Result, check};
 use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
@@ -9,7 +9,7 @@ use crate::bridge::{Bridge, BridgeConfig};
 use crate::decoder::{
     Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, validate_tables,
 };
-use crate::{OutputLayer, RecurrentStack, RecurrentStackConfig};
+use crate::{OutputLayer, RecurrentStack, RecurrentStackConfig, TokenHead};
 
 /// Configuration of a [`SummaryDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -187,17 +187,10 @@ impl Decoder for SummaryDecoder {
         }
     }
 
-    fn logits(&self, features: Tensor<2>) -> Tensor<2> {
-        self.output.forward(features, &self.embedding)
-    }
-
-    fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {
-        let embedding = &self.embedding;
-        self.output
-            .cross_entropy(features, embedding, gold, smoothing)
-    }
-
-    fn vocab(&self) -> usize {
-        self.embedding.vocab()
+    fn head(&self) -> TokenHead<'_> {
+        TokenHead {
+            embedding: &self.embedding,
+            output: &self.output,
+        }
     }
 }

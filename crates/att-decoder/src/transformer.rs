@@ -1,15 +1,14 @@
 use att_attention::{
     AttentionMemory, CausalSelfAttention, KeyValues, MultiHeadAttention, TransformerConfig,
 };
-use att_core::ops::CrossEntropy;
 use att_core::{EncoderOutput, Error, MemorySpec, Result};
 use att_layers::{Embedding, FeedForward, LayerNorm, Residual, TransformerInput};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::OutputLayer;
 use crate::decoder::{Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep};
+use crate::{OutputLayer, TokenHead};
 
 /// Configuration of a [`TransformerDecoder`]: the keys of [`TransformerConfig`], and `alignment`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -280,18 +279,11 @@ impl Decoder for TransformerDecoder {
         }
     }
 
-    fn logits(&self, features: Tensor<2>) -> Tensor<2> {
-        self.output.forward(features, &self.embedding)
-    }
-
-    fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {
-        let embedding = &self.embedding;
-        self.output
-            .cross_entropy(features, embedding, gold, smoothing)
-    }
-
-    fn vocab(&self) -> usize {
-        self.embedding.vocab()
+    fn head(&self) -> TokenHead<'_> {
+        TokenHead {
+            embedding: &self.embedding,
+            output: &self.output,
+        }
     }
 }
 
