@@ -15,7 +15,8 @@ model of torch's own modules, in float64, draws weights and a batch from the fol
   `memory`, `final.<layer>.hidden` and `.cell`; of each real target position `gold`, `logits` and,
   with attention, `weights`, of a Transformer's decoder also `head_weights.<layer>`; `loss`, the
   cross-entropy with label smoothing 0.1 and, where it is asked for, the coverage loss; and
-  `grad.<name>`, the gradient of the loss for each weight.
+  `grad.<name>`, the gradient of the loss for each weight. Of a decoder that copies also `copy_ids`,
+  with their lengths, and in the place of `logits` the `probabilities` of the extended vocabulary.
 
 The layers of Transformers are nn.TransformerEncoderLayer and nn.TransformerDecoderLayer. The bias of
 their keys, which changes nothing, has no counterpart. What they lack (shared heads of keys, rotary
@@ -38,10 +39,14 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_se
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "crates/att-model/tests/golden"
 
-PAD, BOS, EOS, N_SPECIAL = 0, 2, 3, 4
+PAD, UNK, BOS, EOS, N_SPECIAL = 0, 1, 2, 3, 4
 SRC_VOCAB, TGT_VOCAB = 11, 13
 # Ordinary tokens of each row: the second source is EOS alone, the third target too.
 SRC_TOKENS, TGT_TOKENS = [5, 0, 2], [2, 4, 0]
+# For decoders that copy: what the tokens of the sources are called, two of them not in the vocabulary,
+# and targets with copied and unknown tokens.
+COPY_IDS = [[13, 7, 14, 13, 9], [], [5, 13]]
+COPIED = [[13, 7], [4, UNK, 9, 12], []]
 SMOOTHING = 0.1
 
 RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -726,6 +731,7 @@ class Decoder(nn.Module):
             self.attention = Attention(config["attention"], d_hidden, d_memory)
         self.deep = nn.Linear(d_deep, d_features)
         self.out = nn.Linear(d_features, embedding.num_embeddings)
+        self.copy = nn.Linear(d_features, 1) if config.get("copy") else None
         self.tied = tie_output
         if tie_output:
             self.out.weight = embedding.weight
@@ -740,7 +746,7 @@ class Decoder(nn.Module):
         fed = torch.zeros(len(tgt), self.d_features)
         attended = self.attention.start(real) if self.kind != "summary" else None
         attend = lambda query: self.attention(query, memory, real, attended)
-        logits, weights = [], []
+        self.features, logits, weights = [], [], []
         for y in self.embedding(tgt).unbind(1):
             if self.kind == "bahdanau":
                 context, w, attended = attend(states[0 if self.first else -1][0])
@@ -764,8 +770,10 @@ class Decoder(nn.Module):
                 x = torch.cat([y, finals[-1][0]], 1) if self.summary else y
                 s, states = self.stack(x, states, lambda _: [])
                 features, w = torch.tanh(self.deep(torch.cat([s, x], 1))), None
+            self.features.append(features)
             logits.append(self.out(features))
             weights.append(w)
+        self.features = torch.stack(self.features, 1)
         return torch.stack(logits, 1), None if w is None else torch.stack(weights, 1), []
 
     def ours(self, name):
@@ -791,6 +799,16 @@ def output(name, decoder):
         yield f"{name}.output.tied_bias", decoder.out.bias, decoder.out.bias.grad
     else:
         yield from linear(f"{name}.output.linear", decoder.out)
+    if decoder.copy:
+        yield from linear(f"{name}.output.copy.linear", decoder.copy)
+
+
+def extended(decoder, logits, weights, copy_ids):
+    """P of the extended vocabulary at each position (See et al. 2017, eq. 8 and 9)."""
+    p_gen = torch.sigmoid(decoder.copy(decoder.features))
+    generated = F.pad(p_gen * logits.softmax(2), (0, max(map(max, copy_ids)) + 1 - TGT_VOCAB))
+    ids = copy_ids[:, None].expand(-1, logits.shape[1], -1)
+    return generated.scatter_add(2, ids, (1 - p_gen) * weights)
 
 
 def variant(kind):
@@ -817,6 +835,8 @@ class ConvolutionalDecoder(nn.Module):
         self.contexts = modules(lambda: nn.Linear(d_memory, d))
         self.deep = nn.Linear(d, config["d_output"])
         self.out = nn.Linear(config["d_output"], embedding.num_embeddings)
+        self.copy = nn.Linear(config["d_output"], 1) if config.get("copy") else None
+        self.tied = False
 
     def forward(self, tgt, memory, lengths, _finals):
         real, r = real_positions(memory, lengths), 1 / math.sqrt(2)
@@ -836,7 +856,8 @@ class ConvolutionalDecoder(nn.Module):
             x = (x + (h + from_context(context)) * r) * r
             weights.append(w)
         self.of_blocks = weights
-        return self.out(self.deep(x)), torch.stack(weights).mean(0), []
+        self.features = self.deep(x)
+        return self.out(self.features), torch.stack(weights).mean(0), []
 
     def ours(self, name):
         name = f"{name}.Convolutional"
@@ -850,7 +871,7 @@ class ConvolutionalDecoder(nn.Module):
             yield from self.attentions[layer].ours(f"{place}.attention")
             yield from linear(f"{place}.context", self.contexts[layer])
         yield from linear(f"{name}.deep", self.deep)
-        yield from linear(f"{name}.output.linear", self.out)
+        yield from output(name, self)
 
 
 class TransformerDecoder(nn.Module):
@@ -868,6 +889,7 @@ class TransformerDecoder(nn.Module):
         d = config["d_model"]
         self.norm = nn.LayerNorm(d) if config["norm"] == "pre" else None
         self.out = nn.Linear(d, embedding.num_embeddings)
+        self.copy = nn.Linear(d, 1) if config.get("copy") else None
         if tie_output:
             self.out.weight = embedding.weight
 
@@ -884,6 +906,7 @@ class TransformerDecoder(nn.Module):
         weights = heads[self.alignment.get("layer", -1)]
         head = self.alignment.get("head")
         weights = weights.mean(1) if head is None else weights[:, head]
+        self.features = x
         return self.out(x), weights, heads
 
     def ours(self, name):
@@ -946,10 +969,14 @@ def recurrent(name, module, suffix):
         yield f"{name}.recurrent_bias", b_hh[summed:], b_hh.grad[summed:]
 
 
-def rows(lengths, vocab, before, after):
-    """Random rows with their special tokens, padded; and their lengths."""
-    draw = lambda n: torch.randint(N_SPECIAL, vocab, (n,)).tolist()
-    made = [torch.tensor(before + draw(n) + after) for n in lengths]
+def drawn(lengths, vocab):
+    """Random rows."""
+    return [torch.randint(N_SPECIAL, vocab, (n,)).tolist() for n in lengths]
+
+
+def padded(rows, before, after):
+    """Rows with their special tokens, padded; and their lengths."""
+    made = [torch.tensor(before + row + after) for row in rows]
     return pad_sequence(made, True, PAD), torch.tensor([len(row) for row in made])
 
 
@@ -967,13 +994,23 @@ def write(case):
             nn.init.normal_(parameter, mean=1.0 if scale else 0.0, std=std)
             parameter.data = parameter.data.float().double()  # what a file of f32 can hold
 
-    src, src_lengths = rows(SRC_TOKENS, model.src_vocab, [], [EOS])
-    tgt, tgt_lengths = rows(TGT_TOKENS, TGT_VOCAB, [BOS], [EOS])
+    copies = model.decoder.copy is not None
+    src, src_lengths = padded(drawn(SRC_TOKENS, model.src_vocab), [], [EOS])
+    targets = COPIED if copies else drawn(TGT_TOKENS, TGT_VOCAB)
+    tgt, tgt_lengths = padded(targets, [BOS], [EOS])
     memory, n_states, finals = model.encoder(model.src(src), src_lengths)
-    logits, weights, heads = model.decoder(tgt[:, :-1], memory, n_states, finals)
+    read = tgt[:, :-1].where(tgt[:, :-1] < TGT_VOCAB, UNK)
+    logits, weights, heads = model.decoder(read, memory, n_states, finals)
     real = torch.arange(1, tgt.shape[1]) < tgt_lengths[:, None]
     gold = tgt[:, 1:][real]
-    loss = F.cross_entropy(logits[real], gold, label_smoothing=SMOOTHING)
+    if copies:
+        copy_ids, copy_ids_lengths = padded(COPY_IDS, [], [EOS])
+        p = extended(model.decoder, logits, weights, copy_ids)[real]
+        nll = F.nll_loss(p.log(), gold)
+        uniform = logits[real].log_softmax(1).mean()
+        loss = (1 - SMOOTHING) * nll - SMOOTHING * uniform
+    else:
+        loss = F.cross_entropy(logits[real], gold, label_smoothing=SMOOTHING)
     if coverage_loss := config["decoder"].get("attention", {}).get("coverage_loss"):
         each = getattr(model.decoder, "of_blocks", [weights])
         twice = [torch.minimum(w, w.cumsum(1) - w).sum(2)[real].mean() for w in each]
@@ -988,9 +1025,13 @@ def write(case):
         "vocab": torch.tensor([model.src_vocab, TGT_VOCAB]),
         "memory": memory,
         "gold": gold,
-        "logits": logits[real],
         "loss": loss[None],
     }
+    if copies:
+        expected |= {"copy_ids": copy_ids, "copy_ids_lengths": copy_ids_lengths}
+        expected["probabilities"] = p
+    else:
+        expected["logits"] = logits[real]
     if weights is not None:
         expected["weights"] = weights[real]
     for layer, of_layer in enumerate(heads):

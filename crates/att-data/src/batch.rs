@@ -48,22 +48,32 @@ pub struct Batch {
     /// The targets, `[batch, tgt_len]`, each between BOS and EOS. Without its last column this
     /// is the decoder's input, without its first its output.
     pub tgt: Padded,
+    /// For a model that copies, what the source tokens are called in the extended target vocabulary,
+    /// `[batch, src_len]`; EOS is EOS.
+    pub copy_ids: Option<Padded>,
     /// Where each row's example stands in the list that the batch was made from.
     pub indices: Vec<usize>,
 }
 
 impl Batch {
-    /// Takes the examples at `indices`, in this order.
+    /// Takes the examples at `indices`, in this order. It has `copy_ids` if all of them have.
     ///
     /// # Panics
     ///
     /// If an index is out of range.
     pub fn new(examples: &[Example], indices: &[usize]) -> Self {
-        let src = |&i: &usize| [&examples[i].src[..], &[special::EOS]].concat();
+        let ended = |ids: &[u32]| [ids, &[special::EOS]].concat();
+        let src = |&i: &usize| ended(&examples[i].src);
+        let copy_ids = |&i: &usize| examples[i].copy_ids.as_deref().map(ended);
         let tgt = |&i: &usize| [&[special::BOS], &examples[i].tgt[..], &[special::EOS]].concat();
         Self {
             src: Padded::from_rows(&indices.iter().map(src).collect::<Vec<_>>()),
             tgt: Padded::from_rows(&indices.iter().map(tgt).collect::<Vec<_>>()),
+            copy_ids: indices
+                .iter()
+                .map(copy_ids)
+                .collect::<Option<Vec<_>>>()
+                .map(|rows| Padded::from_rows(&rows)),
             indices: indices.to_vec(),
         }
     }
@@ -79,10 +89,12 @@ mod tests {
             Example {
                 src: vec![7],
                 tgt: vec![8],
+                copy_ids: None,
             },
             Example {
                 src: vec![4, 5, 6],
                 tgt: vec![],
+                copy_ids: Some(vec![9, 8, 10]),
             },
         ];
         let batch = Batch::new(&examples, &[1, 0]);
@@ -92,6 +104,9 @@ mod tests {
         assert_eq!(batch.tgt.ids, [2, 3, 0, 2, 8, 3]);
         assert_eq!(batch.tgt.row(0), [2, 3]);
         assert_eq!(batch.indices, [1, 0]);
+        assert_eq!(batch.copy_ids, None, "not all have them");
+        let batch = Batch::new(&examples, &[1]);
+        assert_eq!(batch.copy_ids.unwrap().ids, [9, 8, 10, 3]);
     }
 
     #[test]

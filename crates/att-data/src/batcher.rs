@@ -81,7 +81,8 @@ impl BatcherConfig {
 /// ```
 /// use att_data::{Batcher, BatcherConfig, Example};
 ///
-/// let examples = (1..=9).map(|n| Example { src: vec![4; n], tgt: vec![5; n] }).collect();
+/// let example = |n| Example { src: vec![4; n], tgt: vec![5; n], ..Example::default() };
+/// let examples = (1..=9).map(example).collect();
 /// let config = BatcherConfig { batch_size: 4, ..BatcherConfig::default() };
 /// let batcher = Batcher::new(config, examples)?;
 /// let plan = batcher.epoch(/* seed */ 1, /* epoch */ 0);
@@ -110,7 +111,7 @@ impl Batcher {
         config.validate()?;
         let short: Vec<usize> = (0..examples.len())
             .filter(|&i| {
-                let Example { src, tgt } = &examples[i];
+                let Example { src, tgt, .. } = &examples[i];
                 src.len() <= config.max_src_len && tgt.len() <= config.max_tgt_len
             })
             .collect();
@@ -189,7 +190,7 @@ impl Batcher {
 
     /// The length of the larger side of an example in a batch.
     fn width(&self, i: usize) -> usize {
-        let Example { src, tgt } = &self.examples[i];
+        let Example { src, tgt, .. } = &self.examples[i];
         (src.len() + 1).max(tgt.len() + 2)
     }
 
@@ -229,6 +230,7 @@ mod tests {
         let example = |i: usize| Example {
             src: vec![4; 1 + i * 7 % 40],
             tgt: vec![5; 1 + i * 11 % 37],
+            ..Example::default()
         };
         (0..n).map(example).collect()
     }
@@ -360,7 +362,7 @@ mod tests {
         });
         let trained = batcher.epoch(1, 0).concat();
         assert!(trained.iter().all(|i| {
-            let Example { src, tgt } = &batcher.examples()[*i];
+            let Example { src, tgt, .. } = &batcher.examples()[*i];
             src.len() <= 20 && tgt.len() <= 30
         }));
         assert!(batcher.left_out() > 0);
@@ -433,6 +435,7 @@ mod tests {
         let long = vec![Example {
             src: vec![4; 6],
             tgt: vec![4],
+            ..Example::default()
         }];
         for examples in [vec![], long] {
             let error = Batcher::new(config.clone(), examples).unwrap_err();

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::Path;
 
-use crate::{Error, Example, Lines, Result, Tokenizer};
+use crate::{Error, Example, ExtendedVocabulary, Lines, Result, Tokenizer};
 
 /// A source text and its target text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,25 @@ impl Pair {
         Self {
             src: src.into(),
             tgt: tgt.into(),
+        }
+    }
+
+    /// The pair as ids.
+    pub fn encode(&self, src: &Tokenizer, tgt: &Tokenizer) -> Example {
+        Example {
+            src: src.encode(&self.src),
+            tgt: tgt.encode(&self.tgt),
+            copy_ids: None,
+        }
+    }
+
+    /// The pair as ids for a model that copies, with the vocabulary of its own source.
+    pub fn encode_copying(&self, src: &Tokenizer, tgt: &Tokenizer) -> Example {
+        let extended = ExtendedVocabulary::new(src, tgt, &self.src);
+        Example {
+            src: src.encode(&self.src),
+            tgt: extended.encode(tgt, &self.tgt),
+            copy_ids: Some(extended.into_src_ids()),
         }
     }
 }
@@ -127,11 +146,10 @@ impl Corpus {
 
     /// The pairs as ids, in the same order.
     pub fn encode(&self, src: &Tokenizer, tgt: &Tokenizer) -> Vec<Example> {
-        let encode = |pair: &Pair| Example {
-            src: src.encode(&pair.src),
-            tgt: tgt.encode(&pair.tgt),
-        };
-        self.pairs.iter().map(encode).collect()
+        self.pairs
+            .iter()
+            .map(|pair| pair.encode(src, tgt))
+            .collect()
     }
 
     /// Each different source once, with its different targets, in the order in which the

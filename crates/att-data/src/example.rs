@@ -7,4 +7,8 @@ pub struct Example {
     pub src: Vec<u32>,
     /// The ids of the target.
     pub tgt: Vec<u32>,
+    /// The ids of the source's tokens in the target vocabulary, extended by them
+    /// ([`ExtendedVocabulary`](crate::ExtendedVocabulary)); for a model that copies. The target then has
+    /// such ids too.
+    pub copy_ids: Option<Vec<u32>>,
 }

@@ -27,6 +27,7 @@
 //! | read pairs of source and target | [`Corpus`] |
 //! | choose and train a tokeniser | [`TokenizerConfig`]: characters, words, BPE, unigram |
 //! | turn text into ids and back, save and load | [`Tokenizer`], [`Vocabulary`] |
+//! | let a model copy what the target vocabulary lacks | [`ExtendedVocabulary`] |
 //! | make batches, shuffled the same way for the same seed | [`Batcher`], [`Batch`] |
 //! | keep one long line from padding all others | [`BatchLimit`] |
 //! | divide words into train, dev and test, stably | [`split_by_hash`] |
@@ -40,6 +41,7 @@ mod batcher;
 mod corpus;
 mod error;
 mod example;
+mod extended_vocabulary;
 mod lines;
 pub mod special;
 mod split;
@@ -53,6 +55,7 @@ pub use batcher::{BatchBy, Batcher, BatcherConfig};
 pub use corpus::{Corpus, Group, Pair};
 pub use error::{Error, Result};
 pub use example::Example;
+pub use extended_vocabulary::{ExtendedVocabulary, copied_tokens};
 pub use lines::{Lines, MAX_LINE_BYTES, read_lines};
 pub use split::split_by_hash;
 pub use tokenizer::{SubwordConfig, SymbolConfig, Tokenizer, TokenizerConfig};

@@ -12,7 +12,7 @@ use crate::decoder::{
     Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read, validate_tables,
 };
 use crate::unroll::{Advanced, unroll};
-use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig, TokenHead};
+use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig, TokenHead, copy};
 
 /// Configuration of a [`BahdanauDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct BahdanauConfig {
     pub d_output: usize,
     /// Dropout on the deep output; 0.1 unless told.
     pub dropout: f64,
+    /// Whether it can copy tokens of the source, also such as the target vocabulary lacks; false unless
+    /// told. See [`CopyGate`](crate::CopyGate).
+    pub copy: bool,
 }
 
 impl Default for BahdanauConfig {
@@ -44,6 +47,7 @@ impl Default for BahdanauConfig {
             combine: CombineKind::default(),
             d_output: 512,
             dropout: 0.1,
+            copy: false,
         }
     }
 }
@@ -56,6 +60,7 @@ impl BahdanauConfig {
         validate_tables(&self.recurrent, Some(&self.attention), self.bridge, spec)?;
         check::size("d_output", self.d_output)?;
         check::probability("dropout", self.dropout)?;
+        copy::validate(self.copy, &self.attention)?;
         OutputLayer::validate("d_output", self.d_output, d_embed, tie_output)
     }
 
@@ -78,7 +83,7 @@ impl BahdanauConfig {
             recurrent: self.recurrent.init_with_context(d_input, d_context, device),
             deep: init::linear(d_deep, self.d_output, true, device),
             dropout: Dropout::new(self.dropout),
-            output: OutputLayer::new(self.d_output, embedding.vocab(), tie_output, device),
+            output: OutputLayer::new(self.d_output, &embedding, tie_output, self.copy, device),
             embedding,
             attention_layer: self.attention_layer,
         }
@@ -215,12 +220,13 @@ impl Decoder for BahdanauDecoder {
         memory: &DecoderMemory,
         state: DecoderState,
     ) -> DecoderStep {
-        let embedded = self.embedding.forward(tokens.unsqueeze_dim(1));
+        let embedded = self.head().embed(tokens.unsqueeze_dim(1));
         let advanced = self.advance(embedded.clone(), memory, state);
         let features = self.deep_output(vec![advanced.hidden, advanced.context, embedded]);
+        let weights = advanced.weights.squeeze_dim(1);
         DecoderStep {
-            logits: self.logits(features.squeeze_dim(1)),
-            weights: Some(advanced.weights.squeeze_dim(1)),
+            logits: self.logits(memory.features(features, &weights)),
+            weights: Some(weights),
             head_weights: Vec::new(),
             state: advanced.state,
         }
@@ -232,7 +238,7 @@ impl Decoder for BahdanauDecoder {
         tgt_lengths: &[usize],
         source: &EncoderOutput,
     ) -> DecoderOutput {
-        let embedded = self.embedding.forward(tgt);
+        let embedded = self.head().embed(tgt);
         let memory = self.prepare(source);
         let state = self.initial_state(source);
         if let Some(inputs) = self.whole_pass(&embedded, &memory, &state.layers) {

@@ -13,7 +13,7 @@ use crate::decoder::{
     Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read, validate_tables,
 };
 use crate::unroll::{Advanced, unroll};
-use crate::{OutputLayer, RecurrentStackConfig, TokenHead};
+use crate::{OutputLayer, RecurrentStackConfig, TokenHead, copy};
 
 /// Configuration of a [`ConditionalGruDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct ConditionalGruConfig {
     pub d_output: usize,
     /// Dropout on the deep output; 0.1 unless told.
     pub dropout: f64,
+    /// Whether it can copy tokens of the source, also such as the target vocabulary lacks; false unless
+    /// told. See [`CopyGate`](crate::CopyGate).
+    pub copy: bool,
 }
 
 impl Default for ConditionalGruConfig {
@@ -39,6 +42,7 @@ impl Default for ConditionalGruConfig {
             bridge: BridgeConfig::Mean,
             d_output: 512,
             dropout: 0.1,
+            copy: false,
         }
     }
 }
@@ -61,6 +65,7 @@ impl ConditionalGruConfig {
         validate_tables(&self.stack(), Some(&self.attention), self.bridge, spec)?;
         check::size("d_output", self.d_output)?;
         check::probability("dropout", self.dropout)?;
+        copy::validate(self.copy, &self.attention)?;
         OutputLayer::validate("d_output", self.d_output, d_embed, tie_output)
     }
 
@@ -81,7 +86,7 @@ impl ConditionalGruConfig {
             second: CellKind::Gru.init(spec.d_memory, d_hidden, device),
             deep: init::linear(d_deep, self.d_output, true, device),
             dropout: Dropout::new(self.dropout),
-            output: OutputLayer::new(self.d_output, embedding.vocab(), tie_output, device),
+            output: OutputLayer::new(self.d_output, &embedding, tie_output, self.copy, device),
             embedding,
         }
     }
@@ -170,12 +175,13 @@ impl Decoder for ConditionalGruDecoder {
         memory: &DecoderMemory,
         state: DecoderState,
     ) -> DecoderStep {
-        let embedded = self.embedding.forward(tokens.unsqueeze_dim(1));
+        let embedded = self.head().embed(tokens.unsqueeze_dim(1));
         let advanced = self.advance(embedded.clone(), memory, state);
         let features = self.deep_output(vec![advanced.hidden, advanced.context, embedded]);
+        let weights = advanced.weights.squeeze_dim(1);
         DecoderStep {
-            logits: self.logits(features.squeeze_dim(1)),
-            weights: Some(advanced.weights.squeeze_dim(1)),
+            logits: self.logits(memory.features(features, &weights)),
+            weights: Some(weights),
             head_weights: Vec::new(),
             state: advanced.state,
         }
@@ -187,7 +193,7 @@ impl Decoder for ConditionalGruDecoder {
         _tgt_lengths: &[usize],
         source: &EncoderOutput,
     ) -> DecoderOutput {
-        let embedded = self.embedding.forward(tgt);
+        let embedded = self.head().embed(tgt);
         let memory = self.prepare(source);
         let state = self.initial_state(source);
         let whole = unroll(&embedded, state, |input, state| {

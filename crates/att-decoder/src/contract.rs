@@ -110,7 +110,45 @@ fn configs() -> Vec<DecoderConfig> {
     }
     configs.extend(attentions().into_iter().flat_map(with_attention));
     configs.extend(transformers());
+    configs.extend(copying());
     configs
+}
+
+/// Every kind that can copy, doing so.
+fn copying() -> Vec<DecoderConfig> {
+    let coverage = toml::from_str("history = { kind = 'coverage' }").unwrap();
+    let mut configs = with_attention(AttentionConfig::default());
+    configs.extend(with_attention(coverage));
+    configs.extend(transformers());
+    for config in &mut configs {
+        *match config {
+            DecoderConfig::Bahdanau(config) => &mut config.copy,
+            DecoderConfig::Luong(config) => &mut config.copy,
+            DecoderConfig::ConditionalGru(config) => &mut config.copy,
+            DecoderConfig::Convolutional(config) => &mut config.copy,
+            DecoderConfig::Transformer(config) => &mut config.copy,
+            DecoderConfig::Summary(_) => unreachable!("it has nothing to copy by"),
+        } = true;
+    }
+    configs
+}
+
+/// What may be copied of [`source`]; of a decoder that copies. Two tokens are not in the vocabulary, of
+/// which the first stands twice in the first source.
+fn copy_ids(decoder: &AnyDecoder, device: &Device) -> Option<CopyIds> {
+    let ids = [[4, 9, 10, 9, 3], [9, 3, 0, 0, 0], [5, 4, 3, 0, 0]];
+    decoder.head().output.copy.as_ref().map(|_| CopyIds {
+        ids: Tensor::from_data(ids, device),
+        n_extra: 2,
+    })
+}
+
+fn prepare(decoder: &AnyDecoder, source: &EncoderOutput) -> DecoderMemory {
+    let ids = copy_ids(decoder, &source.memory.device());
+    match ids {
+        Some(ids) => Copying { decoder, ids }.prepare(source),
+        None => decoder.prepare(source),
+    }
 }
 
 /// Every kind that has a table `attention`, where it attends step by step and where all at once.
@@ -208,6 +246,7 @@ fn transformers() -> impl Iterator<Item = DecoderConfig> {
                 ..Default::default()
             },
             alignment: AlignmentConfig { layer: head, head },
+            copy: false,
         })
     })
 }
@@ -251,10 +290,28 @@ fn target(device: &Device) -> Tensor<2, Int> {
     Tensor::from_data([[2, 4, 5, 8], [2, 7, 4, 4], [2, 1, 6, 5]], device)
 }
 
+/// At all positions of a target of the whole [`source`].
+fn features(decoder: &AnyDecoder, output: &DecoderOutput) -> Features {
+    let ids = copy_ids(decoder, &output.features.device());
+    all_features(output, ids.as_ref())
+}
+
+fn all_features(output: &DecoderOutput, copy_ids: Option<&CopyIds>) -> Features {
+    let [batch, tgt_len, _] = output.features.dims();
+    let positions: Vec<usize> = (0..batch * tgt_len).collect();
+    output.at(&positions, copy_ids)
+}
+
 fn all_logits(decoder: &AnyDecoder, output: &DecoderOutput) -> Tensor<3> {
-    let [batch, tgt_len, d] = output.features.dims();
-    let features = output.features.clone().reshape([batch * tgt_len, d]);
-    decoder.logits(features).reshape([batch, tgt_len, VOCAB])
+    let [batch, tgt_len, _] = output.features.dims();
+    let logits = finite(decoder.logits(features(decoder, output)));
+    let width = logits.dims()[1];
+    logits.reshape([batch, tgt_len, width])
+}
+
+/// With a number for the tokens that cannot be: two infinities are not close.
+fn finite(logits: Tensor<2>) -> Tensor<2> {
+    logits.clamp_min(-1e3)
 }
 
 fn close<const N: usize>(a: Tensor<N>, b: Tensor<N>) -> bool {
@@ -279,13 +336,13 @@ fn cached_steps_equal_the_whole_pass() {
         let (decoder, source, tgt) = (decoder(config, tie, device), source(device), target(device));
         let whole = decoder.forward(tgt.clone(), &[4; 3], &source);
         let logits = all_logits(&decoder, &whole);
-        let memory = decoder.prepare(&source);
+        let memory = prepare(&decoder, &source);
         let mut state = decoder.initial_state(&source);
         for t in 0..4 {
             let tokens = tgt.clone().narrow(1, t, 1).squeeze_dim(1);
             let step = decoder.step(tokens, &memory, state);
             let expected = logits.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
-            assert!(close(step.logits, expected), "{config:?} step {t}");
+            assert!(close(finite(step.logits), expected), "{config:?} step {t}");
             assert_eq!(step.weights.is_some(), whole.weights.is_some());
             if let (Some(step), Some(whole)) = (step.weights, &whole.weights) {
                 let expected = whole.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
@@ -305,13 +362,17 @@ fn cached_steps_equal_the_whole_pass() {
 fn the_cross_entropy_is_that_of_the_logits() {
     each(|config, tie, device| {
         let decoder = decoder(config, tie, device);
-        let features = decoder
-            .forward(target(device), &[4; 3], &source(device))
-            .features;
-        let features = features.flatten::<2>(0, 1);
-        let gold = [4, 5, 8, 3, 7, 4, 4, 3, 1, 6, 5, 3];
-        let expected = ops::cross_entropy(decoder.logits(features.clone()), &gold, 0.1);
-        let found = decoder.cross_entropy(features, &gold, 0.1);
+        let output = decoder.forward(target(device), &[4; 3], &source(device));
+        let features = features(&decoder, &output);
+        let mut gold = [4, 5, 8, 3, 7, 4, 4, 3, 1, 6, 5, 3];
+        let copies = config.copies();
+        if copies {
+            (gold[1], gold[2], gold[5]) = (9, 10, 9);
+        }
+        // Who copies smooths the vocabulary alone.
+        let smoothing = if copies { 0.0 } else { 0.1 };
+        let expected = ops::cross_entropy(decoder.logits(features.clone()), &gold, smoothing);
+        let found = decoder.cross_entropy(features, &gold, smoothing);
         assert!(close(found.loss, expected.loss), "{config:?}");
         assert!(close(found.nll, expected.nll), "{config:?}");
     });
@@ -357,11 +418,14 @@ fn a_row_is_what_it_is_alone() {
                     .collect(),
             };
             let tgt = target(device).narrow(0, row, 1);
-            let logits = all_logits(&decoder, &decoder.forward(tgt, &[4], &alone));
-            assert!(
-                close(logits, batch.clone().narrow(0, row, 1)),
-                "{config:?} row {row}"
-            );
+            let output = decoder.forward(tgt, &[4], &alone);
+            let ids = copy_ids(&decoder, device).map(|ids| CopyIds {
+                ids: ids.ids.narrow(0, row, 1).narrow(1, 0, len),
+                ..ids
+            });
+            let logits = finite(decoder.logits(all_features(&output, ids.as_ref())));
+            let expected = batch.clone().narrow(0, row, 1).squeeze_dim(0);
+            assert!(close(logits, expected), "{config:?} row {row}");
         }
     });
 }
@@ -384,7 +448,7 @@ fn short_targets_change_nothing_but_their_padding() {
 fn the_rows_of_a_beam_share_their_source() {
     each(|config, tie, device| {
         let (decoder, source) = (decoder(config, tie, device), source(device));
-        let memory = decoder.prepare(&source);
+        let memory = prepare(&decoder, &source);
         let start = || decoder.initial_state(&source);
         let beam = start().select(&[0, 0, 1, 1, 2, 2], device);
         let tokens = Tensor::from_data([4, 5, 6, 7, 8, 4], device);
@@ -393,7 +457,7 @@ fn the_rows_of_a_beam_share_their_source() {
             let one = decoder.step(Tensor::from_data(tokens, device), &memory, start());
             let rows = [slot, slot + 2, slot + 4].map(|row| row as i64);
             let expected = both.clone().select(0, Tensor::from_data(rows, device));
-            assert!(close(one.logits, expected), "{config:?}");
+            assert!(close(finite(one.logits), finite(expected)), "{config:?}");
         }
     });
 }
@@ -495,7 +559,7 @@ fn every_weight_gets_a_gradient() {
 fn the_rows_of_a_beam_carry_their_states() {
     each(|config, tie, device| {
         let (decoder, source) = (decoder(config, tie, device), source(device));
-        let memory = decoder.prepare(&source);
+        let memory = prepare(&decoder, &source);
         let start = || decoder.initial_state(&source);
         let tokens = |of: &[i64]| Tensor::<1, Int>::from_data(of, device);
         let beam = start().select(&[0, 0, 1, 1, 2, 2], device);
@@ -509,7 +573,7 @@ fn the_rows_of_a_beam_carry_their_states() {
             let one = decoder.step(tokens(&[5, 6, 7]), &memory, state);
             let rows = tokens(&[slot, slot + 2, slot + 4].map(|row| row as i64));
             let expected = both.logits.clone().select(0, rows);
-            assert!(close(one.logits, expected), "{config:?}");
+            assert!(close(finite(one.logits), finite(expected)), "{config:?}");
         }
     });
 }
@@ -530,6 +594,57 @@ fn a_coverage_loss_is_there_where_it_is_asked_for() {
             );
         }
     });
+}
+
+#[test]
+fn a_copied_token_is_read_as_unknown() {
+    let device = Device::flex();
+    for config in copying() {
+        let (decoder, source) = (decoder(&config, false, &device), source(&device));
+        let forward = |tokens: [i64; 3]| {
+            let tgt = Tensor::<2, Int>::from_data([[2, 4, 5]; 3], &device);
+            let last = Tensor::<1, Int>::from_data(tokens, &device).unsqueeze_dim(1);
+            let tgt = Tensor::cat(vec![tgt, last], 1);
+            all_logits(&decoder, &decoder.forward(tgt, &[4; 3], &source))
+        };
+        let unknown = forward([1, 1, 1]);
+        assert!(close(forward([9, 10, 9]), unknown.clone()), "{config:?}");
+        assert!(!close(forward([8, 8, 8]), unknown), "{config:?}");
+
+        let memory = prepare(&decoder, &source);
+        let step = |tokens: [i64; 3]| {
+            let tokens = Tensor::from_data(tokens, &device);
+            let state = decoder.initial_state(&source);
+            finite(decoder.step(tokens, &memory, state).logits)
+        };
+        assert!(close(step([9, 10, 9]), step([1, 1, 1])), "{config:?}");
+    }
+}
+
+#[test]
+fn sources_that_have_left_take_their_copies_along() {
+    let device = Device::flex();
+    for config in copying() {
+        let (decoder, source) = (decoder(&config, false, &device), source(&device));
+        let memory = prepare(&decoder, &source);
+        let state = || decoder.initial_state(&source);
+        let tokens = |of: &[i64]| Tensor::<1, Int>::from_data(of, &device);
+        let all = decoder.step(tokens(&[4, 5, 6]), &memory, state()).logits;
+        let kept = memory.select(&[2, 1], &device);
+        let state = state().select(&[2, 1], &device);
+        let step = decoder.step(tokens(&[6, 5]), &kept, state).logits;
+        let expected = all.select(0, tokens(&[2, 1]));
+        assert!(close(finite(step), finite(expected)), "{config:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "needs to know what")]
+fn what_is_copied_must_be_known() {
+    let device = Device::flex();
+    let (decoder, source) = (decoder(&copying()[0], false, &device), source(&device));
+    let (memory, state) = (decoder.prepare(&source), decoder.initial_state(&source));
+    decoder.step(Tensor::from_data([4, 5, 6], &device), &memory, state);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::decoder::{Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read};
-use crate::{OutputLayer, TokenHead};
+use crate::{OutputLayer, TokenHead, copy};
 
 /// Configuration of a [`ConvolutionalDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct ConvolutionalDecoderConfig {
     pub d_output: usize,
     /// Dropout on the input of each block and before the output; 0.1 unless told.
     pub dropout: f64,
+    /// Whether it can copy tokens of the source, also such as the target vocabulary lacks; false unless
+    /// told. See [`CopyGate`](crate::CopyGate).
+    pub copy: bool,
 }
 
 impl Default for ConvolutionalDecoderConfig {
@@ -44,6 +47,7 @@ impl Default for ConvolutionalDecoderConfig {
             attention: AttentionConfig::default(),
             d_output: 512,
             dropout: 0.1,
+            copy: false,
         }
     }
 }
@@ -68,6 +72,7 @@ impl ConvolutionalDecoderConfig {
             .map_err(|error| error.within("attention"))?;
         check::size("d_output", self.d_output)?;
         check::probability("dropout", self.dropout)?;
+        copy::validate(self.copy, &self.attention)?;
         OutputLayer::validate("d_output", self.d_output, d_embed, tie_output)
     }
 
@@ -92,7 +97,7 @@ impl ConvolutionalDecoderConfig {
             blocks: (0..self.layers).map(block).collect(),
             deep: init::linear(d, self.d_output, true, device),
             dropout: Dropout::new(self.dropout),
-            output: OutputLayer::new(self.d_output, embedding.vocab(), tie_output, device),
+            output: OutputLayer::new(self.d_output, &embedding, tie_output, self.copy, device),
             embedding,
             width: self.width,
         }
@@ -189,7 +194,7 @@ impl ConvolutionalDecoder {
     /// g from a position on, `[rows, len, d_embed]`.
     fn positioned(&self, tokens: Tensor<2, Int>, start: usize) -> Tensor<3> {
         let [_, len] = tokens.dims();
-        self.embedding.forward(tokens) + self.positions.vectors(start, len).unsqueeze::<3>()
+        self.head().embed(tokens) + self.positions.vectors(start, len).unsqueeze::<3>()
     }
 
     /// Of the top block's states.
@@ -255,9 +260,10 @@ impl Decoder for ConvolutionalDecoder {
             weights.push(output.weights);
             attentions.extend(output.attention);
         }
+        let weights = mean(weights).expect("at least one block").squeeze_dim(1);
         DecoderStep {
-            logits: self.logits(self.features(states).squeeze_dim(1)),
-            weights: mean(weights).map(|weights| weights.squeeze_dim(1)),
+            logits: self.logits(memory.features(self.features(states), &weights)),
+            weights: Some(weights),
             head_weights: Vec::new(),
             state: DecoderState {
                 attention: attentions,

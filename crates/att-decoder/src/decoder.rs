@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BahdanauConfig, BahdanauDecoder, BridgeConfig, ConditionalGruConfig, ConditionalGruDecoder,
-    ConvolutionalDecoder, ConvolutionalDecoderConfig, LuongConfig, LuongDecoder,
-    RecurrentStackConfig, SummaryConfig, SummaryDecoder, TokenHead, TransformerDecoder,
-    TransformerDecoderConfig,
+    ConvolutionalDecoder, ConvolutionalDecoderConfig, Copies, CopyIds, Features, LuongConfig,
+    LuongDecoder, RecurrentStackConfig, SummaryConfig, SummaryDecoder, TokenHead,
+    TransformerDecoder, TransformerDecoderConfig,
 };
 
 /// Predicts the next target token from those before it and the source.
@@ -25,7 +25,8 @@ pub trait Decoder {
 
     /// One step.
     ///
-    /// - `tokens`: the previous token of each row (BOS at first), `[rows]`
+    /// - `tokens`: the previous token of each row (BOS at first), `[rows]`; one that was copied and the
+    ///   vocabulary lacks is read as UNK
     /// - `memory`: of `batch` sources; `rows` is a multiple of `batch`
     ///
     /// # Panics
@@ -58,27 +59,28 @@ pub trait Decoder {
     /// Which target tokens there are, and what makes their scores.
     fn head(&self) -> TokenHead<'_>;
 
-    /// Raw scores of the next token: `features` of `[n, d_features]` to `[n, vocab]`.
+    /// Raw scores of the next token at `n` positions, `[n, vocab]`: [`TokenHead::logits`].
     ///
     /// Apart from [`forward`](Self::forward), so that training computes them for real positions
     /// alone.
-    fn logits(&self, features: Tensor<2>) -> Tensor<2> {
+    fn logits(&self, features: Features) -> Tensor<2> {
         self.head().logits(features)
     }
 
-    /// The cross-entropy of the [`logits`](Self::logits) of `features`, `[n, d_features]`, with the
-    /// `n` tokens that stand there: [`TokenHead::cross_entropy`], without the logits ever being whole.
+    /// The cross-entropy of the [`logits`](Self::logits) of `features` with the `n` tokens that stand
+    /// there: [`TokenHead::cross_entropy`], without the logits ever being whole.
     ///
     /// # Panics
     ///
-    /// If there is not one gold token a row or no row, or a gold token is not in the vocabulary.
-    fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {
+    /// If there is not one gold token a position or no position, or a gold token is not in the
+    /// vocabulary.
+    fn cross_entropy(&self, features: Features, gold: &[u32], smoothing: f64) -> CrossEntropy {
         self.head().cross_entropy(features, gold, smoothing)
     }
 
     /// Number of target tokens.
     fn vocab(&self) -> usize {
-        self.head().embedding.vocab()
+        self.head().vocab()
     }
 }
 
@@ -93,6 +95,9 @@ pub struct DecoderMemory {
     /// The source in one vector, `[batch, d_final]`; of a decoder without attention that reads it
     /// at each step.
     pub summary: Option<Tensor<2>>,
+    /// What the tokens of the sources are called in the target vocabulary, of a decoder that copies. No
+    /// decoder knows it by itself: [`Copying`](crate::Copying) adds it.
+    pub copy_ids: Option<CopyIds>,
 }
 
 impl DecoderMemory {
@@ -106,7 +111,23 @@ impl DecoderMemory {
                 .into_iter()
                 .map(|memory| memory.select(rows.clone()))
                 .collect(),
-            summary: self.summary.map(|summary| summary.select(0, rows)),
+            summary: self.summary.map(|summary| summary.select(0, rows.clone())),
+            copy_ids: self.copy_ids.map(|ids| ids.select(rows)),
+        }
+    }
+
+    /// What the scores of a step are made of.
+    ///
+    /// - `vectors`: what the output layer reads, `[rows, 1, d_features]`
+    /// - `weights`: over the source, `[rows, src_len]`
+    pub(crate) fn features(&self, vectors: Tensor<3>, weights: &Tensor<2>) -> Features {
+        let [rows, _] = weights.dims();
+        Features {
+            vectors: vectors.squeeze_dim(1),
+            copies: self.copy_ids.as_ref().map(|ids| Copies {
+                weights: weights.clone(),
+                ids: ids.repeat(rows / self.batch),
+            }),
         }
     }
 }
@@ -173,7 +194,8 @@ impl DecoderState {
 /// What [`Decoder::step`] computes.
 #[derive(Clone, Debug)]
 pub struct DecoderStep {
-    /// Raw scores of the next token, `[rows, vocab]`.
+    /// Raw scores of the next token, `[rows, vocab]`; of a decoder that copies
+    /// `[rows, vocab + n_extra]`.
     pub logits: Tensor<2>,
     /// Attention weights, `[rows, src_len]`; none without attention. Of a Transformer those that its
     /// `alignment` names.
@@ -188,7 +210,7 @@ pub struct DecoderStep {
 /// What [`Decoder::forward`] computes.
 #[derive(Clone, Debug)]
 pub struct DecoderOutput {
-    /// What [`Decoder::logits`] reads, `[batch, tgt_len, d_features]`.
+    /// What the output layer reads, `[batch, tgt_len, d_features]`: see [`at`](Self::at).
     pub features: Tensor<3>,
     /// Attention weights, `[batch, tgt_len, src_len]`; none without attention. Of a Transformer those
     /// that its `alignment` names.
@@ -202,6 +224,36 @@ pub struct DecoderOutput {
 }
 
 impl DecoderOutput {
+    /// What the scores at some positions are made of.
+    ///
+    /// - `positions`: `row * tgt_len + step` of each
+    /// - `copy_ids`: what the tokens of the sources are called, of a decoder that copies
+    ///
+    /// # Panics
+    ///
+    /// If a decoder without attention is to copy.
+    pub fn at(&self, positions: &[usize], copy_ids: Option<&CopyIds>) -> Features {
+        let device = self.features.device();
+        let [_, tgt_len, _] = self.features.dims();
+        let chosen = index_tensor(positions, &device);
+        let at = |tensor: &Tensor<3>| tensor.clone().flatten::<2>(0, 1).select(0, chosen.clone());
+        let copies = copy_ids.map(|ids| {
+            let rows: Vec<usize> = positions
+                .iter()
+                .map(|position| position / tgt_len)
+                .collect();
+            let weights = self.weights.as_ref();
+            Copies {
+                weights: at(weights.expect("what is copied is what is looked at")),
+                ids: ids.clone().select(index_tensor(&rows, &device)),
+            }
+        });
+        Features {
+            vectors: at(&self.features),
+            copies,
+        }
+    }
+
     /// Of a decoder with one attention.
     pub(crate) fn attended(features: Tensor<3>, weights: Tensor<3>, attention: &Attention) -> Self {
         Self {
@@ -248,6 +300,18 @@ impl DecoderConfig {
             Self::Summary(SummaryConfig::default()),
             Self::Transformer(TransformerDecoderConfig::default()),
         ]
+    }
+
+    /// Whether the decoder copies tokens of the source: see [`CopyGate`](crate::CopyGate).
+    pub fn copies(&self) -> bool {
+        match self {
+            Self::Bahdanau(config) => config.copy,
+            Self::Luong(config) => config.copy,
+            Self::ConditionalGru(config) => config.copy,
+            Self::Convolutional(config) => config.copy,
+            Self::Transformer(config) => config.copy,
+            Self::Summary(_) => false,
+        }
     }
 
     /// Whether the decoder attends to the source, so that its steps have weights.

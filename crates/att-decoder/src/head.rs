@@ -1,8 +1,10 @@
 use att_core::ops::{self, CrossEntropy};
+use att_core::special::UNK;
 use att_layers::Embedding;
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
-use crate::OutputLayer;
+use crate::copy::{extended_cross_entropy, extended_scores, known};
+use crate::{Copies, CopyGate, Features, OutputLayer};
 
 /// What a decoder knows of the target's tokens, the same of every kind: the table of their vectors
 /// and the layer of their scores.
@@ -15,19 +17,65 @@ pub struct TokenHead<'a> {
 }
 
 impl TokenHead<'_> {
-    /// Raw scores of the next token: `features` of `[n, d_features]` to `[n, vocab]`.
-    pub fn logits(&self, features: Tensor<2>) -> Tensor<2> {
-        let (weight, bias) = self.output.weights(self.embedding);
-        ops::linear(features, weight, bias)
+    /// The vectors of tokens, `[batch, len]`, as `[batch, len, d_embed]`; a copied one that the
+    /// vocabulary lacks has that of UNK.
+    pub fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        let tokens = match self.output.copy {
+            Some(_) => {
+                let is_extra = tokens.clone().greater_equal_elem(self.vocab() as i64);
+                tokens.mask_fill(is_extra, i64::from(UNK))
+            }
+            None => tokens,
+        };
+        self.embedding.forward(tokens)
     }
 
-    /// How well the scores predict `gold`; see [`ops::linear_cross_entropy()`].
+    /// Raw scores of the next token, `[n, vocab]`; of a decoder that copies, those of the extended
+    /// vocabulary, `[n, vocab + n_extra]`: see [`CopyGate`].
     ///
     /// # Panics
     ///
-    /// If there is not one gold token a row or no row, or a gold token is not in the vocabulary.
-    pub fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {
+    /// If a decoder that copies is not told what.
+    pub fn logits(&self, features: Features) -> Tensor<2> {
         let (weight, bias) = self.output.weights(self.embedding);
-        ops::linear_cross_entropy(features, weight, bias, gold, smoothing)
+        let scores = ops::linear(features.vectors.clone(), weight, bias);
+        match self.copies(features) {
+            Some((gate, copies)) => extended_scores(scores, gate, copies),
+            None => scores,
+        }
+    }
+
+    /// How well the scores predict `gold`; see [`ops::linear_cross_entropy()`]. Of a decoder that
+    /// copies the same of the extended vocabulary: see [`CopyGate`].
+    ///
+    /// # Panics
+    ///
+    /// If there is not one gold token a row or no row, a gold token is not in the vocabulary, or a
+    /// decoder that copies is not told what.
+    pub fn cross_entropy(&self, features: Features, gold: &[u32], smoothing: f64) -> CrossEntropy {
+        let (weight, bias) = self.output.weights(self.embedding);
+        let vectors = features.vectors.clone();
+        match self.copies(features) {
+            Some((gate, copies)) => {
+                let vocab = self.vocab();
+                let known: Vec<u32> = gold.iter().map(|&id| known(id, vocab)).collect();
+                let terms = ops::linear_log_probs(vectors, weight, bias, &known);
+                extended_cross_entropy(terms, gate, copies, gold, vocab, smoothing)
+            }
+            None => ops::linear_cross_entropy(vectors, weight, bias, gold, smoothing),
+        }
+    }
+
+    /// Number of tokens.
+    pub fn vocab(&self) -> usize {
+        self.embedding.vocab()
+    }
+
+    /// What may be copied, and z of [`CopyGate`], `[n, 1]`; none of a decoder that does not copy.
+    fn copies(&self, features: Features) -> Option<(Tensor<2>, Copies)> {
+        let gate: &CopyGate = self.output.copy.as_ref()?;
+        let copies = features.copies;
+        let copies = copies.expect("a decoder that copies needs to know what: see `Copying`");
+        Some((gate.forward(features.vectors), copies))
     }
 }

@@ -9,6 +9,9 @@
 //! | [`SummaryDecoder`] | no attention: a fixed summary of the source is all there is | Cho et al. 2014, Sutskever et al. 2014 |
 //! | [`TransformerDecoder`] | attend to the past and to the source in each layer, with several heads | Vaswani et al. 2017, sec. 3.1 |
 //!
+//! All but the summary can also copy tokens of the source, such as the vocabulary lacks among them:
+//! [`CopyGate`].
+//!
 //! A [`Decoder`] has one cached step and the whole teacher-forced pass; its state is a value that
 //! goes in and comes out. [`search`] knows nothing but that trait.
 //!
@@ -39,7 +42,9 @@ mod bridge;
 mod combine;
 mod conditional_gru;
 mod convolutional;
+mod copy;
 mod decoder;
+mod features;
 mod head;
 mod luong;
 mod output;
@@ -60,9 +65,11 @@ pub use conditional_gru::{ConditionalGruConfig, ConditionalGruDecoder};
 pub use convolutional::{
     ConvolutionalDecoder, ConvolutionalDecoderBlock, ConvolutionalDecoderConfig,
 };
+pub use copy::{Copies, CopyGate, CopyIds, Copying};
 pub use decoder::{
     AnyDecoder, Decoder, DecoderConfig, DecoderMemory, DecoderOutput, DecoderState, DecoderStep,
 };
+pub use features::Features;
 pub use head::TokenHead;
 pub use luong::{LuongConfig, LuongDecoder};
 pub use output::OutputLayer;

@@ -11,7 +11,7 @@ use crate::combine::{Combine, CombineKind};
 use crate::decoder::{
     Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, Read, read, validate_tables,
 };
-use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig, TokenHead};
+use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig, TokenHead, copy};
 
 /// Configuration of a [`LuongDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct LuongConfig {
     pub input_feeding: bool,
     /// Dropout on the attentional vector; 0.1 unless told.
     pub dropout: f64,
+    /// Whether it can copy tokens of the source, also such as the target vocabulary lacks; false unless
+    /// told. See [`CopyGate`](crate::CopyGate).
+    pub copy: bool,
 }
 
 impl Default for LuongConfig {
@@ -47,6 +50,7 @@ impl Default for LuongConfig {
             d_attentional: 512,
             input_feeding: false,
             dropout: 0.1,
+            copy: false,
         }
     }
 }
@@ -59,6 +63,7 @@ impl LuongConfig {
         validate_tables(&self.recurrent, Some(&self.attention), self.bridge, spec)?;
         check::size("d_attentional", self.d_attentional)?;
         check::probability("dropout", self.dropout)?;
+        copy::validate(self.copy, &self.attention)?;
         OutputLayer::validate("d_attentional", self.d_attentional, d_embed, tie_output)
     }
 
@@ -86,7 +91,13 @@ impl LuongConfig {
             combine: self.combine.init(d_hidden, spec.d_memory, device),
             attentional: init::linear(d_combined, self.d_attentional, true, device),
             dropout: Dropout::new(self.dropout),
-            output: OutputLayer::new(self.d_attentional, embedding.vocab(), tie_output, device),
+            output: OutputLayer::new(
+                self.d_attentional,
+                &embedding,
+                tie_output,
+                self.copy,
+                device,
+            ),
             embedding,
             input_feeding: self.input_feeding,
             attention_layer: self.attention_layer,
@@ -334,11 +345,12 @@ impl Decoder for LuongDecoder {
         memory: &DecoderMemory,
         state: DecoderState,
     ) -> DecoderStep {
-        let embedded = self.embedding.forward(tokens.unsqueeze_dim(1));
+        let embedded = self.head().embed(tokens.unsqueeze_dim(1));
         let advanced = self.advance(embedded, memory, state);
+        let weights = advanced.weights.squeeze_dim(1);
         DecoderStep {
-            logits: self.logits(advanced.attentional.squeeze_dim(1)),
-            weights: Some(advanced.weights.squeeze_dim(1)),
+            logits: self.logits(memory.features(advanced.attentional, &weights)),
+            weights: Some(weights),
             head_weights: Vec::new(),
             state: advanced.state,
         }
@@ -350,7 +362,7 @@ impl Decoder for LuongDecoder {
         tgt_lengths: &[usize],
         source: &EncoderOutput,
     ) -> DecoderOutput {
-        let embedded = self.embedding.forward(tgt);
+        let embedded = self.head().embed(tgt);
         let state = self.initial_state(source);
         if !self.input_feeding {
             // Nothing recurs through attention: all steps attend at once.
@@ -420,8 +432,7 @@ mod tests {
         for t in 0..2 {
             let tokens = tgt.clone().narrow(1, t, 1).squeeze_dim(1);
             let step = decoder.step(tokens, &memory, state);
-            let features = whole.features.clone().narrow(1, t, 1).squeeze_dim(1);
-            let logits = decoder.logits(features);
+            let logits = decoder.logits(whole.at(&[t, 2 + t], None));
             assert!(step.logits.all_close(logits, Some(1e-5), Some(1e-5)));
             state = step.state;
         }

@@ -3,6 +3,8 @@ use att_layers::{Embedding, Linear, init};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use crate::CopyGate;
+
 /// Raw scores of the target tokens: `x W + b`, where W is the layer's own or the embedding's table
 /// (tied, Press and Wolf 2017).
 #[derive(Module, Debug)]
@@ -11,6 +13,8 @@ pub struct OutputLayer {
     pub linear: Option<Linear>,
     /// b of a tied layer, `[vocab]`.
     pub tied_bias: Option<Param<Tensor<1>>>,
+    /// Of a decoder that copies.
+    pub copy: Option<CopyGate>,
 }
 
 impl OutputLayer {
@@ -29,10 +33,19 @@ impl OutputLayer {
         Ok(())
     }
 
-    pub(crate) fn new(d_features: usize, vocab: usize, tie: bool, device: &Device) -> Self {
+    /// For the tokens of `embedding`; `tie` to its table, `copy` with a gate to the source.
+    pub(crate) fn new(
+        d_features: usize,
+        embedding: &Embedding,
+        tie: bool,
+        copy: bool,
+        device: &Device,
+    ) -> Self {
+        let vocab = embedding.vocab();
         Self {
             linear: (!tie).then(|| init::linear(d_features, vocab, true, device)),
             tied_bias: tie.then(|| init::constant([vocab], 0.0, device)),
+            copy: copy.then(|| CopyGate::new(d_features, device)),
         }
     }
 

@@ -71,7 +71,7 @@ impl SummaryConfig {
             recurrent: self.recurrent.init(d_input, device),
             deep: init::linear(d_deep, self.d_output, true, device),
             dropout: Dropout::new(self.dropout),
-            output: OutputLayer::new(self.d_output, embedding.vocab(), tie_output, device),
+            output: OutputLayer::new(self.d_output, &embedding, tie_output, false, device),
             embedding,
             feed_summary: self.feed_summary,
         }
@@ -132,10 +132,10 @@ impl Decoder for SummaryDecoder {
         let top = source.final_states.last();
         DecoderMemory {
             batch: source.memory.dims()[0],
-            attention: Vec::new(),
             summary: top
                 .filter(|_| self.feed_summary)
                 .map(|state| state.hidden.clone()),
+            ..Default::default()
         }
     }
 
@@ -159,7 +159,7 @@ impl Decoder for SummaryDecoder {
         let output = stack.forward(input.clone(), &lengths, state.layers);
         let features = self.features(output.hidden, input);
         DecoderStep {
-            logits: self.logits(features.squeeze_dim(1)),
+            logits: self.logits(features.squeeze_dim::<2>(1).into()),
             weights: None,
             head_weights: Vec::new(),
             state: DecoderState {

@@ -19,6 +19,9 @@ pub struct TransformerDecoderConfig {
     pub layers: TransformerConfig,
     /// Which weights stand for the attention of a step.
     pub alignment: AlignmentConfig,
+    /// Whether it can copy tokens of the source, also such as the target vocabulary lacks; false unless
+    /// told. See [`CopyGate`](crate::CopyGate).
+    pub copy: bool,
 }
 
 /// Which of a [`TransformerDecoder`]'s weights over the source are a step's one row of weights, for
@@ -92,7 +95,7 @@ impl TransformerDecoderConfig {
             input: config.input(embedding.d_embed(), device),
             layers: (0..config.layers).map(layer).collect(),
             norm: config.final_norm(device),
-            output: OutputLayer::new(config.d_model, embedding.vocab(), tie_output, device),
+            output: OutputLayer::new(config.d_model, &embedding, tie_output, self.copy, device),
             embedding,
             alignment: self.alignment,
         }
@@ -207,7 +210,7 @@ impl TransformerDecoder {
         past: Vec<KeyValues>,
     ) -> Extended {
         let start = past.first().map_or(0, KeyValues::positions);
-        let mut states = self.input.forward(self.embedding.forward(tokens), start);
+        let mut states = self.input.forward(self.head().embed(tokens), start);
         let mut past = past.into_iter();
         let mut weights = Vec::with_capacity(self.layers.len());
         let mut caches = Vec::with_capacity(self.layers.len());
@@ -251,11 +254,11 @@ impl Decoder for TransformerDecoder {
         state: DecoderState,
     ) -> DecoderStep {
         let extended = self.extend(tokens.unsqueeze_dim(1), memory, state.past);
-        let weights = self.alignment.choose(&extended.weights);
+        let weights = self.alignment.choose(&extended.weights).flatten::<2>(0, 1);
         let by_row = |weights: Tensor<4>| weights.swap_dims(1, 2).flatten(0, 1);
         DecoderStep {
-            logits: self.logits(extended.features.squeeze_dim(1)),
-            weights: Some(weights.flatten(0, 1)),
+            logits: self.logits(memory.features(extended.features, &weights)),
+            weights: Some(weights),
             head_weights: extended.weights.into_iter().map(by_row).collect(),
             state: DecoderState {
                 past: extended.past,
@@ -311,6 +314,7 @@ mod tests {
                 ..Default::default()
             },
             alignment,
+            copy: false,
         }
     }
 

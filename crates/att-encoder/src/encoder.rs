@@ -62,6 +62,14 @@ impl EncoderConfig {
         }
     }
 
+    /// [`Encoder::tokens_per_state`] of the encoder that [`init`](Self::init) makes.
+    pub fn tokens_per_state(&self) -> usize {
+        match self {
+            Self::Recurrent(_) | Self::Convolutional(_) | Self::Transformer(_) => 1,
+            Self::Pyramidal(config) => config.tokens_per_state(),
+        }
+    }
+
     /// A lower bound on the number of weights: the greatest products alone.
     pub fn least_weights(&self) -> u64 {
         let (layers, d_hidden, products) = match self {

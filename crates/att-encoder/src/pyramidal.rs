@@ -58,6 +58,11 @@ impl PyramidalEncoderConfig {
         }
     }
 
+    /// How many tokens a state of the memory stands for.
+    pub fn tokens_per_state(&self) -> usize {
+        1 << (self.layers - 1)
+    }
+
     /// The sizes in the output.
     pub fn memory_spec(&self) -> MemorySpec {
         MemorySpec {

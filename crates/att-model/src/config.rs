@@ -1,4 +1,5 @@
 use att_core::{Error as CoreError, random};
+use att_data::{Example, Pair, Tokenizer};
 use att_decoder::DecoderConfig;
 use att_encoder::EncoderConfig;
 use att_layers::EmbeddingConfig;
@@ -57,6 +58,11 @@ impl ModelConfig {
             .validate()
             .map_err(within("tgt_embedding"))?;
         self.encoder.validate().map_err(within("encoder"))?;
+        if self.decoder.copies() && self.encoder.tokens_per_state() > 1 {
+            let reason = "a state of this encoder stands for several tokens, so no single one could be \
+                          copied: use another encoder, or copy = false";
+            return Err(CoreError::config("decoder.copy", reason));
+        }
         self.decoder
             .validate(
                 self.tgt_embedding.d_embed,
@@ -92,6 +98,15 @@ impl ModelConfig {
             return Err(CoreError::config("model", reason));
         }
         Ok(())
+    }
+
+    /// A pair of texts as this model reads it.
+    pub fn example(&self, pair: &Pair, src: &Tokenizer, tgt: &Tokenizer) -> Example {
+        if self.decoder.copies() {
+            pair.encode_copying(src, tgt)
+        } else {
+            pair.encode(src, tgt)
+        }
     }
 
     /// A lower bound on the number of weights: tables and the greatest products.
@@ -241,6 +256,17 @@ mod tests {
             "decoder = { kind = 'transformer', alignment = { layer = 4 } }",
             "decoder.alignment.layer",
         );
+    }
+
+    #[test]
+    fn what_cannot_copy_is_refused() {
+        let pyramid = "encoder = { kind = 'pyramidal' }\ndecoder = { kind = 'luong', copy = true }";
+        refused(pyramid, "decoder.copy: a state of this encoder");
+        refused(
+            "decoder = { kind = 'luong', copy = true, attention = { normaliser = { kind = 'monotonic' } } }",
+            "decoder.copy: what is copied needs weights that sum to 1",
+        );
+        refused("decoder = { kind = 'summary', copy = true }", "copy");
     }
 
     #[test]

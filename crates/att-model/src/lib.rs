@@ -27,7 +27,7 @@
 //!     attention = { scorer = { kind = "additive", d_attn = 16 } }
 //! "#)?;
 //! let model = config.init(30, 40, &device)?; // sizes of the two vocabularies
-//! let examples = [Example { src: vec![5, 6, 7], tgt: vec![9, 8] }];
+//! let examples = [Example { src: vec![5, 6, 7], tgt: vec![9, 8], copy_ids: None }];
 //! let output = model.forward(&Batch::new(&examples, &[0]));
 //! assert_eq!(output.gold, [9, 8, att_core::special::EOS]);
 //! assert_eq!(model.logits(&output).dims(), [3, 40]);

@@ -20,19 +20,13 @@ impl Translator {
     ///
     /// One result a pair, in the order of the pairs, with the target as its only candidate and
     /// `log_prob` as its score. Tokens are the pieces of the text; what is unknown has the
-    /// probability of UNK. An empty target is EOS alone. Pairs of like length share a batch, and up
+    /// probability of UNK, unless the model copies and the source has it. An empty target is EOS alone. Pairs of like length share a batch, and up
     /// to rounding it makes no difference which.
     pub fn score(&self, pairs: &[Pair]) -> Vec<Translation> {
         let tokenizers = self.directory();
-        let examples: Vec<Example> = pairs
-            .iter()
-            .map(|pair| Example {
-                src: tokenizers.src_tokenizer.encode(&pair.src),
-                tgt: tokenizers.tgt_tokenizer.encode(&pair.tgt),
-            })
-            .collect();
+        let examples: Vec<Example> = pairs.iter().map(|pair| self.example(pair)).collect();
         let width = |index: usize| {
-            let Example { src, tgt } = &examples[index];
+            let Example { src, tgt, .. } = &examples[index];
             src.len().max(tgt.len()) + 1 // with EOS
         };
         let mut order: Vec<usize> = (0..examples.len()).collect();
@@ -75,7 +69,7 @@ fn force(model: &Seq2Seq, batch: &Batch) -> Vec<Forced> {
     let mut log_probs = Vec::with_capacity(n);
     for start in (0..n).step_by(at_a_time) {
         let end = n.min(start + at_a_time);
-        let features = output.features.clone().narrow(0, start, end - start);
+        let features = output.features.narrow(start, end - start);
         let logits = model.decoder.logits(features);
         let choices: Vec<Choice> = output.gold[start..end]
             .iter()
@@ -114,11 +108,16 @@ mod tests {
     use att_decoder::search::SearchConfig;
 
     /// Encoders and decoders.
-    const MODELS: [[&str; 2]; 4] = [
+    const MODELS: [[&str; 2]; 6] = [
         ["kind = 'recurrent'", "kind = 'luong', d_attentional = 5"],
         ["kind = 'recurrent'", "kind = 'bahdanau'"],
         ["kind = 'recurrent'", "kind = 'summary', d_output = 5"],
         ["kind = 'pyramidal', layers = 2", "kind = 'bahdanau'"],
+        [
+            "kind = 'recurrent'",
+            "kind = 'luong', d_attentional = 5, copy = true",
+        ],
+        ["kind = 'recurrent'", "kind = 'bahdanau', copy = true"],
     ];
 
     fn pairs() -> Vec<Pair> {
@@ -128,6 +127,7 @@ mod tests {
             ("", "ab"),
             ("ab", "dcbadcba"),
             ("abc", "x"),
+            ("xyx", "yaxz"),
             ("aaaaaaaaaa", "b"),
             ("abc", "cba"),
         ]
@@ -178,19 +178,15 @@ mod tests {
                 max_len: 5,
                 ..Default::default()
             };
-            let tokenizer = &translator.directory().src_tokenizer;
-            let sources = ["abcd", "ba"].map(|line| Example {
-                src: tokenizer.encode(line),
-                tgt: Vec::new(),
-            });
+            let sources = ["aßcd", "ba"].map(|line| translator.example(&Pair::new(line, "")));
             let sources_batch = Batch::new(&sources, &[0, 1]);
-            let found = translator.model().search(&sources_batch.src, &search);
-            for (Example { src, .. }, hypotheses) in sources.iter().zip(found) {
+            let found = translator.model().search(&sources_batch, &search);
+            for (source, hypotheses) in sources.iter().zip(found) {
                 assert_eq!(hypotheses.len(), 3);
                 for hypothesis in hypotheses {
                     let example = Example {
-                        src: src.clone(),
                         tgt: hypothesis.tokens,
+                        ..source.clone()
                     };
                     let forced = force(translator.model(), &Batch::new(&[example], &[0])).remove(0);
                     assert_close(&forced.token_log_probs, &hypothesis.token_log_probs);

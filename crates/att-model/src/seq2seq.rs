@@ -3,7 +3,7 @@ use att_core::ops::CrossEntropy;
 use att_core::special::PAD;
 use att_data::{Batch, Padded};
 use att_decoder::search::{Hypothesis, SearchConfig};
-use att_decoder::{AnyDecoder, Decoder};
+use att_decoder::{AnyDecoder, CopyIds, Copying, Decoder, Features};
 use att_encoder::Encoder;
 use att_layers::Embedding;
 use burn::module::Module;
@@ -23,10 +23,10 @@ pub struct Seq2Seq {
 /// What [`Seq2Seq::forward`] computes.
 #[derive(Clone, Debug)]
 pub struct ForcedOutput {
-    /// What the output layer reads at each real target position, row after row:
-    /// `[n, d_features]`. [`Seq2Seq::logits`] and [`Seq2Seq::cross_entropy`] go on from there.
-    pub features: Tensor<2>,
-    /// The token that stands there, `n` of them.
+    /// What the scores at each real target position are made of, row after row, `n` of them.
+    /// [`Seq2Seq::logits`] and [`Seq2Seq::cross_entropy`] go on from there.
+    pub features: Features,
+    /// The token that stands there, `n` of them; where the model copies, of the extended vocabulary.
     pub gold: Vec<u32>,
     /// Attention weights over the states of the memory, `[batch, tgt_len, src_len]`: one a source
     /// token, or fewer ([`Encoder::tokens_per_state`]); none without attention.
@@ -87,20 +87,20 @@ impl Seq2Seq {
         for row in 0..tgt.rows {
             for (step, &id) in tgt.ids[row * tgt.cols..][1..=steps].iter().enumerate() {
                 if id != PAD {
-                    positions.push((row * steps + step) as i64);
+                    positions.push(row * steps + step);
                     gold.push(id);
                 }
             }
         }
-        let positions = Tensor::<1, Int>::from_data(positions.as_slice(), &self.device());
-        let [rows, _, d] = output.features.dims();
-        let features = output.features.reshape([rows * steps, d]);
+        let copy_ids = self.copy_ids(batch);
+        let features = output.at(&positions, copy_ids.as_ref());
         let auxiliary_loss = output.auxiliary_loss.map(|loss| {
-            let loss = loss.reshape([rows * steps]);
-            loss.select(0, positions.clone()).mean()
+            let positions: Vec<i64> = positions.iter().map(|&at| at as i64).collect();
+            let positions = Tensor::<1, Int>::from_data(positions.as_slice(), &self.device());
+            loss.flatten::<1>(0, 1).select(0, positions).mean()
         });
         ForcedOutput {
-            features: features.select(0, positions),
+            features,
             gold,
             weights: output.weights,
             head_weights: output.head_weights,
@@ -108,7 +108,8 @@ impl Seq2Seq {
         }
     }
 
-    /// Raw scores at each real target position, `[n, vocab]`.
+    /// Raw scores at each real target position, `[n, vocab]`; of a model that copies
+    /// `[n, vocab + n_extra]`, see [`CopyGate`](att_decoder::CopyGate).
     pub fn logits(&self, output: &ForcedOutput) -> Tensor<2> {
         self.decoder.logits(output.features.clone())
     }
@@ -127,9 +128,18 @@ impl Seq2Seq {
 
     /// The best hypotheses for each source. Their attention weights are over source tokens: where a
     /// state of the memory stands for several ([`Encoder::tokens_per_state`]), its weight is spread
-    /// over them evenly.
-    pub fn search(&self, src: &Padded, config: &SearchConfig) -> Vec<Vec<Hypothesis>> {
-        let mut found = config.search(&self.decoder, &self.encode(src), &src.lengths);
+    /// over them evenly. The targets of the batch are not read.
+    ///
+    /// # Panics
+    ///
+    /// If the model copies and the batch has no `copy_ids`.
+    pub fn search(&self, batch: &Batch, config: &SearchConfig) -> Vec<Vec<Hypothesis>> {
+        let src = &batch.src;
+        let (source, decoder) = (self.encode(src), &self.decoder);
+        let mut found = match self.copy_ids(batch) {
+            Some(ids) => config.search(&Copying { decoder, ids }, &source, &src.lengths),
+            None => config.search(decoder, &source, &src.lengths),
+        };
         if self.encoder.tokens_per_state() > 1 {
             for (hypotheses, &length) in found.iter_mut().zip(&src.lengths) {
                 let steps = hypotheses
@@ -150,6 +160,17 @@ impl Seq2Seq {
         let tokens_per_state = self.encoder.tokens_per_state();
         let states = length.div_ceil(tokens_per_state);
         over_tokens(&weights[..states], tokens_per_state, length)
+    }
+
+    /// What may be copied, if the model copies and the batch says it.
+    fn copy_ids(&self, batch: &Batch) -> Option<CopyIds> {
+        self.decoder.head().output.copy.as_ref()?;
+        let ids = batch.copy_ids.as_ref()?;
+        let past_last = ids.ids.iter().max().map_or(0, |&id| id as usize + 1);
+        Some(CopyIds {
+            ids: self.ids(ids, 0..ids.cols),
+            n_extra: past_last.saturating_sub(self.tgt_vocab()),
+        })
     }
 
     /// Some columns of a padded matrix as a tensor, `[rows, cols]`.

@@ -3,7 +3,7 @@ use std::path::Path;
 use att_core::on_kernel_threads;
 use att_core::ops::{PreparedWeights, WeightFormat};
 use att_core::special::EOS;
-use att_data::{Batch, BatchLimit, Example, special};
+use att_data::{Batch, BatchLimit, Example, ExtendedVocabulary, Pair, copied_tokens, special};
 use att_decoder::search::{Hypothesis, SearchConfig};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
@@ -139,15 +139,12 @@ impl Translator {
         search.validate()?;
         let examples: Vec<Example> = lines
             .iter()
-            .map(|line| Example {
-                src: self.directory.src_tokenizer.encode(line.as_ref()),
-                tgt: Vec::new(),
-            })
+            .map(|line| self.example(&Pair::new(line.as_ref(), "")))
             .collect();
         let mut translations: Vec<Option<Translation>> = vec![None; lines.len()];
         for indices in self.batches(&examples) {
             let batch = Batch::new(&examples, &indices);
-            let found = on_kernel_threads(|| self.model.search(&batch.src, search));
+            let found = on_kernel_threads(|| self.model.search(&batch, search));
             for (index, hypotheses) in indices.into_iter().zip(found) {
                 let line = lines[index].as_ref();
                 translations[index] = Some(self.translation(line, hypotheses, search.replace_unk));
@@ -164,16 +161,11 @@ impl Translator {
         BatchLimit::of_rows(self.batch_size).cut(&order, width)
     }
 
-    /// The tokens of a source as they stand in the place of a target's: with the mark before a word where
-    /// the target has such marks, and without where it has none.
-    fn copies(&self, src_tokens: &[String]) -> Vec<String> {
-        let (src, tgt) = (&self.directory.src_tokenizer, &self.directory.tgt_tokenizer);
-        let copy = |token: &String| match (src.marks_words(), tgt.marks_words()) {
-            (false, true) => format!("▁{token}"),
-            (true, false) => token.trim_start_matches('▁').to_string(),
-            _ => token.clone(),
-        };
-        src_tokens.iter().map(copy).collect()
+    /// A pair as the model reads it.
+    pub(crate) fn example(&self, pair: &Pair) -> Example {
+        let directory = &self.directory;
+        let (src, tgt) = (&directory.src_tokenizer, &directory.tgt_tokenizer);
+        directory.model.example(pair, src, tgt)
     }
 
     fn translation(
@@ -182,22 +174,29 @@ impl Translator {
         hypotheses: Vec<Hypothesis>,
         replace_unk: bool,
     ) -> Translation {
-        let src_tokens = self.directory.src_tokenizer.tokens(line);
-        let copies = if replace_unk {
-            self.copies(&src_tokens)
+        let (src, tgt) = (&self.directory.src_tokenizer, &self.directory.tgt_tokenizer);
+        let copies = self.directory.model.decoder.copies();
+        let extended = copies.then(|| ExtendedVocabulary::new(src, tgt, line));
+        // Behind the vocabulary.
+        let extra = |id: u32| extended.as_ref()?.token(id);
+        let replacements = if replace_unk {
+            copied_tokens(src, tgt, line)
         } else {
             Vec::new()
         };
-        let src_tokens = with_eos(src_tokens);
-        let tokenizer = &self.directory.tgt_tokenizer;
-        let token = |&id: &u32| tokenizer.id_to_token(id).unwrap_or_default().to_string();
+        let token = |&id: &u32| {
+            let token = extra(id).or_else(|| tgt.id_to_token(id));
+            token.unwrap_or_default().to_string()
+        };
         let candidates = hypotheses
             .into_iter()
             .map(|hypothesis| Candidate {
-                text: tokenizer.decode_with(&hypothesis.tokens, |step| {
-                    let weights = hypothesis.weights.as_ref()?.get(step)?;
-                    let copy = copies.get(heaviest(weights.get(..copies.len())?)?)?;
-                    Some(copy.as_str())
+                text: tgt.decode_with(&hypothesis.tokens, |step| {
+                    extra(hypothesis.tokens[step]).or_else(|| {
+                        let weights = hypothesis.weights.as_ref()?.get(step)?;
+                        let looked_at = heaviest(weights.get(..replacements.len())?)?;
+                        Some(replacements[looked_at].as_str())
+                    })
                 }),
                 tokens: with_eos(hypothesis.tokens.iter().map(token).collect()),
                 score: hypothesis.score,
@@ -207,7 +206,7 @@ impl Translator {
             })
             .collect();
         Translation {
-            src_tokens,
+            src_tokens: with_eos(src.tokens(line)),
             candidates,
         }
     }
@@ -287,10 +286,7 @@ pub(crate) mod tests {
         lines.insert(3, "abcd".repeat(800));
         let examples: Vec<Example> = lines
             .iter()
-            .map(|line| Example {
-                src: translator.directory().src_tokenizer.encode(line),
-                tgt: Vec::new(),
-            })
+            .map(|line| translator.example(&Pair::new(line, "")))
             .collect();
         let batches = translator.batches(&examples);
         assert_eq!(batches, [vec![2, 1, 5, 7, 0, 4, 6], vec![3]]);
@@ -311,7 +307,7 @@ pub(crate) mod tests {
         let translator = translator.with_batch_size(2);
         let example = Example {
             src: vec![4],
-            tgt: Vec::new(),
+            ..Default::default()
         };
         let batches = translator.batches(&vec![example; 5]);
         assert_eq!(batches, [vec![0, 1], vec![2, 3], vec![4]]);
@@ -404,22 +400,75 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn copies_have_the_marks_of_the_target() {
+    fn the_heaviest_is_the_first_of_equals() {
         assert_eq!(heaviest(&[0.2, 0.5, 0.5]), Some(1));
         assert_eq!(heaviest(&[0.0, 0.0]), None);
+    }
+
+    /// A hypothesis made by hand: two tokens of the source that the vocabulary lacks, a known one, UNK.
+    #[test]
+    fn copied_tokens_are_those_of_the_source() {
         let folder = tempfile::tempdir().unwrap();
-        let mut translator = translator(folder.path(), "kind = 'luong', d_attentional = 5");
-        let words = TokenizerConfig::whitespace().train(["ab cd"]).unwrap();
-        let subwords = TokenizerConfig::bpe(12).train(["ab cd"]).unwrap();
-        let mut copies =
-            |src: &att_data::Tokenizer, tgt: &att_data::Tokenizer, tokens: [&str; 2]| {
-                translator.directory.src_tokenizer = src.clone();
-                translator.directory.tgt_tokenizer = tgt.clone();
-                translator.copies(&tokens.map(String::from))
+        let translator = translator(
+            folder.path(),
+            "kind = 'luong', d_attentional = 5, copy = true",
+        );
+        let tokenizer = &translator.directory().tgt_tokenizer;
+        let (first, a) = (
+            tokenizer.vocab_size() as u32,
+            tokenizer.token_to_id("a").unwrap(),
+        );
+        let hypothesis = Hypothesis {
+            tokens: vec![first + 1, a, first, special::UNK],
+            score: 0.0,
+            log_prob: 0.0,
+            token_log_probs: vec![0.0; 5],
+            weights: Some(vec![vec![0.1, 0.2, 0.6, 0.1]; 5]),
+        };
+        for (replace_unk, expected) in [(false, "ßaö<unk>"), (true, "ßaöb")] {
+            let found = translator.translation("ößb", vec![hypothesis.clone()], replace_unk);
+            assert_eq!(found.candidates[0].text, expected);
+            let tokens = &found.candidates[0].tokens;
+            assert_eq!(tokens, &["ß", "a", "ö", "<unk>", "</s>"]);
+        }
+    }
+
+    /// All hypotheses of a model that copies, of lines with unknown letters, whatever batch they are in.
+    #[test]
+    fn copying_does_not_depend_on_the_batch() {
+        for decoder in [
+            "kind = 'luong', d_attentional = 5, input_feeding = true, copy = true",
+            "kind = 'bahdanau', copy = true",
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let translator = translator(folder.path(), decoder);
+            let lines = ["öab", "", "ßüßö", "abcd", "zzzzzzy"];
+            let search = SearchConfig {
+                beam_size: 12,
+                n_best: 12,
+                ..search()
             };
-        assert_eq!(copies(&words, &words, ["ab", "x"]), ["ab", "x"]);
-        assert_eq!(copies(&words, &subwords, ["ab", "x"]), ["▁ab", "▁x"]);
-        assert_eq!(copies(&subwords, &words, ["▁a", "x"]), ["a", "x"]);
-        assert_eq!(copies(&subwords, &subwords, ["▁a", "x"]), ["▁a", "x"]);
+            let together = translator.translate(&lines, &search).unwrap();
+            let mut copied = 0;
+            for (line, found) in lines.iter().zip(together) {
+                let alone = translator.translate(&[line], &search).unwrap();
+                for (a, b) in found.candidates.iter().zip(&alone[0].candidates) {
+                    assert_eq!(a.tokens, b.tokens);
+                    assert!(a.log_prob.is_finite() && (a.log_prob - b.log_prob).abs() < 1e-5);
+                    let unknown = |token: &&String| "öüßzy".contains(token.as_str());
+                    copied += a.tokens.iter().filter(unknown).count();
+                    let own = |token: &String| {
+                        line.contains(token.as_str()) || tokenizer_has(&translator, token)
+                    };
+                    assert!(a.tokens.iter().all(own), "{line}: {:?}", a.tokens);
+                }
+            }
+            assert!(copied > 0);
+        }
+    }
+
+    fn tokenizer_has(translator: &Translator, token: &str) -> bool {
+        let tokenizer = &translator.directory().tgt_tokenizer;
+        tokenizer.token_to_id(token).is_some()
     }
 }

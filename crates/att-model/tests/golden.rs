@@ -11,7 +11,7 @@ use att_core::DeviceSpec;
 use att_data::{Batch, Padded};
 use att_model::{ModelConfig, Seq2Seq, weights};
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{Gradients, Tensor, activation::softmax};
 use safetensors::tensor::{Dtype, SafeTensors};
 
 const TOLERANCE: f32 = 1e-4;
@@ -54,6 +54,12 @@ cases! {
     convolutional
     convolutional_decoder
     convolutional_decoder_coverage
+    copy_bahdanau_tied
+    copy_conditional_gru
+    copy_convolutional
+    copy_luong_coverage
+    copy_luong_feed
+    copy_transformer
     gnmt_bahdanau
     gnmt_luong
     luong_additive
@@ -103,6 +109,10 @@ fn equals_pytorch(case: &str) {
         let batch = Batch {
             src: golden.padded("src"),
             tgt: golden.padded("tgt"),
+            copy_ids: golden
+                .ids
+                .contains_key("copy_ids")
+                .then(|| golden.padded("copy_ids")),
             indices: Vec::new(),
         };
 
@@ -117,7 +127,12 @@ fn equals_pytorch(case: &str) {
 
         let output = model.forward(&batch);
         assert_eq!(output.gold, golden.ids("gold"), "{case}");
-        golden.compare("logits", model.logits(&output));
+        let logits = model.logits(&output);
+        if batch.copy_ids.is_some() {
+            golden.compare("probabilities", softmax(logits, 1));
+        } else {
+            golden.compare("logits", logits);
+        }
         if let Some(weights) = output.weights.clone() {
             golden.compare("weights", at_real_steps(weights, &batch.tgt));
         }

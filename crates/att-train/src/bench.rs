@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::process::{peak_rss_mb, processor_seconds};
 use crate::step::{StepOutput, TrainStep, in_precision};
-use crate::trainer::train_tokenizers;
+use crate::trainer::{examples, train_tokenizers};
 use crate::{ExperimentConfig, Result};
 
 /// Times steps of training: those of [`TrainStep`], as the [`Trainer`](crate::Trainer) takes them.
@@ -222,7 +222,10 @@ impl TrainBench {
     ) -> Result<TrainSpeed> {
         let (seed, training) = (experiment.seed, &experiment.training);
         let (src, tgt) = train_tokenizers(experiment, train)?;
-        let batcher = Batcher::new(experiment.batch.clone(), train.encode(&src, &tgt))?;
+        let batcher = Batcher::new(
+            experiment.batch.clone(),
+            examples(&experiment.model, train, &src, &tgt),
+        )?;
         let model = experiment.model.init_seeded(
             src.vocab_size(),
             tgt.vocab_size(),

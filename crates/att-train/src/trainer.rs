@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use att_data::{Batcher, Corpus, Tokenizer, write_atomic};
+use att_data::{Batcher, Corpus, Example, Tokenizer, write_atomic};
 use att_decoder::search::SearchConfig;
 use att_eval::Metric;
-use att_model::{ModelDirectory, Seq2Seq, Translator, weights};
+use att_model::{ModelConfig, ModelDirectory, Seq2Seq, Translator, weights};
 use burn::module::Module;
 use burn::tensor::Device;
 
@@ -71,8 +71,14 @@ impl Trainer {
         let (src, tgt) = train_tokenizers(&config, train)?;
         // Settings that do not fit show before anything is written.
         let (n_src, n_tgt) = (src.vocab_size(), tgt.vocab_size());
-        let batcher = Batcher::new(config.batch.clone(), train.encode(&src, &tgt))?;
-        let valid_batcher = Batcher::new(config.batch.clone(), valid.encode(&src, &tgt))?;
+        let batcher = Batcher::new(
+            config.batch.clone(),
+            examples(&config.model, train, &src, &tgt),
+        )?;
+        let valid_batcher = Batcher::new(
+            config.batch.clone(),
+            examples(&config.model, valid, &src, &tgt),
+        )?;
         config.model.validate_vocabularies(n_src, n_tgt)?;
         for path in old_run {
             fs::remove_file(&path).map_err(|source| Error::Write { path, source })?;
@@ -177,6 +183,17 @@ pub(crate) fn train_tokenizers(
         src.train(train.sources()).map_err(in_src)?,
         tgt.train(train.targets()).map_err(in_tgt)?,
     ))
+}
+
+/// The pairs of a corpus as a model reads them.
+pub(crate) fn examples(
+    model: &ModelConfig,
+    corpus: &Corpus,
+    src: &Tokenizer,
+    tgt: &Tokenizer,
+) -> Vec<Example> {
+    let pairs = corpus.pairs.iter();
+    pairs.map(|pair| model.example(pair, src, tgt)).collect()
 }
 
 /// A run under way.

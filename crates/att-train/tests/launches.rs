@@ -81,6 +81,7 @@ fn training(model: &Seq2Seq, len: usize) -> Launches {
     let batch = Batch {
         src: rows(len),
         tgt: rows(len + 1),
+        copy_ids: None,
         indices: (0..4).collect(),
     };
     random::seed(1);

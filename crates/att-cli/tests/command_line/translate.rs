@@ -1,6 +1,7 @@
 //! `att translate`, and models that it refuses.
 
 use std::fs;
+use std::path::Path;
 
 use crate::support::*;
 
@@ -13,6 +14,41 @@ fn a_model_translates_line_by_line() {
     let lines: Vec<&str> = found.lines().collect();
     assert_eq!(lines.len(), 4, "as many lines as in the input: {found}");
     assert_eq!(&lines[..3], ["c b a", "", "b c"]);
+}
+
+#[test]
+fn a_model_that_copies_outputs_words_that_it_never_saw() {
+    let folder = Folder::new();
+    let experiment = EXPERIMENT
+        .replace("'char' }", "'whitespace', min_count = 3 }")
+        .replace(
+            "tgt = { kind = 'whitespace' }",
+            "tgt = { kind = 'whitespace', min_count = 3 }",
+        )
+        .replace("kind = 'luong',", "kind = 'luong', copy = true,");
+    folder.write("experiment.toml", experiment);
+    let names = ["Ada", "Bo", "Cy", "Di", "Ed", "Flo"];
+    let pairs =
+        names.map(|name| format!("hi {name}\thallo {name} !\n{name} left\tweg ist {name}\n"));
+    folder.write("pairs.tsv", pairs.concat());
+    stdout(&folder.train(&["pairs.tsv"], &[]));
+
+    let trained = folder.path("run");
+    let (src, tgt) = ("hi Zoe\nZoe left\n", "hallo Zoe !\nweg ist Zoe\n");
+    let arguments = ["translate", text(&trained)];
+    assert_eq!(stdout(&run_with_input(&arguments, src.as_bytes())), tgt);
+
+    let (src, tgt) = (folder.write("x.src", src), folder.write("x.tgt", tgt));
+    let score = |tgt: &Path| -> Vec<f64> {
+        let files = ["--src", text(&src), "--tgt", text(tgt)];
+        let found = run(&[&["score", text(&trained)][..], &files].concat());
+        let found = stdout(&found);
+        found.lines().map(|line| line.parse().unwrap()).collect()
+    };
+    let other = folder.write("y.tgt", "hallo Max !\nweg ist Max\n");
+    for (copied, other) in score(&tgt).into_iter().zip(score(&other)) {
+        assert!(copied > -0.5 && other < copied - 1.0, "{copied} {other}");
+    }
 }
 
 #[test]

@@ -33,8 +33,8 @@ pub struct TokenLogProb {
 /// - `logits`: `[rows, vocab]`
 /// - `choices`: one a row
 ///
-/// Ties go to the smaller id; what is not a number comes last. Where fewer may be chosen, fewer
-/// come back. Computed on the host: a step of search needs the result there.
+/// Ties go to the smaller id; what is not a number comes last, and a token whose logit is minus infinity
+/// can't be chosen. Where fewer may be chosen, fewer come back. Computed on the host: a step of search needs the result there.
 ///
 /// # Panics
 ///
@@ -86,7 +86,8 @@ fn best(logits: &[f32], k: usize, choice: Choice) -> Vec<TokenLogProb> {
             continue;
         }
         for token in block * BLOCK..logits.len().min((block + 1) * BLOCK) {
-            if beaten(&best, key(token)) || except.contains(&(token as u32)) {
+            let never = logits[token] == f32::NEG_INFINITY || except.contains(&(token as u32));
+            if never || beaten(&best, key(token)) {
                 continue;
             }
             let rank = best.partition_point(|&other| key(other) >= key(token));
@@ -165,6 +166,7 @@ mod tests {
         assert_eq!(tokens(&[0.0; 130], 3), [0, 1, 2]);
         assert_eq!(tokens(&[1.0, f32::NAN, 2.0, 1.0], 4), [2, 0, 3, 1]);
         assert_eq!(tokens(&[f32::NAN; 3], 2), [0, 1]);
+        assert_eq!(tokens(&[f32::NEG_INFINITY, f32::NAN, 0.0], 3), [2, 1]);
         assert_eq!(tokens(&[1e4, -1e4, 0.0], 2), [0, 2]);
     }
 }

@@ -139,7 +139,8 @@ impl Sources {
         let output = self
             .decoder
             .forward(input.unsqueeze(), &[tokens.len() + 1], &source);
-        let log_probs = log_softmax(self.decoder.logits(output.features.squeeze_dim(0)), 1);
+        let positions: Vec<usize> = (0..gold.len()).collect();
+        let log_probs = log_softmax(self.decoder.logits(output.at(&positions, None)), 1);
         let log_probs: Vec<f32> = log_probs.into_data().iter().collect();
         let vocab = self.decoder.vocab();
         let picked = gold

@@ -3,7 +3,7 @@
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{DType, Shape};
 
-use super::kernel::{self, Arguments};
+use super::kernel::{self, Arguments, Token};
 use super::{LinearCrossEntropyOps, generic};
 use crate::ops::host::{AsF32, HostTensor};
 
@@ -21,13 +21,13 @@ macro_rules! impl_on_slices {
                     let log_probs = generic::log_probs::<Self>(features, weight, bias);
                     return generic::losses::<Self>(log_probs, gold, smoothing);
                 }
-                let losses = kernel::losses(Arguments {
+                let tokens = kernel::tokens(Arguments {
                     features: features.contiguous().as_f32(),
                     weight: weight.matrix().as_mat(),
                     bias: bias.contiguous().as_f32(),
                     gold,
-                    smoothing,
                 });
+                let losses = kernel::means(&tokens, smoothing);
                 (scalar(losses.loss), scalar(losses.nll))
             }
 
@@ -47,14 +47,17 @@ macro_rules! impl_on_slices {
                 if features.dtype_of() != DType::F32 {
                     return generic::forward::<Self>(features, weight, bias, gold, smoothing);
                 }
+                let (features, bias) = (features.contiguous(), bias.contiguous());
                 let weight = weight.matrix();
-                let (losses, gradients) = kernel::gradients(Arguments {
-                    features: features.contiguous().as_f32(),
+                let arguments = Arguments {
+                    features: features.as_f32(),
                     weight: weight.as_mat(),
-                    bias: bias.contiguous().as_f32(),
+                    bias: bias.as_f32(),
                     gold,
-                    smoothing,
-                });
+                };
+                let mut tokens = vec![Token::of_means(gold.len(), smoothing); gold.len()];
+                let gradients = kernel::gradients(arguments, &mut tokens);
+                let losses = kernel::means(&tokens, smoothing);
                 let (d, vocab) = (weight.rows, weight.cols);
                 (
                     scalar(losses.loss),

@@ -7,7 +7,7 @@ use burn::backend::{
 use burn::tensor::{IndexingUpdateOp, Shape, TensorData};
 
 /// `log softmax(x W + b)`, `[n, vocab]`.
-pub(super) fn log_probs<B: Backend>(
+pub(in crate::ops) fn log_probs<B: Backend>(
     features: FloatTensor<B>,
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
@@ -17,7 +17,7 @@ pub(super) fn log_probs<B: Backend>(
 }
 
 /// The gold tokens as a column of i32.
-pub(super) fn column<B: Backend>(gold: &[u32], like: &FloatTensor<B>) -> IntTensor<B> {
+pub(in crate::ops) fn column<B: Backend>(gold: &[u32], like: &FloatTensor<B>) -> IntTensor<B> {
     let ids: Vec<i64> = gold.iter().map(|&id| i64::from(id)).collect();
     let data = TensorData::new(ids, [gold.len(), 1]);
     // An integer type that every backend has for indices.
@@ -70,7 +70,7 @@ pub(super) fn forward<B: Backend>(
 }
 
 /// The gradients of features, weight and bias from that of `x W + b`.
-pub(super) fn gradients<B: Backend>(
+pub(in crate::ops) fn gradients<B: Backend>(
     features: FloatTensor<B>,
     weight: FloatTensor<B>,
     d_logits: FloatTensor<B>,

@@ -17,13 +17,12 @@ const CHUNK: usize = 256;
 const THREADS: Parallelism = Parallelism::Rayon(0);
 
 /// Of [`linear_cross_entropy`](super::linear_cross_entropy()).
-pub(super) struct Arguments<'a> {
+pub(in crate::ops) struct Arguments<'a> {
     pub features: &'a [f32],
     /// `[d, vocab]`
     pub weight: Mat<'a>,
     pub bias: &'a [f32],
     pub gold: &'a [u32],
-    pub smoothing: f64,
 }
 
 pub(super) struct Losses {
@@ -55,24 +54,34 @@ impl<'a> Factor<'a> {
     }
 }
 
-/// Of the loss.
-pub(super) struct Gradients {
+/// Of whatever is made of the tokens' terms.
+pub(in crate::ops) struct Gradients {
     pub features: Vec<f32>,
     /// Laid out as W.
     pub weight: Vec<f32>,
     pub bias: Vec<f32>,
 }
 
-/// A token's terms of the loss.
+/// A token's terms of the loss, or the gradients by them.
 #[derive(Clone, Copy, Default)]
-struct Token {
+pub(in crate::ops) struct Token {
     /// `-log p[gold]`
-    nll: f64,
+    pub nll: f64,
     /// `-mean_v log p[v]`
-    uniform: f64,
+    pub uniform: f64,
 }
 
-fn means(tokens: &[Token], smoothing: f64) -> Losses {
+impl Token {
+    /// What each of `n` tokens adds to the gradient of a loss of [`means`].
+    pub(super) fn of_means(n: usize, smoothing: f64) -> Self {
+        Self {
+            nll: (1.0 - smoothing) / n as f64,
+            uniform: smoothing / n as f64,
+        }
+    }
+}
+
+pub(super) fn means(tokens: &[Token], smoothing: f64) -> Losses {
     // In the order of the tokens, whatever the threads did.
     let mean = |of: fn(&Token) -> f64| tokens.iter().map(of).sum::<f64>() / tokens.len() as f64;
     let nll = mean(|token| token.nll);
@@ -82,13 +91,13 @@ fn means(tokens: &[Token], smoothing: f64) -> Losses {
     }
 }
 
-pub(super) fn losses(arguments: Arguments) -> Losses {
+/// The terms of each token.
+pub(in crate::ops) fn tokens(arguments: Arguments) -> Vec<Token> {
     let Arguments {
         features,
         weight,
         bias,
         gold,
-        smoothing,
     } = arguments;
     let [d, vocab] = weight.sizes();
     let mut tokens = vec![Token::default(); gold.len()];
@@ -106,20 +115,20 @@ pub(super) fn losses(arguments: Arguments) -> Losses {
             *token = exponentials(row, bias, gold).0;
         });
     }
-    means(&tokens, smoothing)
+    tokens
 }
 
-pub(super) fn gradients(arguments: Arguments) -> (Losses, Gradients) {
+/// The terms of each token and the gradients, given those by the terms: `tokens` are the latter before and
+/// the former after.
+pub(in crate::ops) fn gradients(arguments: Arguments, tokens: &mut [Token]) -> Gradients {
     let Arguments {
         features,
         weight,
         bias,
         gold,
-        smoothing,
     } = arguments;
     let [d, vocab] = weight.sizes();
     let n = gold.len();
-    let mut tokens = vec![Token::default(); n];
     let mut d_features = vec![0.0; n * d];
     let mut d_weight = vec![0.0; d * vocab];
     let mut d_bias = vec![0.0; vocab];
@@ -139,11 +148,11 @@ pub(super) fn gradients(arguments: Arguments) -> (Losses, Gradients) {
         forward.product(logits, x);
         each_row(logits, tokens, gold, |row, token, gold| {
             let (terms, sum) = exponentials(row, bias, gold);
-            *token = terms;
-            let factor = (1.0 / (sum * n as f64)) as f32;
-            let uniform = (smoothing / (vocab * n) as f64) as f32;
+            let grad = std::mem::replace(token, terms);
+            let factor = ((grad.nll + grad.uniform) / sum) as f32;
+            let uniform = (grad.uniform / vocab as f64) as f32;
             row.iter_mut().for_each(|e| *e = *e * factor - uniform);
-            row[gold] -= ((1.0 - smoothing) / n as f64) as f32;
+            row[gold] -= grad.nll as f32;
         });
 
         let d_logits = Mat::rows(logits, rows, vocab, vocab);
@@ -156,12 +165,11 @@ pub(super) fn gradients(arguments: Arguments) -> (Losses, Gradients) {
         }
         add_rows(&mut d_bias, logits);
     }
-    let gradients = Gradients {
+    Gradients {
         features: d_features,
         weight: d_weight,
         bias: d_bias,
-    };
-    (means(&tokens, smoothing), gradients)
+    }
 }
 
 /// Calls `f` for each row of scores, its token's terms and its gold token; threads share the rows.

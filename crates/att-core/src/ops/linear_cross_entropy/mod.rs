@@ -5,9 +5,9 @@ mod backward;
 mod cpu;
 #[cfg(feature = "cube")]
 mod cube;
-mod generic;
+pub(super) mod generic;
 #[cfg(feature = "cpu")]
-mod kernel;
+pub(super) mod kernel;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -87,7 +87,7 @@ pub fn linear_cross_entropy(
 }
 
 /// That there is a gold token of the vocabulary for each of `n` positions.
-fn assert_gold(gold: &[u32], n: usize, vocab: usize) {
+pub(super) fn assert_gold(gold: &[u32], n: usize, vocab: usize) {
     assert!(n > 0, "a loss needs at least one token");
     assert_eq!(gold.len(), n, "one gold token a position");
     if let Some(id) = gold.iter().find(|&&id| id as usize >= vocab) {
