@@ -55,5 +55,5 @@ pub use error::{Error, Result};
 pub use example::Example;
 pub use lines::{Lines, MAX_LINE_BYTES, read_lines};
 pub use split::split_by_hash;
-pub use tokenizer::{SubwordConfig, SymbolConfig, Tokenizer, TokenizerConfig};
+pub use tokenizer::{Normalization, SubwordConfig, SymbolConfig, Tokenizer, TokenizerConfig};
 pub use vocabulary::Vocabulary;
