@@ -1,0 +1,91 @@
+//! Attention finds what is planted: on reversed sequences, where the true alignment is known, each kind of
+//! scorer learns to look at the letter that it writes.
+
+use std::ops::ControlFlow;
+
+use att_core::DeviceSpec;
+use att_data::{Corpus, Pair};
+use att_model::Translator;
+use att_train::{Event, ExperimentConfig, Trainer, attention_variants};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+const EXPERIMENT: &str = "
+    seed = 1
+    [tokenizer]
+    src = { kind = 'char' }
+    tgt = { kind = 'char' }
+    [batch]
+    batch_size = 32
+    [model]
+    src_embedding = { d_embed = 16, dropout = 0.0 }
+    tgt_embedding = { d_embed = 16, dropout = 0.0 }
+    encoder = { kind = 'recurrent', cell = 'gru', d_hidden = 16, dropout = 0.0 }
+    [model.decoder]
+    kind = 'luong'
+    recurrent = { cell = 'gru', d_hidden = 32 }
+    attention = { scorer = { kind = 'additive', d_attn = 32 } }
+    d_attentional = 32
+    dropout = 0.0
+    [training]
+    schedule = { kind = 'cosine', lr = 1e-2, warmup = 20 }
+    label_smoothing = 0.0
+    max_steps = 250
+    log_every = 1000
+    metric = 'exact_match'
+    [search]
+    beam_size = 1
+";
+
+/// Sequences of 4 to 6 letters out of ten, and each of them reversed.
+fn reversed(size: usize, rng: &mut Xoshiro256PlusPlus) -> Corpus {
+    let mut below = |n: u64| rng.next_u64() % n;
+    let pairs = (0..size).map(|_| {
+        let len = 4 + below(3);
+        let src: String = (0..len).map(|_| (b'a' + below(10) as u8) as char).collect();
+        Pair::new(src.clone(), src.chars().rev().collect::<String>())
+    });
+    Corpus {
+        pairs: pairs.collect(),
+    }
+}
+
+/// Of all steps but EOS of the known targets, the share whose greatest weight is at the letter that they
+/// write.
+fn aligned(translator: &Translator, corpus: &Corpus) -> f64 {
+    let (mut steps, mut right) = (0, 0);
+    for (found, pair) in translator.score(&corpus.pairs).iter().zip(&corpus.pairs) {
+        let weights = found.candidates[0].weights.as_ref().unwrap();
+        let n = pair.src.len();
+        for (t, row) in weights.iter().take(n).enumerate() {
+            let greatest = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+            steps += 1;
+            right += usize::from(greatest == Some(n - 1 - t));
+        }
+    }
+    f64::from(right as u32) / f64::from(steps)
+}
+
+#[test]
+fn every_scorer_looks_at_the_letter_that_it_writes() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+    let (train, test) = (reversed(8000, &mut rng), reversed(100, &mut rng));
+    let base = ExperimentConfig::from_toml(EXPERIMENT).unwrap();
+    let device = DeviceSpec::Flex.init().unwrap();
+    let variants = attention_variants(&base, &["all"]).unwrap();
+    assert_eq!(variants.left_out, []);
+    for contestant in variants.contestants {
+        let name = contestant.name;
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join(&name);
+        let mut ignore = |_: &Event| ControlFlow::Continue(());
+        let begun = std::time::Instant::now();
+        Trainer::create(contestant.config, &train, &test, &run, false)
+            .unwrap()
+            .run(&device, &mut ignore)
+            .unwrap();
+        let translator = Translator::load(&run, &device).unwrap();
+        let aligned = aligned(&translator, &test);
+        println!("{name} {aligned} {:?}", begun.elapsed());
+    }
+}
