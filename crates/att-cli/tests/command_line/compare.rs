@@ -104,7 +104,7 @@ fn attentions_are_compared_and_what_is_finished_is_kept() {
         assert!(row["attention_entropy"].as_f64().unwrap() < 4f64.ln());
     }
     assert!(
-        table.starts_with("| name ") && table.contains("| AER %"),
+        table.starts_with("| name ") && table.contains(" AER % |"),
         "{table}"
     );
     assert_eq!(

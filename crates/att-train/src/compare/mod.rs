@@ -3,6 +3,7 @@
 mod variants;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -114,7 +115,7 @@ impl<'a> Comparison<'a> {
         };
         for (i, Contestant { name, config }) in contestants.iter().enumerate() {
             config.validate()?;
-            if Path::new(name).file_name() != Some(name.as_ref()) {
+            if Path::new(name).file_name() != Some(OsStr::new(name)) {
                 return refused(format!("'{name}' can't be the name of a directory"));
             }
             if contestants[..i].iter().any(|other| other.name == *name) {
@@ -288,8 +289,8 @@ struct Difference {
 
 fn difference(before: &Value, now: &Value, key: String) -> Option<Difference> {
     if let (Value::Object(a), Value::Object(b)) = (before, now) {
-        let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
-        return keys.into_iter().find_map(|name| {
+        let mut keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+        return keys.find_map(|name| {
             let dot = if key.is_empty() { "" } else { "." };
             let [a, b] = [a, b].map(|of| of.get(name).unwrap_or(&Value::Null));
             difference(a, b, format!("{key}{dot}{name}"))

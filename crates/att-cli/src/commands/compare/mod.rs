@@ -5,7 +5,6 @@ mod report;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use att_model::Translator;
@@ -122,7 +121,7 @@ pub fn run(options: &Options) -> CommandResult {
         });
         // Each time, so that an interrupted comparison has a table.
         report.write(&options.out)?;
-        if i + 1 < contestants.len() && progress.poll() == ControlFlow::Break(()) {
+        if i + 1 < contestants.len() && progress.poll().is_break() {
             return Ok(Outcome::Interrupted);
         }
     }
