@@ -58,7 +58,7 @@ fn reversed(size: usize, rng: &mut Xoshiro256PlusPlus) -> Corpus {
 /// Of all steps but EOS of the known targets, the share whose greatest weight is at the letter that they
 /// write.
 fn aligned(translator: &Translator, corpus: &Corpus) -> f64 {
-    let (mut steps, mut right) = (0, 0);
+    let (mut steps, mut right) = (0usize, 0usize);
     for (found, pair) in translator.score(&corpus.pairs).iter().zip(&corpus.pairs) {
         let weights = found.candidates[0].weights.as_ref().unwrap();
         let n = pair.src.len();
@@ -68,7 +68,7 @@ fn aligned(translator: &Translator, corpus: &Corpus) -> f64 {
             right += usize::from(greatest == Some(n - 1 - t));
         }
     }
-    f64::from(right as u32) / f64::from(steps)
+    right as f64 / steps as f64
 }
 
 #[test]
