@@ -39,7 +39,7 @@ pub struct Contestant {
 ///
 /// use att_core::DeviceSpec;
 /// use att_data::{Corpus, Pair};
-/// use att_train::{Comparison, Contestant, Event, ExperimentConfig, attention_variants};
+/// use att_train::{Comparison, Event, ExperimentConfig, attention_variants};
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let folder = folder.path();
