@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{bench, evaluate, inspect, quantize, quickstart, score, train, translate};
+use commands::{bench, compare, evaluate, inspect, quantize, quickstart, score, train, translate};
 
 /// Train, decode and explain encoder-decoder models with attention.
 #[derive(Parser)]
@@ -36,6 +36,11 @@ enum Command {
         override_usage = "att train <CONFIG> --train <FILE>... --valid <FILE>... --out <DIR> [OPTIONS]"
     )]
     Train(train::Options),
+    /// Train several experiments, or one with several kinds of attention, and compare them in a table
+    #[command(
+        override_usage = "att compare <CONFIG>... --train <FILE>... --valid <FILE>... --out <DIR> [OPTIONS]"
+    )]
+    Compare(compare::Options),
     /// Translate lines of text with a trained model
     Translate(translate::Options),
     /// Score a trained model on a corpus, or files of outputs against references
@@ -61,6 +66,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Quickstart(options) => quickstart::run(&options),
         Command::Train(options) => train::run(&options),
+        Command::Compare(options) => compare::run(&options),
         Command::Translate(options) => translate::run(&options),
         Command::Evaluate(options) => evaluate::run(&options),
         Command::Score(options) => score::run(&options),

@@ -244,6 +244,18 @@ impl DecoderConfig {
         ]
     }
 
+    /// The settings of its attention over the source, for those who vary them; none of a decoder whose
+    /// attention is not an [`Attention`]: the summary has none, a Transformer several heads.
+    pub fn attention_mut(&mut self) -> Option<&mut AttentionConfig> {
+        match self {
+            Self::Bahdanau(config) => Some(&mut config.attention),
+            Self::Luong(config) => Some(&mut config.attention),
+            Self::ConditionalGru(config) => Some(&mut config.attention),
+            Self::Convolutional(config) => Some(&mut config.attention),
+            Self::Summary(_) | Self::Transformer(_) => None,
+        }
+    }
+
     /// Whether the decoder attends to the source, so that its steps have weights.
     pub fn has_attention(&self) -> bool {
         !matches!(self, Self::Summary(_))

@@ -46,7 +46,7 @@
 //! | a heat map as SVG | [`SvgHeatmap`] |
 //! | what the colours mean | [`ColorScale`], [`Scale`] |
 //! | a line chart as SVG, for reports | [`LineChart`], [`Series`] |
-//! | a bar chart of ratios as SVG | [`BarChart`], [`BarGroup`] |
+//! | a bar chart of ratios or amounts as SVG | [`BarChart`], [`BarGroup`], [`BarScale`] |
 //!
 //! Drawings are strings; nothing here prints. They are safe to print whatever the tokens hold:
 //! control characters, which could steer a terminal or break XML, are replaced.
@@ -67,7 +67,7 @@ mod svg;
 mod terminal;
 
 pub use alignment::{Alignment, Link, hard_alignment};
-pub use bars::{BarChart, BarGroup};
+pub use bars::{BarChart, BarGroup, BarScale};
 pub use chart::{LineChart, Series};
 pub use color::ColorScale;
 pub use error::{Error, Result};

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod bench;
+pub mod compare;
 pub mod evaluate;
 pub mod inspect;
 pub mod quantize;

@@ -4,6 +4,7 @@
 //! other than zero; no panic, and nothing lost or half-written.
 
 mod bench;
+mod compare;
 mod evaluate;
 mod quantize;
 mod quickstart;
@@ -23,6 +24,7 @@ fn help_lists_the_verbs() {
     for verb in [
         "quickstart",
         "train",
+        "compare",
         "translate",
         "evaluate",
         "score",
@@ -37,6 +39,7 @@ fn help_lists_the_verbs() {
 fn usage_names_first_what_a_list_of_files_would_swallow() {
     for (verb, name) in [
         ("train", "<CONFIG>"),
+        ("compare", "<CONFIG>..."),
         ("evaluate", "<MODEL>"),
         ("bench train", "<CONFIG>"),
     ] {
