@@ -11,7 +11,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{bench, evaluate, inspect, quantize, quickstart, score, train, translate};
+use commands::{
+    bench, evaluate, inspect, quantize, quickstart, score, shortlist, train, translate,
+};
 
 /// Train, decode and explain encoder-decoder models with attention.
 #[derive(Parser)]
@@ -49,6 +51,9 @@ enum Command {
     Inspect(inspect::Options),
     /// Write a trained model with smaller weights: int8 or bf16
     Quantize(quantize::Options),
+    /// Find which target tokens a source may need, for faster decoding with a large vocabulary
+    #[command(override_usage = "att shortlist <MODEL> --data <FILE>... --out <FILE> [OPTIONS]")]
+    Shortlist(shortlist::Options),
     /// Measure the speed of training or decoding on this machine; one line of JSON
     #[command(subcommand)]
     Bench(bench::Options),
@@ -66,6 +71,7 @@ fn main() -> ExitCode {
         Command::Score(options) => score::run(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::Quantize(options) => quantize::run(&options),
+        Command::Shortlist(options) => shortlist::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
     match result {

@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use att_core::ops::WeightFormat;
+use att_core::ops::{Mixture, WeightFormat};
 use att_core::{DeviceSpec, check};
-use att_data::Corpus;
+use att_data::{Corpus, Shortlist};
 use att_decoder::search::{LengthPenalty, SearchConfig};
 use att_model::Translator;
 use clap::Args;
@@ -41,6 +41,25 @@ pub struct SearchOptions {
     /// Lines translated together at most; changes speed, not results
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub batch_size: usize,
+    /// Decode with these models too, as one with the first: they must have its target vocabulary
+    #[arg(long, num_args = 1.., value_name = "MODEL")]
+    pub ensemble: Vec<PathBuf>,
+    /// With --ensemble: a weight for each model, the first one's first, such as 2,1,1 [default: equal]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        requires = "ensemble",
+        value_name = "WEIGHT"
+    )]
+    pub ensemble_weights: Vec<f64>,
+    /// With --ensemble: how probabilities become one, average (their mean) or log_linear (their
+    /// geometric mean)
+    #[arg(long, default_value_t, requires = "ensemble", value_name = "MIXTURE")]
+    pub mixture: Mixture,
+    /// Leave each source the target tokens alone that this file has for it, as `att shortlist` wrote
+    /// it: faster with a large vocabulary
+    #[arg(long, value_name = "FILE")]
+    pub shortlist: Option<PathBuf>,
     /// What weights are rounded to on CPU: f32 (not at all), bf16 or int8; less is faster and not quite
     /// the same [default: as they are stored]
     #[arg(long, value_name = "FORMAT")]
@@ -48,11 +67,30 @@ pub struct SearchOptions {
 }
 
 impl SearchOptions {
-    /// Loads a model to be searched with these options.
+    /// Loads a model to be searched with these options, and those that join it.
     pub fn load(&self, model: &Path, on: &DeviceOption) -> Result<Translator, Box<dyn Error>> {
         check::size("batch_size", self.batch_size)?;
         let device = on.device.init()?;
-        let translator = Translator::load(model, &device)?.with_batch_size(self.batch_size);
+        let mut translator = Translator::load(model, &device)?;
+        if !self.ensemble.is_empty() {
+            let mut models = vec![translator];
+            for model in &self.ensemble {
+                models.push(Translator::load(model, &device)?);
+            }
+            let weights = if self.ensemble_weights.is_empty() {
+                vec![1.0; models.len()]
+            } else {
+                self.ensemble_weights.clone()
+            };
+            translator = Translator::ensemble(models, &weights, self.mixture)?;
+        }
+        if let Some(path) = &self.shortlist {
+            let directory = translator.directory();
+            let (src, tgt) = (&directory.src_tokenizer, &directory.tgt_tokenizer);
+            let shortlist = Shortlist::load(path, src, tgt)?;
+            translator = translator.with_shortlist(shortlist);
+        }
+        let translator = translator.with_batch_size(self.batch_size);
         Ok(match self.weights {
             Some(format) => translator.with_weight_format(format),
             None => translator,
@@ -111,6 +149,10 @@ mod tests {
             max_len: Some(9),
             replace_unk: true,
             batch_size: 64,
+            ensemble: Vec::new(),
+            ensemble_weights: Vec::new(),
+            mixture: Mixture::default(),
+            shortlist: None,
             weights: None,
         };
         let own = SearchConfig {

@@ -40,6 +40,7 @@ mod combine;
 mod conditional_gru;
 mod convolutional;
 mod decoder;
+mod ensemble;
 mod luong;
 mod output;
 pub mod search;
@@ -62,8 +63,9 @@ pub use convolutional::{
 pub use decoder::{
     AnyDecoder, Decoder, DecoderConfig, DecoderMemory, DecoderOutput, DecoderState, DecoderStep,
 };
+pub use ensemble::Ensemble;
 pub use luong::{LuongConfig, LuongDecoder};
-pub use output::OutputLayer;
+pub use output::{OutputColumns, OutputLayer};
 pub use stack::{RecurrentStack, RecurrentStackConfig};
 pub use summary::{SummaryConfig, SummaryDecoder};
 pub use transformer::{

@@ -7,6 +7,7 @@
 //! | encode sources, run over known targets | [`Seq2Seq`] |
 //! | keep all that decoding needs in one place | [`ModelDirectory`] |
 //! | translate text, and see the attention | [`Translator`] |
+//! | translate with several models as one | [`Translator::ensemble`] |
 //! | ask how probable given translations are | [`Translator::score`] |
 //!
 //! ```
@@ -40,6 +41,7 @@ mod directory;
 mod error;
 mod score;
 mod seq2seq;
+mod together;
 mod translator;
 pub mod weights;
 

@@ -6,6 +6,7 @@ pub mod inspect;
 pub mod quantize;
 pub mod quickstart;
 pub mod score;
+pub mod shortlist;
 pub mod train;
 pub mod translate;
 

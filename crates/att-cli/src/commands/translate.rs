@@ -1,11 +1,10 @@
-use std::fmt::Write as _;
+use std::error::Error;
 use std::io::{self, BufReader, IsTerminal, Write};
 use std::path::PathBuf;
 
-use att_data::{Lines, write_atomic};
-use att_decoder::search::SearchConfig;
+use att_data::{AtomicFile, Lines};
 use att_inspect::{AttentionMap, AttentionRecord};
-use att_model::{Translation, Translator};
+use att_model::{ModelDirectory, Translation, Translator};
 use clap::Args;
 
 use super::{CommandResult, Outcome};
@@ -22,7 +21,8 @@ pub struct Options {
     /// from 0 [default: the model's own]
     #[arg(long, value_name = "N")]
     n_best: Option<usize>,
-    /// Write the attention of each hypothesis to this file, one JSON object a line
+    /// Write the attention of each hypothesis to this file, one JSON object a line; of an ensemble also
+    /// that of each model
     #[arg(long, value_name = "FILE")]
     attention: Option<PathBuf>,
     #[command(flatten)]
@@ -57,103 +57,106 @@ pub fn run(options: &Options) -> CommandResult {
     if interactive {
         eprintln!("type a line to translate and press Enter; Ctrl-D ends");
     }
-    let chunk = if interactive {
+    let window = if interactive {
         1
     } else {
         options.search.batch_size * BATCHES_READ
     };
 
-    let mut job = Job {
+    let mut printer = Printer {
         translator: &translator,
-        search: &search,
         n_best: options.n_best.is_some() || search.n_best > 1,
         done: 0,
-        attention: options.attention.is_some().then(String::new),
+        attention: options
+            .attention
+            .as_ref()
+            .map(AtomicFile::create)
+            .transpose()?,
     };
-    let mut pending = Vec::new();
-    for line in lines {
-        match line {
-            Ok(line) => pending.push(line),
-            Err(error) => {
-                // What was read before the bad line is still good.
-                job.translate(&mut pending)?;
-                return Err(error.into());
-            }
-        }
-        if pending.len() == chunk {
-            job.translate(&mut pending)?;
-        }
+    // What was read before a bad line is still good.
+    let mut bad = None;
+    let lines = lines.map_while(|line| line.map_err(|error| bad = Some(error)).ok());
+    translator.translate_windows(lines, window, &search, |line, translation| {
+        printer.print(line, &translation)
+    })?;
+    if let Some(error) = bad {
+        return Err(error.into());
     }
-    job.translate(&mut pending)?;
-    if let (Some(path), Some(attention)) = (&options.attention, &job.attention) {
-        write_atomic(path, attention.as_bytes())?;
-    }
+    printer.attention.map(AtomicFile::commit).transpose()?;
     Ok(Outcome::Done)
 }
 
-struct Job<'a> {
+struct Printer<'a> {
     translator: &'a Translator,
-    search: &'a SearchConfig,
     /// Whether each hypothesis is printed, as `id ||| text ||| score`.
     n_best: bool,
     /// Lines printed so far.
     done: usize,
-    /// The records so far, where they are asked for.
-    attention: Option<String>,
+    /// For the records, where they are asked for.
+    attention: Option<AtomicFile>,
 }
 
-impl Job<'_> {
-    fn translate(&mut self, lines: &mut Vec<String>) -> Result<(), Box<dyn std::error::Error>> {
-        let translations = self.translator.translate(lines, self.search)?;
+impl Printer<'_> {
+    fn print(&mut self, line: &str, translation: &Translation) -> Result<(), Box<dyn Error>> {
         let mut out = io::stdout().lock();
-        for (line, translation) in lines.drain(..).zip(&translations) {
-            let id = self.done;
-            self.done += 1;
-            if line.trim().is_empty() {
-                // Nothing to translate; the output stays line by line with the input.
-                if self.n_best {
-                    writeln!(out, "{id} |||  ||| 0")?;
-                } else {
-                    writeln!(out)?;
-                }
-                continue;
-            }
+        let id = self.done;
+        self.done += 1;
+        if line.trim().is_empty() {
+            // Nothing to translate; the output stays line by line with the input.
             if self.n_best {
-                for candidate in &translation.candidates {
-                    writeln!(
-                        out,
-                        "{id} ||| {} ||| {:.6}",
-                        candidate.text, candidate.score
-                    )?;
-                }
+                writeln!(out, "{id} |||  ||| 0")?;
             } else {
-                let best = translation.candidates.first();
-                writeln!(out, "{}", best.map_or("", |candidate| &candidate.text))?;
+                writeln!(out)?;
             }
-            if let Some(attention) = &mut self.attention {
-                for record in records(id, translation)? {
-                    writeln!(attention, "{}", record.to_json())?;
-                }
+            return Ok(());
+        }
+        if self.n_best {
+            for candidate in &translation.candidates {
+                writeln!(
+                    out,
+                    "{id} ||| {} ||| {:.6}",
+                    candidate.text, candidate.score
+                )?;
+            }
+        } else {
+            let best = translation.candidates.first();
+            writeln!(out, "{}", best.map_or("", |candidate| &candidate.text))?;
+        }
+        if let Some(attention) = &mut self.attention {
+            for record in records(id, line, translation, self.translator)? {
+                attention.write(format!("{}\n", record.to_json()).as_bytes())?;
             }
         }
-        out.flush()?;
         Ok(())
     }
 }
 
-/// The attention of each hypothesis of one line.
-fn records(id: usize, translation: &Translation) -> att_inspect::Result<Vec<AttentionRecord>> {
-    let candidates = translation.candidates.iter().enumerate();
-    candidates
-        .filter_map(|(rank, candidate)| Some((rank, candidate, translation.attention(rank)?)))
-        .map(|(rank, candidate, found)| {
-            Ok(AttentionRecord {
+/// The attention of each hypothesis of one line, and that of each model of an ensemble.
+fn records(
+    id: usize,
+    line: &str,
+    translation: &Translation,
+    translator: &Translator,
+) -> att_inspect::Result<Vec<AttentionRecord>> {
+    let directories: Vec<&ModelDirectory> = translator.directories().collect();
+    let mut records = Vec::new();
+    for (rank, candidate) in translation.candidates.iter().enumerate() {
+        let mut found = vec![(None, translation.attention(rank))];
+        if directories.len() > 1 {
+            let paths = directories.iter().map(|directory| Some(directory.path()));
+            found.extend(paths.zip(translator.member_attention(line, candidate)));
+        }
+        for (path, found) in found {
+            let Some(found) = found else { continue };
+            records.push(AttentionRecord {
                 id: Some(id.to_string()),
+                model: path.map(|path| path.display().to_string()),
                 rank,
                 score: Some(candidate.score),
                 text: candidate.text.clone(),
                 map: AttentionMap::new(found.src_tokens, found.tgt_tokens, found.weights)?,
-            })
-        })
-        .collect()
+            });
+        }
+    }
+    Ok(records)
 }

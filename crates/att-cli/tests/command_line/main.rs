@@ -4,6 +4,7 @@
 //! other than zero; no panic, and nothing lost or half-written.
 
 mod bench;
+mod ensemble;
 mod evaluate;
 mod quantize;
 mod quickstart;

@@ -67,6 +67,14 @@ impl<'a, D: Decoder> DecoderStepper<'a, D> {
             state: self.decoder.initial_state(source),
         }
     }
+
+    /// The same, but each source may have these tokens alone: [`DecoderMemory::with_allowed`].
+    pub fn with_allowed(&self, steps: DecoderSteps, allowed: &[Vec<u32>]) -> DecoderSteps {
+        DecoderSteps {
+            memory: steps.memory.with_allowed(self.decoder, allowed),
+            ..steps
+        }
+    }
 }
 
 impl<D: Decoder> Stepper for DecoderStepper<'_, D> {
@@ -78,7 +86,11 @@ impl<D: Decoder> Stepper for DecoderStepper<'_, D> {
         let step = self.decoder.step(tokens, &steps.memory, steps.state);
         Scored {
             logits: step.logits,
-            ids: None,
+            ids: steps
+                .memory
+                .columns
+                .as_ref()
+                .map(|columns| columns.ids().clone()),
             weights: step.weights,
             state: DecoderSteps {
                 memory: steps.memory,
