@@ -6,6 +6,7 @@ mod config;
 mod greedy;
 mod hypothesis;
 mod penalty;
+mod stepper;
 
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ pub use config::{MAX_BEAM_SIZE, SearchConfig};
 pub use greedy::greedy_search;
 pub use hypothesis::Hypothesis;
 pub use penalty::LengthPenalty;
+pub use stepper::{DecoderStepper, DecoderSteps, Scored, Stepper};
 
 use att_core::{EncoderOutput, host_vec, mask};
 use burn::tensor::Tensor;
