@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{bench, evaluate, inspect, quantize, quickstart, score, train, translate};
+use commands::{bench, evaluate, inspect, quantize, quickstart, score, train, translate, tree};
 
 /// Train, decode and explain encoder-decoder models with attention.
 #[derive(Parser)]
@@ -43,6 +43,8 @@ enum Command {
         override_usage = "att evaluate <MODEL> --data <FILE>... [OPTIONS]\n       att evaluate <OUTPUT>... --ref <FILE> [OPTIONS]"
     )]
     Evaluate(evaluate::Options),
+    /// Record or draw all that the search for a translation weighs
+    Tree(tree::Options),
     /// Print how probable a model finds given translations
     Score(score::Options),
     /// Describe a trained model: configuration, weights by part, vocabularies
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Command::Train(options) => train::run(&options),
         Command::Translate(options) => translate::run(&options),
         Command::Evaluate(options) => evaluate::run(&options),
+        Command::Tree(options) => tree::run(&options),
         Command::Score(options) => score::run(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::Quantize(options) => quantize::run(&options),

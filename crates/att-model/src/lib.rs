@@ -7,6 +7,7 @@
 //! | encode sources, run over known targets | [`Seq2Seq`] |
 //! | keep all that decoding needs in one place | [`ModelDirectory`] |
 //! | translate text, and see the attention | [`Translator`] |
+//! | ask for a prefix, for phrases, for the search tree | [`Translator::translate_requests`] |
 //! | ask how probable given translations are | [`Translator::score`] |
 //!
 //! ```
@@ -56,4 +57,6 @@ pub use config::{MAX_WEIGHTS, ModelConfig};
 pub use directory::{FORMAT_VERSION, ModelDirectory};
 pub use error::{Error, Result};
 pub use seq2seq::{ForcedOutput, Seq2Seq};
-pub use translator::{Candidate, CandidateAttention, Translation, Translator};
+pub use translator::{
+    Candidate, CandidateAttention, Translation, TranslationRequest, Translator,
+};

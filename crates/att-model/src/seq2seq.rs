@@ -2,7 +2,7 @@ use att_core::EncoderOutput;
 use att_core::ops::CrossEntropy;
 use att_core::special::PAD;
 use att_data::{Batch, Padded};
-use att_decoder::search::{Hypothesis, SearchConfig};
+use att_decoder::search::{Found, Hypothesis, Request, SearchConfig};
 use att_decoder::{AnyDecoder, Decoder};
 use att_encoder::Encoder;
 use att_layers::Embedding;
@@ -125,14 +125,32 @@ impl Seq2Seq {
             .cross_entropy(features, &output.gold, smoothing)
     }
 
-    /// The best hypotheses for each source. Their attention weights are over source tokens: where a
-    /// state of the memory stands for several ([`Encoder::tokens_per_state`]), its weight is spread
-    /// over them evenly.
+    /// The best hypotheses for each source, with nothing asked of their targets; see
+    /// [`search_requests`](Self::search_requests).
     pub fn search(&self, src: &Padded, config: &SearchConfig) -> Vec<Vec<Hypothesis>> {
-        let mut found = config.search(&self.decoder, &self.encode(src), &src.lengths);
+        let request = |row| Request::new(src.row(row));
+        let found = self.search_requests(src, (0..src.rows).map(request).collect(), config);
+        found.into_iter().map(|found| found.hypotheses).collect()
+    }
+
+    /// What is found for each source as it was asked for. The attention weights of hypotheses are over
+    /// source tokens: where a state of the memory stands for several ([`Encoder::tokens_per_state`]), its
+    /// weight is spread over them evenly.
+    ///
+    /// # Panics
+    ///
+    /// If there is not one request a source.
+    pub fn search_requests(
+        &self,
+        src: &Padded,
+        requests: Vec<Request>,
+        config: &SearchConfig,
+    ) -> Vec<Found> {
+        let mut found = config.search_requests(&self.decoder, &self.encode(src), requests);
         if self.encoder.tokens_per_state() > 1 {
-            for (hypotheses, &length) in found.iter_mut().zip(&src.lengths) {
-                let steps = hypotheses
+            for (found, &length) in found.iter_mut().zip(&src.lengths) {
+                let steps = found
+                    .hypotheses
                     .iter_mut()
                     .flat_map(|one| &mut one.weights)
                     .flatten();

@@ -4,7 +4,7 @@ use att_core::on_kernel_threads;
 use att_core::ops::{PreparedWeights, WeightFormat};
 use att_core::special::EOS;
 use att_data::{Batch, BatchLimit, Example, special};
-use att_decoder::search::{Hypothesis, SearchConfig};
+use att_decoder::search::{Found, Request, ScoreTerms, SearchConfig, SearchTree};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
@@ -26,6 +26,31 @@ pub struct Translation {
     pub src_tokens: Vec<String>,
     /// Best first.
     pub candidates: Vec<Candidate>,
+    /// All that search weighed, in ids of the target's tokeniser, where it was asked for.
+    pub tree: Option<SearchTree>,
+}
+
+/// A line, and what is asked of its translation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TranslationRequest {
+    /// The line.
+    pub line: String,
+    /// What the translation begins with.
+    pub prefix: String,
+    /// Phrases that must stand in the translation.
+    pub constraints: Vec<String>,
+    /// Whether the search tree is recorded.
+    pub record: bool,
+}
+
+impl TranslationRequest {
+    /// Any translation of a line.
+    pub fn new(line: impl Into<String>) -> Self {
+        Self {
+            line: line.into(),
+            ..Self::default()
+        }
+    }
 }
 
 /// One possible output.
@@ -42,6 +67,8 @@ pub struct Candidate {
     pub log_prob: f64,
     /// That of each token.
     pub token_log_probs: Vec<f32>,
+    /// What makes the score of the log-probability.
+    pub terms: ScoreTerms,
     /// For each of `tokens` the attention weights over the `src_tokens`, as
     /// [`Seq2Seq::search`] spreads them; none without attention.
     pub weights: Option<Vec<Vec<f32>>>,
@@ -136,21 +163,58 @@ impl Translator {
         lines: &[S],
         search: &SearchConfig,
     ) -> Result<Vec<Translation>> {
+        let requests = lines.iter().map(|line| TranslationRequest::new(line.as_ref()));
+        self.translate_requests(&requests.collect::<Vec<_>>(), search)
+    }
+
+    /// As [`translate`](Self::translate), each line as it is asked for. Prefixes and phrases are cut into
+    /// tokens on their own.
+    ///
+    /// # Errors
+    ///
+    /// If a setting of the search is out of its range, does not go with what is asked for, or needs
+    /// attention that the model does not have.
+    pub fn translate_requests(
+        &self,
+        requests: &[TranslationRequest],
+        search: &SearchConfig,
+    ) -> Result<Vec<Translation>> {
         search.validate()?;
-        let examples: Vec<Example> = lines
+        if !self.directory.model.decoder.has_attention() {
+            search.validate_without_attention()?;
+        }
+        let (src, tgt) = (&self.directory.src_tokenizer, &self.directory.tgt_tokenizer);
+        let examples: Vec<Example> = requests
             .iter()
-            .map(|line| Example {
-                src: self.directory.src_tokenizer.encode(line.as_ref()),
+            .map(|request| Example {
+                src: src.encode(&request.line),
                 tgt: Vec::new(),
             })
             .collect();
-        let mut translations: Vec<Option<Translation>> = vec![None; lines.len()];
+        let asked = |index: usize, src: &[u32]| {
+            let asked: &TranslationRequest = &requests[index];
+            Request {
+                prefix: tgt.encode(&asked.prefix),
+                constraints: asked.constraints.iter().map(|text| tgt.encode(text)).collect(),
+                record: asked.record,
+                ..Request::new(src)
+            }
+        };
+        let mut translations: Vec<Option<Translation>> = vec![None; requests.len()];
         for indices in self.batches(&examples) {
             let batch = Batch::new(&examples, &indices);
-            let found = on_kernel_threads(|| self.model.search(&batch.src, search));
-            for (index, hypotheses) in indices.into_iter().zip(found) {
-                let line = lines[index].as_ref();
-                translations[index] = Some(self.translation(line, hypotheses, search.replace_unk));
+            let rows = indices.iter().enumerate();
+            let asked: Vec<Request> = rows
+                .map(|(row, &index)| asked(index, batch.src.row(row)))
+                .collect();
+            for request in &asked {
+                request.validate(search)?;
+            }
+            let found =
+                on_kernel_threads(|| self.model.search_requests(&batch.src, asked, search));
+            for (index, found) in indices.into_iter().zip(found) {
+                let line = &requests[index].line;
+                translations[index] = Some(self.translation(line, found, search.replace_unk));
             }
         }
         Ok(translations.into_iter().flatten().collect())
@@ -179,7 +243,7 @@ impl Translator {
     fn translation(
         &self,
         line: &str,
-        hypotheses: Vec<Hypothesis>,
+        found: Found,
         replace_unk: bool,
     ) -> Translation {
         let src_tokens = self.directory.src_tokenizer.tokens(line);
@@ -191,7 +255,8 @@ impl Translator {
         let src_tokens = with_eos(src_tokens);
         let tokenizer = &self.directory.tgt_tokenizer;
         let token = |&id: &u32| tokenizer.id_to_token(id).unwrap_or_default().to_string();
-        let candidates = hypotheses
+        let candidates = found
+            .hypotheses
             .into_iter()
             .map(|hypothesis| Candidate {
                 text: tokenizer.decode_with(&hypothesis.tokens, |step| {
@@ -203,12 +268,14 @@ impl Translator {
                 score: hypothesis.score,
                 log_prob: hypothesis.log_prob,
                 token_log_probs: hypothesis.token_log_probs,
+                terms: hypothesis.terms,
                 weights: hypothesis.weights,
             })
             .collect();
         Translation {
             src_tokens,
             candidates,
+            tree: found.tree,
         }
     }
 }
@@ -247,6 +314,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::ModelConfig;
     use att_data::TokenizerConfig;
+    use att_decoder::search::{Hypothesis, SamplingConfig, StrategyConfig};
 
     /// A translator with random weights, from letters to letters.
     fn translator(folder: &Path, decoder: &str) -> Translator {
@@ -302,6 +370,68 @@ pub(crate) mod tests {
             assert!(texts(&found).eq(texts(&alone[0])), "{line:.9}");
             assert_eq!(found.src_tokens, alone[0].src_tokens);
         }
+    }
+
+    #[test]
+    fn a_line_is_sampled_alike_wherever_it_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut translator = translator(folder.path(), "kind = 'luong', d_attentional = 5");
+        let sampling = SearchConfig {
+            strategy: StrategyConfig::Sampling(SamplingConfig::default()),
+            n_best: 3,
+            max_len: 6,
+            ..Default::default()
+        };
+        let lines = ["abc", "d", "cab", "ba", "abcd", "dd"];
+        let texts = |translator: &Translator, lines: &[&str]| -> Vec<Vec<String>> {
+            let found = translator.translate(lines, &sampling).unwrap();
+            let texts = |of: Translation| of.candidates.into_iter().map(|one| one.text).collect();
+            found.into_iter().map(texts).collect()
+        };
+        let expected = texts(&translator, &lines);
+        assert!(expected.windows(2).any(|pair| pair[0] != pair[1]));
+        let reversed: Vec<&str> = lines.into_iter().rev().collect();
+        let mut found = texts(&translator, &reversed);
+        found.reverse();
+        assert_eq!(found, expected);
+        translator = translator.with_batch_size(2);
+        assert_eq!(texts(&translator, &lines), expected);
+    }
+
+    #[test]
+    fn prefixes_and_phrases_stand_in_the_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let translator = translator(folder.path(), "kind = 'luong', d_attentional = 5");
+        let mut requests: Vec<TranslationRequest> =
+            ["abc", "d", "ba"].map(TranslationRequest::new).into();
+        requests[0].prefix = "dd".into();
+        requests[2].constraints = vec!["ca".into(), "b".into()];
+        let found = translator.translate_requests(&requests, &search()).unwrap();
+        for candidate in &found[0].candidates {
+            assert!(candidate.text.starts_with("dd"), "{}", candidate.text);
+        }
+        for Candidate { text, .. } in &found[2].candidates {
+            assert!(text.contains("ca") && text.replacen("ca", "", 1).contains('b'), "{text}");
+        }
+        let plain = translator.translate(&["d"], &search()).unwrap();
+        assert_eq!(found[1].candidates.len(), plain[0].candidates.len());
+        assert_eq!(found[1].candidates[0].text, plain[0].candidates[0].text);
+
+        requests[2].constraints.push(String::new());
+        let error = translator.translate_requests(&requests, &search()).unwrap_err();
+        assert!(error.to_string().contains("constraints"), "{error}");
+    }
+
+    #[test]
+    fn coverage_of_a_model_without_attention_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let summary = translator(folder.path(), "kind = 'summary', d_output = 5");
+        let coverage = SearchConfig {
+            coverage_penalty: 0.2,
+            ..search()
+        };
+        let error = summary.translate(&["abc"], &coverage).unwrap_err();
+        assert!(error.to_string().contains("coverage_penalty"), "{error}");
     }
 
     #[test]
@@ -381,10 +511,15 @@ pub(crate) mod tests {
             score: 0.0,
             log_prob: 0.0,
             token_log_probs: vec![0.0; 4],
+            terms: ScoreTerms::default(),
             weights,
         };
         let text = |weights, replace_unk| {
-            let mut found = translator.translation("ößb", vec![hypothesis(weights)], replace_unk);
+            let found = Found {
+                hypotheses: vec![hypothesis(weights)],
+                tree: None,
+            };
+            let mut found = translator.translation("ößb", found, replace_unk);
             found.candidates.remove(0).text
         };
         let weights = || {

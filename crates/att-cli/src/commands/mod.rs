@@ -8,6 +8,7 @@ pub mod quickstart;
 pub mod score;
 pub mod train;
 pub mod translate;
+pub mod tree;
 
 use std::error::Error;
 
