@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    bench, evaluate, inspect, quantize, quickstart, score, shortlist, train, translate,
+    bench, evaluate, inspect, quantize, quickstart, score, shortlist, train, translate, tree,
 };
 
 /// Train, decode and explain encoder-decoder models with attention.
@@ -45,6 +45,8 @@ enum Command {
         override_usage = "att evaluate <MODEL> --data <FILE>... [OPTIONS]\n       att evaluate <OUTPUT>... --ref <FILE> [OPTIONS]"
     )]
     Evaluate(evaluate::Options),
+    /// Record or draw all that the search for a translation weighs
+    Tree(tree::Options),
     /// Print how probable a model finds given translations
     Score(score::Options),
     /// Describe a trained model: configuration, weights by part, vocabularies
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Command::Train(options) => train::run(&options),
         Command::Translate(options) => translate::run(&options),
         Command::Evaluate(options) => evaluate::run(&options),
+        Command::Tree(options) => tree::run(&options),
         Command::Score(options) => score::run(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::Quantize(options) => quantize::run(&options),

@@ -8,6 +8,7 @@
 //! | keep all that decoding needs in one place | [`ModelDirectory`] |
 //! | translate text, and see the attention | [`Translator`] |
 //! | translate with several models as one | [`Translator::ensemble`] |
+//! | ask for a prefix, for phrases, for the search tree | [`Translator::translate_requests`] |
 //! | ask how probable given translations are | [`Translator::score`] |
 //!
 //! ```
@@ -58,4 +59,4 @@ pub use config::{MAX_WEIGHTS, ModelConfig};
 pub use directory::{FORMAT_VERSION, ModelDirectory};
 pub use error::{Error, Result};
 pub use seq2seq::{ForcedOutput, Seq2Seq};
-pub use translator::{Candidate, CandidateAttention, Translation, Translator};
+pub use translator::{Candidate, CandidateAttention, Translation, TranslationRequest, Translator};

@@ -4,6 +4,7 @@ use att_core::ops::{Choice, top_log_probs};
 use att_core::{host_vec, on_kernel_threads};
 use att_data::{Batch, BatchLimit, Example, Pair};
 use att_decoder::Decoder;
+use att_decoder::search::ScoreTerms;
 
 use crate::translator::with_eos;
 use crate::{Candidate, Seq2Seq, Translation, Translator};
@@ -50,11 +51,13 @@ impl Translator {
                     score: log_prob,
                     log_prob,
                     token_log_probs: forced.token_log_probs,
+                    terms: ScoreTerms::default(),
                     weights: forced.weights,
                 };
                 scored[index] = Some(Translation {
                     src_tokens: with_eos(tokenizers.src_tokenizer.tokens(src)),
                     candidates: vec![candidate],
+                    tree: None,
                 });
             }
         }

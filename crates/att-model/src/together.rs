@@ -3,12 +3,13 @@
 use att_core::ops::Mixture;
 use att_data::Padded;
 use att_decoder::Ensemble;
-use att_decoder::search::{DecoderStepper, Hypothesis, Request, SearchConfig, search};
+use att_decoder::search::{DecoderStepper, Found, Request, SearchConfig, search};
 
 use crate::Seq2Seq;
 
 /// Models that search sees as one.
 pub(crate) struct Together<'a> {
+    /// One at least.
     pub models: Vec<&'a Seq2Seq>,
     /// Of each model.
     pub weights: &'a [f64],
@@ -17,49 +18,58 @@ pub(crate) struct Together<'a> {
     pub same_tokens: bool,
 }
 
-impl Together<'_> {
-    /// The best hypotheses for each source, with attention over tokens of the first model: the mean of
-    /// all models' where they read the same tokens and have as many states.
+impl<'a> Together<'a> {
+    pub fn alone(model: &'a Seq2Seq) -> Self {
+        Self {
+            models: vec![model],
+            weights: &[1.0],
+            mixture: Mixture::Average,
+            same_tokens: true,
+        }
+    }
+
+    /// What is found for each source as it was asked for, with attention over the tokens of the first
+    /// model: the mean of all models' where they read the same tokens and have as many states. `n_states`
+    /// of the requests is not read.
     ///
     /// - `sources`: for each model the sources in its tokens
-    /// - `allowed`: for each source the only target tokens that it may have; none where it may have all
+    ///
+    /// # Panics
+    ///
+    /// If there is not one request a source, or some have `allowed` tokens and others not.
     pub fn search(
         &self,
         sources: &[Padded],
-        allowed: Option<&[Vec<u32>]>,
+        mut requests: Vec<Request>,
         config: &SearchConfig,
-    ) -> Vec<Vec<Hypothesis>> {
-        let first = self.models[0];
-        let (device, tokens_per_state) = (first.device(), first.encoder.tokens_per_state());
+    ) -> Vec<Found> {
+        let (first, lengths) = (self.models[0], &sources[0].lengths);
+        assert_eq!(requests.len(), lengths.len(), "one request a source");
+        let tokens_per_state = first.encoder.tokens_per_state();
         let same_states = |model: &&Seq2Seq| model.encoder.tokens_per_state() == tokens_per_state;
-        let same_sources = self.same_tokens && self.models.iter().all(same_states);
+        for (request, length) in requests.iter_mut().zip(lengths) {
+            request.n_states = length.div_ceil(tokens_per_state);
+        }
+        let allowed = allowed(&requests);
+        let device = first.device();
         let (mut steppers, mut states) = (Vec::new(), Vec::new());
         for (model, src) in self.models.iter().zip(sources) {
             let stepper = DecoderStepper::new(&model.decoder, device.clone());
             let start = stepper.start(&model.encode(src));
-            states.push(match allowed {
+            states.push(match &allowed {
                 Some(allowed) => stepper.with_allowed(start, allowed),
                 None => start,
             });
             steppers.push(stepper);
         }
         let weights = self.weights.iter().copied();
+        let same_sources = self.same_tokens && self.models.iter().all(same_states);
         let ensemble = Ensemble::new(steppers, weights, self.mixture, same_sources);
-        let src = &sources[0];
-        let requests: Vec<Request> = (0..src.rows)
-            .map(|row| Request {
-                n_states: src.lengths[row].div_ceil(tokens_per_state),
-                allowed: allowed.map(|allowed| allowed[row].clone()),
-                ..Request::new(src.row(row))
-            })
-            .collect();
-        let mut found: Vec<Vec<Hypothesis>> = search(&ensemble, states, &requests, config)
-            .into_iter()
-            .map(|found| found.hypotheses)
-            .collect();
+        let mut found = search(&ensemble, states, &requests, config);
         if tokens_per_state > 1 {
-            for (hypotheses, &length) in found.iter_mut().zip(&src.lengths) {
-                let steps = hypotheses
+            for (found, &length) in found.iter_mut().zip(lengths) {
+                let steps = found
+                    .hypotheses
                     .iter_mut()
                     .flat_map(|one| &mut one.weights)
                     .flatten();
@@ -70,4 +80,20 @@ impl Together<'_> {
         }
         found
     }
+}
+
+/// For each source the tokens that it may have, those that it must have included; none where each may have
+/// all.
+fn allowed(requests: &[Request]) -> Option<Vec<Vec<u32>>> {
+    requests.first()?.allowed.as_ref()?;
+    let of_request = |request: &Request| {
+        let allowed = request.allowed.as_ref();
+        let allowed = allowed.expect("all sources have a list of tokens, or none has");
+        let asked = request
+            .prefix
+            .iter()
+            .chain(request.constraints.iter().flatten());
+        allowed.iter().chain(asked).copied().collect()
+    };
+    Some(requests.iter().map(of_request).collect())
 }

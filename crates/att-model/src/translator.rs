@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use att_core::ops::{PreparedWeights, WeightFormat};
-use att_core::side_by_side;
+use att_core::ops::{Mixture, PreparedWeights, WeightFormat};
 use att_core::special::EOS;
-use att_data::{Batch, BatchLimit, Example, special};
-use att_decoder::search::{Hypothesis, SearchConfig};
+use att_core::{Error as CoreError, on_kernel_threads, side_by_side};
+use att_data::{Batch, BatchLimit, Example, Padded, Shortlist, Tokenizer, special};
+use att_decoder::search::{Found, Request, ScoreTerms, SearchConfig, SearchTree};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
@@ -45,6 +45,31 @@ pub struct Translation {
     pub src_tokens: Vec<String>,
     /// Best first.
     pub candidates: Vec<Candidate>,
+    /// All that search weighed, in ids of the target's tokeniser, where it was asked for.
+    pub tree: Option<SearchTree>,
+}
+
+/// A line, and what is asked of its translation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TranslationRequest {
+    /// The line.
+    pub line: String,
+    /// What the translation begins with.
+    pub prefix: String,
+    /// Phrases that must stand in the translation.
+    pub constraints: Vec<String>,
+    /// Whether the search tree is recorded.
+    pub record: bool,
+}
+
+impl TranslationRequest {
+    /// Any translation of a line.
+    pub fn new(line: impl Into<String>) -> Self {
+        Self {
+            line: line.into(),
+            ..Self::default()
+        }
+    }
 }
 
 /// One possible output.
@@ -61,6 +86,8 @@ pub struct Candidate {
     pub log_prob: f64,
     /// That of each token.
     pub token_log_probs: Vec<f32>,
+    /// What makes the score of the log-probability.
+    pub terms: ScoreTerms,
     /// For each of `tokens` the attention weights over the `src_tokens`, as
     /// [`Seq2Seq::search`] spreads them; none without attention.
     pub weights: Option<Vec<Vec<f32>>>,
@@ -242,98 +269,133 @@ impl Translator {
     /// # Errors
     ///
     /// If a setting of the search is out of its range.
-    pub fn translate<S: AsRef<str> + Sync>(
+    pub fn translate<S: AsRef<str>>(
         &self,
         lines: &[S],
         search: &SearchConfig,
     ) -> Result<Vec<Translation>> {
-        let mut found = Vec::with_capacity(lines.len());
-        let lines = lines.iter().map(|line| line.as_ref().to_string());
-        self.translate_windows(lines, usize::MAX, search, |_, translation| {
+        let requests = lines
+            .iter()
+            .map(|line| TranslationRequest::new(line.as_ref()));
+        self.translate_requests(&requests.collect::<Vec<_>>(), search)
+    }
+
+    /// As [`translate`](Self::translate), each line as it is asked for. Prefixes and phrases are cut into
+    /// tokens on their own.
+    ///
+    /// # Errors
+    ///
+    /// If a setting of the search is out of its range, does not go with what is asked for, or needs
+    /// attention that the model does not have.
+    pub fn translate_requests(
+        &self,
+        requests: &[TranslationRequest],
+        search: &SearchConfig,
+    ) -> Result<Vec<Translation>> {
+        let mut found = Vec::with_capacity(requests.len());
+        let requests = requests.iter().cloned();
+        self.translate_windows(requests, usize::MAX, search, |_, translation| {
             found.push(translation);
             Ok::<_, Error>(())
         })?;
         Ok(found)
     }
 
-    /// Translates lines as they come: hands each line with its result to `done`, in the order of the
-    /// lines. It does what [`translate`](Self::translate) does, one `window` of lines after the other;
-    /// no batch has lines of two. The next ones are read while the last are translated, but not far
-    /// ahead: memory does not grow with the number of lines.
+    /// As [`translate_requests`](Self::translate_requests), but of lines as they come: hands each with its
+    /// result to `done`, in their order. Batches are made of one `window` of lines after the other. The
+    /// next lines are read while the last ones are translated, but not far ahead: memory does not grow with
+    /// the number of lines.
     ///
     /// # Errors
     ///
-    /// If a setting of the search is out of its range, and the first error of `done`.
+    /// As of [`translate_requests`](Self::translate_requests), and the first of `done`.
     pub fn translate_windows<E: From<Error>>(
         &self,
-        lines: impl Iterator<Item = String> + Send,
+        requests: impl Iterator<Item = TranslationRequest> + Send,
         window: usize,
         search: &SearchConfig,
-        mut done: impl FnMut(&str, Translation) -> std::result::Result<(), E>,
+        mut done: impl FnMut(&TranslationRequest, Translation) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         search.validate().map_err(Error::from)?;
-        let mut lines = lines.fuse();
+        if !self.directory().model.decoder.has_attention() {
+            let fits = search.validate_without_attention();
+            fits.map_err(Error::from)?;
+        }
+        let mut requests = requests.fuse();
         let windows = std::iter::from_fn(|| {
-            let lines: Vec<String> = lines.by_ref().take(window).collect();
-            (!lines.is_empty()).then(|| self.window(lines))
+            let requests: Vec<_> = requests.by_ref().take(window).collect();
+            (!requests.is_empty()).then(|| self.window(requests))
         });
         let work = |Job { window, indices }: Job| {
-            let found = self.search(&window, &indices, search);
-            let found = indices.into_iter().zip(found).map(|(index, hypotheses)| {
-                let line = &window.lines[index];
-                let translation = self.translation(line, hypotheses, search.replace_unk);
-                (index, translation)
+            let found = self.search(&window, &indices, search)?;
+            let found = indices.into_iter().zip(found).map(|(index, found)| {
+                let line = &window.requests[index].line;
+                (index, self.translation(line, found, search.replace_unk))
             });
             let found: Vec<(usize, Translation)> = found.collect();
-            (window, found)
+            Ok::<_, Error>((window, found))
         };
         let mut of_window = BTreeMap::new();
         let device = self.model().device();
-        side_by_side(&device, windows.flatten(), work, |(window, found)| {
+        side_by_side(&device, windows.flatten(), work, |result| {
+            let (window, found) = result?;
             of_window.extend(found);
-            if of_window.len() == window.lines.len() {
+            if of_window.len() == window.requests.len() {
                 let translations = std::mem::take(&mut of_window).into_values();
-                for (line, translation) in window.lines.iter().zip(translations) {
-                    done(line, translation)?;
+                for (request, translation) in window.requests.iter().zip(translations) {
+                    done(request, translation)?;
                 }
             }
             Ok(())
         })
     }
 
-    /// The best hypotheses for some lines of a window, in one batch.
+    /// What is found for some lines of a window, in one batch.
     fn search(
         &self,
         window: &Window,
         indices: &[usize],
         search: &SearchConfig,
-    ) -> Vec<Vec<Hypothesis>> {
+    ) -> Result<Vec<Found>> {
         let first = Batch::new(&window.examples, indices).src;
         let source = |member: &Member| {
             if member.reads_as_first {
                 return first.clone();
             }
             let tokenizer = &member.directory.src_tokenizer;
-            let line = |&index: &usize| tokenizer.encode(&window.lines[index]);
-            let with_eos = |mut ids: Vec<u32>| {
+            let row = |&index: &usize| {
+                let mut ids = tokenizer.encode(&window.requests[index].line);
                 ids.push(EOS);
                 ids
             };
-            let rows: Vec<Vec<u32>> = indices.iter().map(line).map(with_eos).collect();
-            Padded::from_rows(&rows)
+            Padded::from_rows(&indices.iter().map(row).collect::<Vec<_>>())
         };
         let sources: Vec<Padded> = self.members.iter().map(source).collect();
-        let allowed: Option<Vec<Vec<u32>>> = self.shortlist.as_ref().map(|shortlist| {
-            let sources = indices.iter().map(|&index| &window.examples[index].src);
-            sources.map(|src| shortlist.of(src)).collect()
-        });
+        let tgt = &self.directory().tgt_tokenizer;
+        let request = |(row, &index): (usize, &usize)| {
+            let asked = &window.requests[index];
+            let phrases = asked.constraints.iter();
+            let request = Request {
+                prefix: tgt.encode(&asked.prefix),
+                constraints: phrases.map(|text| tgt.encode(text)).collect(),
+                record: asked.record,
+                allowed: self
+                    .shortlist
+                    .as_ref()
+                    .map(|shortlist| shortlist.of(&window.examples[index].src)),
+                ..Request::new(first.row(row))
+            };
+            request.validate(search)?;
+            Ok(request)
+        };
+        let requests: Result<Vec<Request>> = indices.iter().enumerate().map(request).collect();
         let together = Together {
             models: self.members.iter().map(|member| &member.model).collect(),
             weights: &self.weights,
             mixture: self.mixture,
             same_tokens: self.members.iter().all(|member| member.reads_as_first),
         };
-        together.search(&sources, allowed.as_deref(), search)
+        Ok(together.search(&sources, requests?, search))
     }
 
     /// The attention of each model of an ensemble for one of the candidates of a line, over the tokens that
@@ -367,11 +429,12 @@ impl Translator {
     }
 
     /// The batches of some lines, those that take longest first.
-    fn window(&self, lines: Vec<String>) -> Vec<Job> {
+    fn window(&self, requests: Vec<TranslationRequest>) -> Vec<Job> {
         let tokenizer = &self.directory().src_tokenizer;
-        let examples: Vec<Example> = lines.iter().map(|line| example(tokenizer, line)).collect();
+        let line = |request: &TranslationRequest| example(tokenizer, &request.line);
+        let examples: Vec<Example> = requests.iter().map(line).collect();
         let batches = self.batches(&examples);
-        let window = Arc::new(Window { lines, examples });
+        let window = Arc::new(Window { requests, examples });
         let job = |indices| Job {
             window: window.clone(),
             indices,
@@ -404,12 +467,7 @@ impl Translator {
         src_tokens.iter().map(copy).collect()
     }
 
-    fn translation(
-        &self,
-        line: &str,
-        hypotheses: Vec<Hypothesis>,
-        replace_unk: bool,
-    ) -> Translation {
+    fn translation(&self, line: &str, found: Found, replace_unk: bool) -> Translation {
         let src_tokens = self.directory().src_tokenizer.tokens(line);
         let copies = if replace_unk {
             self.copies(&src_tokens)
@@ -419,7 +477,8 @@ impl Translator {
         let src_tokens = with_eos(src_tokens);
         let tokenizer = &self.directory().tgt_tokenizer;
         let token = |&id: &u32| tokenizer.id_to_token(id).unwrap_or_default().to_string();
-        let candidates = hypotheses
+        let candidates = found
+            .hypotheses
             .into_iter()
             .map(|hypothesis| Candidate {
                 text: tokenizer.decode_with(&hypothesis.tokens, |step| {
@@ -431,19 +490,21 @@ impl Translator {
                 score: hypothesis.score,
                 log_prob: hypothesis.log_prob,
                 token_log_probs: hypothesis.token_log_probs,
+                terms: hypothesis.terms,
                 weights: hypothesis.weights,
             })
             .collect();
         Translation {
             src_tokens,
             candidates,
+            tree: found.tree,
         }
     }
 }
 
 /// Lines that are cut into batches together.
 struct Window {
-    lines: Vec<String>,
+    requests: Vec<TranslationRequest>,
     examples: Vec<Example>,
 }
 
@@ -501,6 +562,7 @@ pub(crate) mod tests {
     use crate::ModelConfig;
     use crate::score::Forced;
     use att_data::TokenizerConfig;
+    use att_decoder::search::{Hypothesis, SamplingConfig, StrategyConfig};
 
     /// A translator with random weights, from letters to letters.
     fn translator(folder: &Path, decoder: &str) -> Translator {
@@ -576,13 +638,13 @@ pub(crate) mod tests {
         let expected = translator.translate(&lines, &search()).unwrap();
         for window in [1, 3, 16, 40] {
             let mut found = Vec::new();
-            let done = |line: &str, translation| {
-                assert_eq!(line, lines[found.len()]);
+            let done = |request: &TranslationRequest, translation| {
+                assert_eq!(request.line, lines[found.len()]);
                 found.push(translation);
                 Ok::<_, Error>(())
             };
-            let from = lines.iter().cloned();
-            let done = translator.translate_windows(from, window, &search(), done);
+            let requests = lines.iter().map(TranslationRequest::new);
+            let done = translator.translate_windows(requests, window, &search(), done);
             done.unwrap();
             assert_same(&found, &expected);
         }
@@ -806,6 +868,73 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_line_is_sampled_alike_wherever_it_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut translator = translator(folder.path(), "kind = 'luong', d_attentional = 5");
+        let sampling = SearchConfig {
+            strategy: StrategyConfig::Sampling(SamplingConfig::default()),
+            n_best: 3,
+            max_len: 6,
+            ..Default::default()
+        };
+        let lines = ["abc", "d", "cab", "ba", "abcd", "dd"];
+        let texts = |translator: &Translator, lines: &[&str]| -> Vec<Vec<String>> {
+            let found = translator.translate(lines, &sampling).unwrap();
+            let texts = |of: Translation| of.candidates.into_iter().map(|one| one.text).collect();
+            found.into_iter().map(texts).collect()
+        };
+        let expected = texts(&translator, &lines);
+        assert!(expected.windows(2).any(|pair| pair[0] != pair[1]));
+        let reversed: Vec<&str> = lines.into_iter().rev().collect();
+        let mut found = texts(&translator, &reversed);
+        found.reverse();
+        assert_eq!(found, expected);
+        translator = translator.with_batch_size(2);
+        assert_eq!(texts(&translator, &lines), expected);
+    }
+
+    #[test]
+    fn prefixes_and_phrases_stand_in_the_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let translator = translator(folder.path(), "kind = 'luong', d_attentional = 5");
+        let mut requests: Vec<TranslationRequest> =
+            ["abc", "d", "ba"].map(TranslationRequest::new).into();
+        requests[0].prefix = "dd".into();
+        requests[2].constraints = vec!["ca".into(), "b".into()];
+        let found = translator.translate_requests(&requests, &search()).unwrap();
+        for candidate in &found[0].candidates {
+            assert!(candidate.text.starts_with("dd"), "{}", candidate.text);
+        }
+        for Candidate { text, .. } in &found[2].candidates {
+            assert!(
+                text.contains("ca") && text.replacen("ca", "", 1).contains('b'),
+                "{text}"
+            );
+        }
+        let plain = translator.translate(&["d"], &search()).unwrap();
+        assert_eq!(found[1].candidates.len(), plain[0].candidates.len());
+        assert_eq!(found[1].candidates[0].text, plain[0].candidates[0].text);
+
+        requests[2].constraints.push(String::new());
+        let error = translator
+            .translate_requests(&requests, &search())
+            .unwrap_err();
+        assert!(error.to_string().contains("constraints"), "{error}");
+    }
+
+    #[test]
+    fn coverage_of_a_model_without_attention_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let summary = translator(folder.path(), "kind = 'summary', d_output = 5");
+        let coverage = SearchConfig {
+            coverage_penalty: 0.2,
+            ..search()
+        };
+        let error = summary.translate(&["abc"], &coverage).unwrap_err();
+        assert!(error.to_string().contains("coverage_penalty"), "{error}");
+    }
+
+    #[test]
     fn a_batch_has_no_more_lines_than_asked_for() {
         let folder = tempfile::tempdir().unwrap();
         let translator = translator(folder.path(), "kind = 'luong', d_attentional = 5");
@@ -882,10 +1011,15 @@ pub(crate) mod tests {
             score: 0.0,
             log_prob: 0.0,
             token_log_probs: vec![0.0; 4],
+            terms: ScoreTerms::default(),
             weights,
         };
         let text = |weights, replace_unk| {
-            let mut found = translator.translation("ößb", vec![hypothesis(weights)], replace_unk);
+            let found = Found {
+                hypotheses: vec![hypothesis(weights)],
+                tree: None,
+            };
+            let mut found = translator.translation("ößb", found, replace_unk);
             found.candidates.remove(0).text
         };
         let weights = || {

@@ -4,7 +4,7 @@
 use att_core::DeviceSpec;
 use att_data::TokenizerConfig;
 use att_decoder::search::SearchConfig;
-use att_model::{Error, ModelConfig, ModelDirectory, Translator};
+use att_model::{Error, ModelConfig, ModelDirectory, TranslationRequest, Translator};
 
 const LINES: usize = 100_000;
 
@@ -47,7 +47,8 @@ fn memory_does_not_grow_with_the_number_of_lines() {
         .unwrap();
     let translator = Translator::new(directory, model);
 
-    let lines = (0..LINES).map(|n| "hgfedcba"[..n % 8 + 1].repeat(n % 3 + 1));
+    let line = |n: usize| "hgfedcba"[..n % 8 + 1].repeat(n % 3 + 1);
+    let lines = (0..LINES).map(|n| TranslationRequest::new(line(n)));
     let (mut done, mut early) = (0, None);
     let window = 16 * translator.batch_size();
     let result = translator.translate_windows(lines, window, &search, |_, _| {

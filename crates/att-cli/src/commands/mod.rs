@@ -9,6 +9,7 @@ pub mod score;
 pub mod shortlist;
 pub mod train;
 pub mod translate;
+pub mod tree;
 
 use std::error::Error;
 

@@ -12,6 +12,7 @@ mod score;
 mod support;
 mod train;
 mod translate;
+mod tree;
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -25,6 +26,7 @@ fn help_lists_the_verbs() {
         "quickstart",
         "train",
         "translate",
+        "tree",
         "evaluate",
         "score",
         "inspect",
