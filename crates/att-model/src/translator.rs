@@ -372,7 +372,7 @@ impl Translator {
         };
         let sources: Vec<Padded> = self.members.iter().map(source).collect();
         let tgt = &self.directory().tgt_tokenizer;
-        let request = |(row, &index): (usize, &usize)| {
+        let request = |(row, &index): (usize, &usize)| -> Result<Request> {
             let asked = &window.requests[index];
             let phrases = asked.constraints.iter();
             let request = Request {

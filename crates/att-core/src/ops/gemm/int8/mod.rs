@@ -154,11 +154,6 @@ impl Left {
         self.lines
             .resize(lhs.rows.div_ceil(TILE) * group, Line([0; 64]));
         self.scales.resize(lhs.rows, 0.0);
-        let groups = self
-            .lines
-            .par_chunks_mut(group)
-            .zip(self.scales.par_chunks_mut(TILE))
-            .enumerate();
         let fill = |(i, (lines, scales)): (usize, (&mut [Line], &mut [f32]))| {
             let _span = span(Kind::Products);
             for (row, scale) in scales.iter_mut().enumerate() {
@@ -167,7 +162,11 @@ impl Left {
         };
         match parallelism {
             Parallelism::Rayon(_) if lhs.rows * lhs.cols >= 2 * WORTH_A_THREAD => {
-                groups.for_each(fill);
+                self.lines
+                    .par_chunks_mut(group)
+                    .zip(self.scales.par_chunks_mut(TILE))
+                    .enumerate()
+                    .for_each(fill);
             }
             _ => self
                 .lines
