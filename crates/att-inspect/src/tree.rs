@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use crate::canvas::{BELOW_TITLE, Canvas, INK, LINE, MUTED, PADDING, Px, TextStyle, escape, text_width};
+use crate::canvas::{
+    BELOW_TITLE, Canvas, INK, LINE, MUTED, PADDING, Px, TextStyle, escape, text_width,
+};
 use crate::label::label;
 use crate::{Error, Result};
 
@@ -151,7 +153,12 @@ impl SvgTree {
 
         // Where each column begins, and how wide it is.
         let mut widths: Vec<f64> = Vec::new();
-        for ((node, text), _) in nodes.iter().zip(&texts).zip(&shown).filter(|(_, shown)| **shown) {
+        for ((node, text), _) in nodes
+            .iter()
+            .zip(&texts)
+            .zip(&shown)
+            .filter(|(_, shown)| **shown)
+        {
             if widths.len() < node.step {
                 widths.resize(node.step, 0.0);
             }
@@ -168,14 +175,18 @@ impl SvgTree {
 
         let top = BELOW_TITLE + 34.0;
         let y_of = |row: f64| top + row * ROW;
-        let root_row = middle((0..nodes.len()).filter(|&i| shown[i] && nodes[i].parent.is_none()), &rows);
+        let root_row = middle(
+            (0..nodes.len()).filter(|&i| shown[i] && nodes[i].parent.is_none()),
+            &rows,
+        );
         let mut canvas = Canvas::default();
         let small = TextStyle {
             size: SIZE - 1.0,
             fill: MUTED,
             ..Default::default()
         };
-        let legend = "token and its log-probability; blue: came back, green: ended (score), grey: pruned";
+        let legend =
+            "token and its log-probability; blue: came back, green: ended (score), grey: pruned";
         canvas.text(PADDING, BELOW_TITLE + 11.0, small, legend);
         for (index, node) in nodes.iter().enumerate().filter(|(index, _)| shown[*index]) {
             let (x, y) = (lefts[node.step - 1], y_of(rows[index]));

@@ -163,7 +163,9 @@ impl Translator {
         lines: &[S],
         search: &SearchConfig,
     ) -> Result<Vec<Translation>> {
-        let requests = lines.iter().map(|line| TranslationRequest::new(line.as_ref()));
+        let requests = lines
+            .iter()
+            .map(|line| TranslationRequest::new(line.as_ref()));
         self.translate_requests(&requests.collect::<Vec<_>>(), search)
     }
 
@@ -195,7 +197,11 @@ impl Translator {
             let asked: &TranslationRequest = &requests[index];
             Request {
                 prefix: tgt.encode(&asked.prefix),
-                constraints: asked.constraints.iter().map(|text| tgt.encode(text)).collect(),
+                constraints: asked
+                    .constraints
+                    .iter()
+                    .map(|text| tgt.encode(text))
+                    .collect(),
                 record: asked.record,
                 ..Request::new(src)
             }
@@ -210,8 +216,7 @@ impl Translator {
             for request in &asked {
                 request.validate(search)?;
             }
-            let found =
-                on_kernel_threads(|| self.model.search_requests(&batch.src, asked, search));
+            let found = on_kernel_threads(|| self.model.search_requests(&batch.src, asked, search));
             for (index, found) in indices.into_iter().zip(found) {
                 let line = &requests[index].line;
                 translations[index] = Some(self.translation(line, found, search.replace_unk));
@@ -240,12 +245,7 @@ impl Translator {
         src_tokens.iter().map(copy).collect()
     }
 
-    fn translation(
-        &self,
-        line: &str,
-        found: Found,
-        replace_unk: bool,
-    ) -> Translation {
+    fn translation(&self, line: &str, found: Found, replace_unk: bool) -> Translation {
         let src_tokens = self.directory.src_tokenizer.tokens(line);
         let copies = if replace_unk {
             self.copies(&src_tokens)
@@ -411,14 +411,19 @@ pub(crate) mod tests {
             assert!(candidate.text.starts_with("dd"), "{}", candidate.text);
         }
         for Candidate { text, .. } in &found[2].candidates {
-            assert!(text.contains("ca") && text.replacen("ca", "", 1).contains('b'), "{text}");
+            assert!(
+                text.contains("ca") && text.replacen("ca", "", 1).contains('b'),
+                "{text}"
+            );
         }
         let plain = translator.translate(&["d"], &search()).unwrap();
         assert_eq!(found[1].candidates.len(), plain[0].candidates.len());
         assert_eq!(found[1].candidates[0].text, plain[0].candidates[0].text);
 
         requests[2].constraints.push(String::new());
-        let error = translator.translate_requests(&requests, &search()).unwrap_err();
+        let error = translator
+            .translate_requests(&requests, &search())
+            .unwrap_err();
         assert!(error.to_string().contains("constraints"), "{error}");
     }
 

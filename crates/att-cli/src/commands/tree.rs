@@ -29,7 +29,12 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     n_best: Option<usize>,
     /// Begin the output with this text
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     prefix: String,
     /// A phrase that must stand in the output; may be told several times
     #[arg(long, value_name = "PHRASE", conflicts_with = "sample")]

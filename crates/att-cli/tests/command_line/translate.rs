@@ -88,7 +88,10 @@ fn prefixes_and_phrases_are_read_line_by_line() {
     let found = stdout(&run_with_input(&arguments, b"abc\nabc\ncb\n"));
     let lines: Vec<&str> = found.lines().collect();
     assert!(lines[0].starts_with("a"), "{found}");
-    assert!(lines[1].contains("c c") && lines[1].contains('b'), "{found}");
+    assert!(
+        lines[1].contains("c c") && lines[1].contains('b'),
+        "{found}"
+    );
     assert!(lines[2].starts_with("b c"), "{found}");
     let found = stdout(&run_with_input(
         &["translate", model(), "--prefix", "b b"],
@@ -128,7 +131,10 @@ fn a_score_is_explained() {
     let found = stdout(&run_with_input(&explained, b"abc\n\n"));
     let lines: Vec<&str> = found.lines().collect();
     assert_eq!(lines[0], "c b a");
-    assert!(lines[1].starts_with("\tc:-") && lines[1].contains("\t</s>:-"), "{found}");
+    assert!(
+        lines[1].starts_with("\tc:-") && lines[1].contains("\t</s>:-"),
+        "{found}"
+    );
     assert!(lines[2].contains("= log-probability -") && lines[2].contains("+ coverage -"));
     assert_eq!(lines[3..], [""]);
 
@@ -147,11 +153,17 @@ fn a_score_is_explained() {
         let log_probs = line["token_log_probs"].as_array().unwrap();
         let sum: f64 = log_probs.iter().map(|x| x.as_f64().unwrap()).sum();
         assert!((of("log_prob") - sum).abs() < 1e-4);
-        assert_eq!(line["tgt_tokens"].as_array().unwrap().len(), log_probs.len());
+        assert_eq!(
+            line["tgt_tokens"].as_array().unwrap().len(),
+            log_probs.len()
+        );
         assert!(of("coverage") < 0.0 && of("length") > 0.0);
     }
     assert_eq!(lines[0]["text"], "c b a");
-    assert_eq!((&lines[2]["id"], &lines[2]["text"]), (&"1".into(), &"".into()));
+    assert_eq!(
+        (&lines[2]["id"], &lines[2]["text"]),
+        (&"1".into(), &"".into())
+    );
 }
 
 #[test]
@@ -170,11 +182,20 @@ fn groups_find_other_outputs_and_rules_are_kept() {
     first.sort_unstable();
     first.dedup();
     assert_eq!(first.len(), 4, "{found}");
-    let long = translate(&["--min-len-ratio", "2", "--no-repeat-ngram", "3", "--suppress-unk"]);
+    let long = translate(&[
+        "--min-len-ratio",
+        "2",
+        "--no-repeat-ngram",
+        "3",
+        "--suppress-unk",
+    ]);
     let tokens: Vec<&str> = long.split_whitespace().collect();
     assert!(tokens.len() >= 8 && !tokens.contains(&"<unk>"), "{long}");
     for (i, three) in tokens.windows(3).enumerate() {
-        assert!(!tokens.windows(3).take(i).any(|other| other == three), "{long}");
+        assert!(
+            !tokens.windows(3).take(i).any(|other| other == three),
+            "{long}"
+        );
     }
 }
 
@@ -188,14 +209,29 @@ fn options_that_do_not_go_together_are_refused() {
     };
     for (more, words) in [
         (&["--top-p", "0.9"][..], ["--top-p", "--sample"]),
-        (&["--sample", "--beam-size", "3"], ["--sample", "--beam-size"]),
-        (&["--sample", "--constraints", "x"], ["--constraints", "--sample"]),
+        (
+            &["--sample", "--beam-size", "3"],
+            ["--sample", "--beam-size"],
+        ),
+        (
+            &["--sample", "--constraints", "x"],
+            ["--constraints", "--sample"],
+        ),
         (&["--diversity", "1"], ["--diversity", "--diverse-groups"]),
-        (&["--prefix", "a", "--prefix-file", "x"], ["--prefix", "--prefix-file"]),
+        (
+            &["--prefix", "a", "--prefix-file", "x"],
+            ["--prefix", "--prefix-file"],
+        ),
         (&["--json", "--explain"], ["--json", "--explain"]),
         (&["--diverse-groups", "3"], ["strategy.groups", "beam_size"]),
-        (&["--sample", "--top-p", "0"], ["strategy.top_p", "probability"]),
-        (&["--repetition-penalty", "0"], ["repetition_penalty", "positive"]),
+        (
+            &["--sample", "--top-p", "0"],
+            ["strategy.top_p", "probability"],
+        ),
+        (
+            &["--repetition-penalty", "0"],
+            ["repetition_penalty", "positive"],
+        ),
         (&["--constraints", "no/such"], ["no/such", "cannot read"]),
     ] {
         let message = message(more);
@@ -215,7 +251,12 @@ fn options_that_do_not_go_together_are_refused() {
     fs::write(&path, sampling).unwrap();
     let folder = Folder::new();
     let phrases = folder.write("phrases.txt", "c c\n");
-    let arguments = ["translate", text(copy.path()), "--constraints", text(&phrases)];
+    let arguments = [
+        "translate",
+        text(copy.path()),
+        "--constraints",
+        text(&phrases),
+    ];
     refused(
         &run_with_input(&arguments, b"abc\n"),
         &["--constraints", "--beam-size"],

@@ -7,7 +7,10 @@ use crate::support::*;
 #[test]
 fn the_tree_is_json_and_a_drawing() {
     let folder = tempfile::tempdir().unwrap();
-    let (json, svg) = (folder.path().join("tree.json"), folder.path().join("tree.svg"));
+    let (json, svg) = (
+        folder.path().join("tree.json"),
+        folder.path().join("tree.svg"),
+    );
     let files = ["--json", text(&json), "--svg", text(&svg), "--n-best", "2"];
     let arguments = [&["tree", model(), "abc", "--beam-size", "3"][..], &files].concat();
     assert_eq!(stdout(&run(&arguments)), "");
@@ -15,7 +18,10 @@ fn the_tree_is_json_and_a_drawing() {
     let nodes = tree["nodes"].as_array().unwrap();
     // The best hypothesis, from its end.
     let mut node = nodes.iter().find(|node| node["rank"] == 0).unwrap();
-    assert_eq!((&node["fate"], &node["token"]), (&"ended".into(), &"</s>".into()));
+    assert_eq!(
+        (&node["fate"], &node["token"]),
+        (&"ended".into(), &"</s>".into())
+    );
     let mut tokens = Vec::new();
     while let Some(parent) = node["parent"].as_u64() {
         node = &nodes[parent as usize];
@@ -35,7 +41,15 @@ fn the_tree_is_json_and_a_drawing() {
 
 #[test]
 fn without_a_file_the_tree_is_printed() {
-    let arguments = ["tree", model(), "abc", "--prefix", "b", "--constraint", "c a"];
+    let arguments = [
+        "tree",
+        model(),
+        "abc",
+        "--prefix",
+        "b",
+        "--constraint",
+        "c a",
+    ];
     let tree: serde_json::Value = serde_json::from_str(&stdout(&run(&arguments))).unwrap();
     let nodes = tree["nodes"].as_array().unwrap();
     let of_step = |step| nodes.iter().filter(move |node| node["step"] == step);

@@ -122,7 +122,5 @@ pub use padded::{end_states, last_states, pack, reverse_padded, unpack, with_zer
 pub use prepared_weights::{PreparedWeights, WeightFormat};
 pub use recurrent::{Direction, RecurrentStates};
 pub use tanh::tanh;
-pub use top_log_probs::{
-    Choice, TokenLogProb, best_tokens, log_sum_exp, map_rows, top_log_probs,
-};
+pub use top_log_probs::{Choice, TokenLogProb, best_tokens, log_sum_exp, map_rows, top_log_probs};
 pub use work::Work;

@@ -112,7 +112,8 @@ impl<'a> Search<'a> {
 
     /// The last token of each of `width` rows; idle ones get PAD.
     pub(super) fn previous(&self, width: usize) -> impl Iterator<Item = u32> {
-        let last = |(_, tip): (usize, &Tip)| tip.node.map_or(BOS, |node| self.nodes[node].token);
+        let last =
+            move |(_, tip): (usize, &Tip)| tip.node.map_or(BOS, |node| self.nodes[node].token);
         let idle = std::iter::repeat(PAD);
         self.live().map(last).chain(idle).take(width)
     }
@@ -134,10 +135,7 @@ impl<'a> Search<'a> {
     }
 
     fn special_rule(&self, group: usize, tip: &Tip) -> SpecialRule<'_> {
-        let (theta, n) = (
-            self.config.repetition_penalty,
-            self.config.no_repeat_ngram,
-        );
+        let (theta, n) = (self.config.repetition_penalty, self.config.no_repeat_ngram);
         let mut tokens: Vec<u32> = Vec::new();
         if theta != 1.0 || n > 0 {
             tokens.extend(self.path(tip).map(|node| node.token));
@@ -145,7 +143,11 @@ impl<'a> Search<'a> {
         }
         let mut banned: Vec<u32> = ngram_ends(&tokens, n).collect();
         let mut wanted = Vec::new();
-        if let Some(progress) = tip.progress.as_ref().filter(|progress| progress.unmet() > 0) {
+        if let Some(progress) = tip
+            .progress
+            .as_ref()
+            .filter(|progress| progress.unmet() > 0)
+        {
             banned.push(EOS);
             wanted = progress.wanted(&self.request.constraints);
         }
@@ -247,7 +249,10 @@ impl<'a> Search<'a> {
                     EOS => progress.clone(),
                     token => progress.with(token, phrases),
                 });
-                if progress.as_ref().is_some_and(|progress| progress.unmet() > left) {
+                if progress
+                    .as_ref()
+                    .is_some_and(|progress| progress.unmet() > left)
+                {
                     continue; // what is unmet would not fit any more
                 }
                 let total = tip.total + f64::from(next.adjusted);
@@ -277,9 +282,8 @@ impl<'a> Search<'a> {
         if needed == 0 {
             return (0..candidates.len()).map(|rank| rank < room).collect();
         }
-        let bank = |candidate: &Candidate| {
-            needed - candidate.progress.as_ref().map_or(0, Progress::unmet)
-        };
+        let bank =
+            |candidate: &Candidate| needed - candidate.progress.as_ref().map_or(0, Progress::unmet);
         let mut banks = vec![0; needed + 1];
         for candidate in candidates {
             banks[bank(candidate)] += 1;
@@ -369,7 +373,7 @@ impl<'a> Search<'a> {
 
     /// The nodes of a hypothesis, the last first.
     fn path(&self, tip: &Tip) -> impl Iterator<Item = &Node> {
-        let of = |index: usize| &self.nodes[index];
+        let of = move |index: usize| &self.nodes[index];
         std::iter::successors(tip.node.map(of), move |node| node.parent.map(of))
     }
 
@@ -384,7 +388,10 @@ impl<'a> Search<'a> {
                 break;
             }
             let hypothesis = self.hypothesis(&ended);
-            if hypotheses.iter().any(|other| other.tokens == hypothesis.tokens) {
+            if hypotheses
+                .iter()
+                .any(|other| other.tokens == hypothesis.tokens)
+            {
                 continue;
             }
             if let (Some(tree), Some(node)) = (&mut self.tree, ended.tip.node) {
@@ -404,7 +411,10 @@ impl<'a> Search<'a> {
         let log_prob = path.iter().map(|node| f64::from(node.log_prob)).sum();
         let total = ended.tip.total;
         Hypothesis {
-            tokens: path[..path.len() - 1].iter().map(|node| node.token).collect(),
+            tokens: path[..path.len() - 1]
+                .iter()
+                .map(|node| node.token)
+                .collect(),
             score: ended.score,
             log_prob,
             token_log_probs: path.iter().map(|node| node.log_prob).collect(),

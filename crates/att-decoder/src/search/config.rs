@@ -221,10 +221,22 @@ mod tests {
             ("coverage_penalty = -1.0", "coverage_penalty"),
             ("repetition_penalty = 0.0", "repetition_penalty"),
             ("min_len_ratio = -0.5", "min_len_ratio"),
-            ("strategy = { kind = 'diverse', groups = 2 }", "strategy.groups"),
-            ("strategy = { kind = 'diverse', strength = -1.0 }", "strategy.strength"),
-            ("strategy = { kind = 'sampling', temperature = 0.0 }", "strategy.temperature"),
-            ("strategy = { kind = 'sampling', top_p = 1.5 }", "strategy.top_p"),
+            (
+                "strategy = { kind = 'diverse', groups = 2 }",
+                "strategy.groups",
+            ),
+            (
+                "strategy = { kind = 'diverse', strength = -1.0 }",
+                "strategy.strength",
+            ),
+            (
+                "strategy = { kind = 'sampling', temperature = 0.0 }",
+                "strategy.temperature",
+            ),
+            (
+                "strategy = { kind = 'sampling', top_p = 1.5 }",
+                "strategy.top_p",
+            ),
             ("strategy = { kind = 'sampling' }\nn_best = 2000", "n_best"),
         ] {
             refused(toml::from_str(text).expect(text), key);

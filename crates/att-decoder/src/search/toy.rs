@@ -201,9 +201,8 @@ fn greedy_takes_the_best_token_each_time() {
         while expected.len() < 8 {
             let log_probs = toy.log_probs(0, &expected);
             let choices = (0..9).filter(|id| ![PAD, BOS].contains(id));
-            let best = choices.max_by(|&a, &b| {
-                log_probs[a as usize].total_cmp(&log_probs[b as usize])
-            });
+            let best =
+                choices.max_by(|&a, &b| log_probs[a as usize].total_cmp(&log_probs[b as usize]));
             match best.unwrap() {
                 EOS => break,
                 token => expected.push(token),
@@ -235,12 +234,17 @@ fn phrases_always_stand_in_the_target() {
         for (request, found) in requests.iter().zip(toy.search(&requests, &config)) {
             assert!(!found.hypotheses.is_empty());
             let bounds = config.bounds_for(request.src_len);
-            let most = bounds.max.max(request.prefix.len() + request.constraint_len());
+            let most = bounds
+                .max
+                .max(request.prefix.len() + request.constraint_len());
             for found in found.hypotheses {
                 let tokens = &found.tokens;
                 assert!(tokens.starts_with(&request.prefix));
                 assert!(tokens.len() <= most && tokens.len() >= bounds.min);
-                assert!(stand_apart(tokens, &request.constraints), "{request:?} {tokens:?}");
+                assert!(
+                    stand_apart(tokens, &request.constraints),
+                    "{request:?} {tokens:?}"
+                );
             }
         }
     }
@@ -254,8 +258,7 @@ fn stand_apart(tokens: &[u32], phrases: &[Vec<u32>]) -> bool {
         };
         for start in 0..(tokens.len() + 1).saturating_sub(phrase.len()) {
             let range = start..start + phrase.len();
-            if tokens[range.clone()] == phrase[..] && free[range.clone()].iter().all(|&free| free)
-            {
+            if tokens[range.clone()] == phrase[..] && free[range.clone()].iter().all(|&free| free) {
                 free[range.clone()].fill(false);
                 if place(free, tokens, rest) {
                     return true;
@@ -289,7 +292,10 @@ fn a_wider_beam_finds_better_phrases_places() {
         narrow_total += best(2);
         wide_total += best(24);
     }
-    assert!(wide_total > narrow_total + 1.0, "{wide_total} {narrow_total}");
+    assert!(
+        wide_total > narrow_total + 1.0,
+        "{wide_total} {narrow_total}"
+    );
 }
 
 #[test]
@@ -454,7 +460,11 @@ fn samples_are_as_frequent_as_they_are_probable() {
     };
     let mut same = 0.0;
     for found in toy.search(&requests, &config) {
-        same += if found.hypotheses.len() == 1 { 1.0 } else { 0.0 };
+        same += if found.hypotheses.len() == 1 {
+            1.0
+        } else {
+            0.0
+        };
     }
     let expected = 0.3f64.powi(2) + 0.2f64.powi(2) + 0.1f64.powi(2) + 0.4f64.powi(2);
     let n = f64::from(n);
@@ -597,8 +607,14 @@ fn the_tree_has_all_that_was_weighed() {
             record: true,
             ..plain.clone()
         };
-        let found = toy.search(std::slice::from_ref(&request), &config).remove(0);
-        assert_eq!(found.hypotheses, toy.one(&plain, &config), "a record changes nothing");
+        let found = toy
+            .search(std::slice::from_ref(&request), &config)
+            .remove(0);
+        assert_eq!(
+            found.hypotheses,
+            toy.one(&plain, &config),
+            "a record changes nothing"
+        );
         let nodes = found.tree.unwrap().nodes;
         let (groups, size) = config.groups();
         for (index, node) in nodes.iter().enumerate() {
