@@ -10,7 +10,7 @@
 //! | [`TransformerDecoder`] | attend to the past and to the source in each layer, with several heads | Vaswani et al. 2017, sec. 3.1 |
 //!
 //! A [`Decoder`] has one cached step and the whole teacher-forced pass; its state is a value that
-//! goes in and comes out. [`search`] knows nothing but that trait.
+//! goes in and comes out. [`search`] needs nothing but its steps.
 //!
 //! ```
 //! use att_core::DeviceSpec;

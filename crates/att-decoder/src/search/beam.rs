@@ -112,7 +112,8 @@ impl<'a> Search<'a> {
 
     /// The last token of each of `width` rows; idle ones get PAD.
     pub(super) fn previous(&self, width: usize) -> impl Iterator<Item = u32> {
-        let last = |(_, tip): (usize, &Tip)| tip.node.map_or(BOS, |node| self.nodes[node].token);
+        let last =
+            move |(_, tip): (usize, &Tip)| tip.node.map_or(BOS, |node| self.nodes[node].token);
         let idle = std::iter::repeat(PAD);
         self.live().map(last).chain(idle).take(width)
     }
@@ -372,7 +373,7 @@ impl<'a> Search<'a> {
 
     /// The nodes of a hypothesis, the last first.
     fn path(&self, tip: &Tip) -> impl Iterator<Item = &Node> {
-        let of = |index: usize| &self.nodes[index];
+        let of = move |index: usize| &self.nodes[index];
         std::iter::successors(tip.node.map(of), move |node| node.parent.map(of))
     }
 

@@ -1,4 +1,4 @@
-use att_core::ops::{Choice, best_tokens, log_sum_exp, map_rows, top_log_probs};
+use att_core::ops::{Choice, TokenLogProb, best_tokens, log_sum_exp, map_rows, top_log_probs};
 use att_core::{host_vec, special::EOS};
 use burn::tensor::Tensor;
 
@@ -24,7 +24,7 @@ pub(super) struct Rule<'a> {
 }
 
 /// What takes more than one look at a row's scores; by default it asks for nothing.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct SpecialRule<'a> {
     /// Tokens that may not come next, beside those of the choice.
     pub banned: Vec<u32>,
@@ -52,9 +52,10 @@ pub(super) fn continuations(
 ) -> Vec<Vec<Continuation>> {
     if ids.is_none() && rules.iter().all(|rule| rule.special.is_none()) {
         let choices: Vec<Choice> = rules.iter().map(|rule| rule.choice).collect();
-        let of_row = |found: Vec<_>| found.into_iter().map(plain).collect();
-        let best = top_log_probs(logits, k, &choices);
-        return best.into_iter().map(of_row).collect();
+        let best = top_log_probs(logits, k, &choices).into_iter();
+        return best
+            .map(|found| found.into_iter().map(Continuation::from).collect())
+            .collect();
     }
     let [rows, width] = logits.dims();
     assert_eq!(rules.len(), rows, "one rule a row");
@@ -78,11 +79,13 @@ pub(super) fn continuations(
     })
 }
 
-fn plain(found: att_core::ops::TokenLogProb) -> Continuation {
-    Continuation {
-        token: found.token,
-        log_prob: found.log_prob,
-        adjusted: found.log_prob,
+impl From<TokenLogProb> for Continuation {
+    fn from(TokenLogProb { token, log_prob }: TokenLogProb) -> Self {
+        Self {
+            token,
+            log_prob,
+            adjusted: log_prob,
+        }
     }
 }
 
@@ -109,7 +112,7 @@ impl Row<'_> {
         columns.map(|column| column as u32).collect()
     }
 
-    fn continuations(mut self, k: usize, choice: Choice, rule: &SpecialRule) -> Vec<Continuation> {
+    fn continuations(self, k: usize, choice: Choice, rule: &SpecialRule) -> Vec<Continuation> {
         let log_sum = log_sum_exp(self.logits);
         // What the model says of tokens whose scores are changed.
         let mut original: Vec<(usize, f32)> = Vec::new();
@@ -134,16 +137,14 @@ impl Row<'_> {
                 adjusted: logits[column] - adjusted_sum,
             }
         };
-        // A token that has no column is impossible.
-        let of_token = |token: u32| {
-            self.column(token).map_or(
-                Continuation {
-                    token,
-                    log_prob: f32::NEG_INFINITY,
-                    adjusted: f32::NEG_INFINITY,
-                },
-                of_column,
-            )
+        let of_token = |token: u32| match self.column(token) {
+            Some(column) => of_column(column),
+            // What the model has no score of is impossible.
+            None => Continuation {
+                token,
+                log_prob: f32::NEG_INFINITY,
+                adjusted: f32::NEG_INFINITY,
+            },
         };
         let except = match choice {
             Choice::Only(token) => return vec![of_token(token)],

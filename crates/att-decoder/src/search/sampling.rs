@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 ///                                         of these over the fewest whose q reach top_p
 /// ```
 ///
-/// top-k: Fan et al. 2018, sec. 5.4; top-p, the nucleus: Holtzman et al. 2020, eq. 2 and 3.
+/// top-k: Fan et al. 2018; top-p, the nucleus: Holtzman et al. 2020, eq. 2 and 3.
 ///
 /// A sample depends on `seed`, the source's own seed ([`Request::seed`](super::Request::seed)), its
 /// number among the samples of the source, and nothing else: not on the batch, its order or its company.
