@@ -136,6 +136,7 @@ impl Decoder for SummaryDecoder {
             summary: top
                 .filter(|_| self.feed_summary)
                 .map(|state| state.hidden.clone()),
+            columns: None,
         }
     }
 
