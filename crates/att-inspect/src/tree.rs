@@ -342,7 +342,7 @@ mod tests {
             let texts = xml.descendants().filter(|node| node.has_tag_name("text"));
             let node = texts
                 .filter(|node| node.text().is_some_and(|text| text.starts_with(start)))
-                .last()
+                .next_back()
                 .unwrap();
             let number = |name| node.attribute(name).unwrap().parse::<f64>().unwrap();
             (number("x"), number("y"))

@@ -1,6 +1,6 @@
 use std::error::Error;
 use std::io::{self, BufReader, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use att_data::{AtomicFile, Lines};
 use att_decoder::search::{ScoreTerms, StrategyConfig};
@@ -81,7 +81,7 @@ pub fn run(options: &Options) -> CommandResult {
         Some(path) => Lines::open(path)?,
         None => Lines::new(BufReader::new(io::stdin()), "standard input")?,
     };
-    let beside = |path: &Option<PathBuf>| path.as_ref().map(Beside::open).transpose();
+    let beside = |path: &Option<PathBuf>| path.as_deref().map(Beside::open).transpose();
     let mut prefixes = beside(&options.prefix_file)?;
     let mut phrases = beside(&options.constraints)?;
     // Someone who types wants an answer to each line.
@@ -153,9 +153,9 @@ struct Beside {
 }
 
 impl Beside {
-    fn open(path: &PathBuf) -> att_data::Result<Self> {
+    fn open(path: &Path) -> att_data::Result<Self> {
         Ok(Self {
-            path: path.clone(),
+            path: path.into(),
             lines: Lines::open(path)?,
             read: 0,
         })
@@ -236,14 +236,13 @@ impl Printer<'_> {
             Form::Text { n_best, explain } => {
                 let shown = if n_best { usize::MAX } else { 1 };
                 for candidate in translation.candidates.iter().take(shown) {
-                    match n_best {
-                        // The zero of an empty line has always been bare.
-                        true if empty => writeln!(out, "{id} |||  ||| 0")?,
-                        true => {
-                            let Candidate { text, score, .. } = candidate;
-                            writeln!(out, "{id} ||| {text} ||| {score:.6}")?;
-                        }
-                        false => writeln!(out, "{}", candidate.text)?,
+                    let Candidate { text, score, .. } = candidate;
+                    if !n_best {
+                        writeln!(out, "{text}")?;
+                    } else if empty {
+                        writeln!(out, "{id} |||  ||| 0")?;
+                    } else {
+                        writeln!(out, "{id} ||| {text} ||| {score:.6}")?;
                     }
                     if explain && !empty {
                         write_parts(&mut out, candidate)?;

@@ -123,7 +123,7 @@ fn a_score_is_explained() {
         "--length-penalty",
         "power:1",
         "--coverage-penalty",
-        "0.5",
+        "0.01",
         "--repetition-penalty",
         "1.5",
     ];

@@ -25,7 +25,7 @@ pub struct Found {
 ///
 /// Sources do not see each other: batch and order change nothing but rounding. Finished sources
 /// leave the batch. What belongs to a source is shared by its beam, not copied. Where no option asks for
-/// more, the scores of a row are passed over once ([`top_log_probs`](att_core::ops::top_log_probs)).
+/// more, the scores of a row are passed over once ([`top_log_probs`](att_core::ops::top_log_probs())).
 ///
 /// - `start`: where decoding starts, one row a source
 ///

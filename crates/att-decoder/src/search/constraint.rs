@@ -52,9 +52,8 @@ impl Progress {
         next.begun = None;
         next.tail.push(token);
         let matched = |phrase: &Vec<u32>| {
-            let lens = (1..=phrase.len()).rev();
-            lens.into_iter()
-                .find(|&len| next.tail.ends_with(&phrase[..len]))
+            let mut lens = (1..=phrase.len()).rev();
+            lens.find(|&len| next.tail.ends_with(&phrase[..len]))
         };
         let standing = phrases
             .iter()
