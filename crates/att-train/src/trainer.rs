@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use att_data::{Batcher, Corpus, Tokenizer, write_atomic};
-use att_decoder::search::SearchConfig;
+use att_decoder::search::{SearchConfig, StrategyConfig};
 use att_eval::Metric;
 use att_model::{ModelDirectory, Seq2Seq, Translator, weights};
 use burn::module::Module;
@@ -403,6 +403,8 @@ impl<'a, O: Observer> Run<'a, O> {
         let model = self.model().valid();
         let loss = mean_nll(&model, &self.trainer.valid_batcher);
         let search = SearchConfig {
+            // A score that decides which weights are kept is no matter of chance.
+            strategy: StrategyConfig::default(),
             beam_size: training.valid_beam_size,
             n_best: 1,
             ..self.trainer.config.search.clone()

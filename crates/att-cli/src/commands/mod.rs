@@ -7,8 +7,10 @@ pub mod inspect;
 pub mod quantize;
 pub mod quickstart;
 pub mod score;
+pub mod shortlist;
 pub mod train;
 pub mod translate;
+pub mod tree;
 
 use std::error::Error;
 

@@ -5,6 +5,7 @@
 
 mod bench;
 mod compare;
+mod ensemble;
 mod evaluate;
 mod quantize;
 mod quickstart;
@@ -12,6 +13,7 @@ mod score;
 mod support;
 mod train;
 mod translate;
+mod tree;
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -26,6 +28,7 @@ fn help_lists_the_verbs() {
         "train",
         "compare",
         "translate",
+        "tree",
         "evaluate",
         "score",
         "inspect",

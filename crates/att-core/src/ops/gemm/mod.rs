@@ -248,31 +248,33 @@ pub(in crate::ops) fn product(
         row_stride,
         accumulate,
     };
-    let unit = match &*rhs.form {
-        Form::Plain(_) => LINE,
-        Form::Tiles(panels) => panels.width(),
-        #[cfg(target_arch = "x86_64")]
-        Form::Amx(_) => amx::NR,
-        Form::Int8(_) => int8::NR,
+    let shared = |unit: usize, part: &(dyn Fn(Out, Range<usize>, Range<usize>) + Sync)| {
+        share(m, n, k, unit, parallelism, |rows, cols| {
+            let _span = span(Kind::Products);
+            // SAFETY: the assertions above keep each element inside `out`.
+            part(unsafe { target.from(rows.start, cols.start) }, rows, cols);
+        });
     };
-    share(m, n, k, unit, parallelism, |rows, cols| {
-        let _span = span(Kind::Products);
-        // SAFETY: the assertions above keep each element inside `out`, of which `share` gives every
-        // part to one call; what a form needs of the processor was there when packing.
-        unsafe {
-            let target = target.from(rows.start, cols.start);
-            let lhs = lhs.part(rows, 0..k);
-            match &*rhs.form {
-                Form::Plain(data) => {
-                    plain(target, lhs, Mat::rows(data, k, n, n).part(0..k, cols));
-                }
-                Form::Tiles(panels) => tiles::product(target, lhs, panels, cols),
-                #[cfg(target_arch = "x86_64")]
-                Form::Amx(panels) => amx::product(target, lhs, panels, cols),
-                Form::Int8(panels) => int8::product(target, lhs, panels, cols),
-            }
-        }
-    });
+    // SAFETY, of each: `out` has room, as above, and `share` gives every part of it to one call; what a
+    // form needs of the processor was there when packing.
+    match &*rhs.form {
+        Form::Plain(data) => shared(LINE, &|out, rows, cols| unsafe {
+            let rhs = Mat::rows(data, k, n, n).part(0..k, cols);
+            plain(out, lhs.part(rows, 0..k), rhs);
+        }),
+        Form::Tiles(panels) => shared(panels.width(), &|out, rows, cols| unsafe {
+            tiles::product(out, lhs.part(rows, 0..k), panels, cols);
+        }),
+        #[cfg(target_arch = "x86_64")]
+        Form::Amx(panels) => shared(amx::NR, &|out, rows, cols| unsafe {
+            amx::product(out, lhs.part(rows, 0..k), panels, cols);
+        }),
+        Form::Int8(panels) => int8::Left::with(lhs, parallelism, |left| {
+            shared(int8::NR, &|out, rows, cols| unsafe {
+                int8::product(out, left, rows, panels, cols);
+            });
+        }),
+    }
 }
 
 /// That a product's inner sizes agree and its result fits.
@@ -538,6 +540,23 @@ mod tests {
     #[test]
     fn bf16_products_round_both_factors_and_nothing_else() {
         check(WeightFormat::Bf16, bf16_rounded);
+    }
+
+    /// The left factor is rounded by several threads here, and read by all.
+    #[test]
+    fn int8_products_are_the_same_bits_however_they_are_shared_out() {
+        for (m, n, k) in [(300, 70, 500), (1000, 200, 140), (17, 900, 9000)] {
+            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+            let packed = Packed::with_format(Mat::rows(&b, k, n, n), WeightFormat::Int8);
+            for lhs in [Mat::rows(&a, m, k, k), Mat::rows(&a, k, m, m).t()] {
+                let run = |parallelism| {
+                    let mut out = vec![0.0; m * n];
+                    product(&mut out, n, false, lhs, &packed, parallelism);
+                    out
+                };
+                assert_eq!(run(Parallelism::Rayon(0)), run(Parallelism::None));
+            }
+        }
     }
 
     #[test]
