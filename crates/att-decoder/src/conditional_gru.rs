@@ -180,7 +180,7 @@ impl Decoder for ConditionalGruDecoder {
         let features = self.deep_output(vec![advanced.hidden, advanced.context, embedded]);
         let weights = advanced.weights.squeeze_dim(1);
         DecoderStep {
-            logits: self.logits(memory.features(features, &weights)),
+            logits: self.head().step(features, Some(&weights), memory),
             weights: Some(weights),
             head_weights: Vec::new(),
             state: advanced.state,

@@ -262,7 +262,9 @@ impl Decoder for ConvolutionalDecoder {
         }
         let weights = mean(weights).expect("at least one block").squeeze_dim(1);
         DecoderStep {
-            logits: self.logits(memory.features(self.features(states), &weights)),
+            logits: self
+                .head()
+                .step(self.features(states), Some(&weights), memory),
             weights: Some(weights),
             head_weights: Vec::new(),
             state: DecoderState {

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionState, KeyValues};
 use att_core::ops::CrossEntropy;
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result};
@@ -9,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     BahdanauConfig, BahdanauDecoder, BridgeConfig, ConditionalGruConfig, ConditionalGruDecoder,
     ConvolutionalDecoder, ConvolutionalDecoderConfig, Copies, CopyIds, Features, LuongConfig,
-    LuongDecoder, RecurrentStackConfig, SummaryConfig, SummaryDecoder, TokenHead,
+    LuongDecoder, OutputColumns, RecurrentStackConfig, SummaryConfig, SummaryDecoder, TokenHead,
     TransformerDecoder, TransformerDecoderConfig,
 };
 
@@ -98,9 +100,31 @@ pub struct DecoderMemory {
     /// What the tokens of the sources are called in the target vocabulary, of a decoder that copies. No
     /// decoder knows it by itself: [`Copying`](crate::Copying) adds it.
     pub copy_ids: Option<CopyIds>,
+    /// The only tokens that steps have scores for; none where they have those of the whole vocabulary.
+    pub columns: Option<OutputColumns>,
 }
 
 impl DecoderMemory {
+    /// The same, but steps of `decoder` have scores for the tokens alone that one of the sources may have,
+    /// `[rows, n]`: column `i` is token `i` of [`OutputColumns::ids`]. The score of a token that a row's
+    /// own source may not have is minus infinity, so that sources do not see each other.
+    ///
+    /// - `allowed`: of each source, in any order
+    ///
+    /// # Panics
+    ///
+    /// If there is not one list a source, or the decoder copies.
+    pub fn with_allowed(self, decoder: &impl Decoder, allowed: &[Vec<u32>]) -> Self {
+        assert_eq!(allowed.len(), self.batch, "one list of tokens a source");
+        let tokens: BTreeSet<u32> = allowed.iter().flatten().copied().collect();
+        let tokens: Vec<u32> = tokens.into_iter().collect();
+        let columns = decoder.head().columns(&tokens).for_sources(allowed);
+        Self {
+            columns: Some(columns),
+            ..self
+        }
+    }
+
     /// The sources named by `indices`, in that order.
     pub fn select(self, indices: &[usize], device: &Device) -> Self {
         let rows = index_tensor(indices, device);
@@ -112,22 +136,8 @@ impl DecoderMemory {
                 .map(|memory| memory.select(rows.clone()))
                 .collect(),
             summary: self.summary.map(|summary| summary.select(0, rows.clone())),
-            copy_ids: self.copy_ids.map(|ids| ids.select(rows)),
-        }
-    }
-
-    /// What the scores of a step are made of.
-    ///
-    /// - `vectors`: what the output layer reads, `[rows, 1, d_features]`
-    /// - `weights`: over the source, `[rows, src_len]`
-    pub(crate) fn features(&self, vectors: Tensor<3>, weights: &Tensor<2>) -> Features {
-        let [rows, _] = weights.dims();
-        Features {
-            vectors: vectors.squeeze_dim(1),
-            copies: self.copy_ids.as_ref().map(|ids| Copies {
-                weights: weights.clone(),
-                ids: ids.repeat(rows / self.batch),
-            }),
+            copy_ids: self.copy_ids.map(|ids| ids.select(rows.clone())),
+            columns: self.columns.map(|columns| columns.select(rows)),
         }
     }
 }
@@ -195,7 +205,8 @@ impl DecoderState {
 #[derive(Clone, Debug)]
 pub struct DecoderStep {
     /// Raw scores of the next token, `[rows, vocab]`; of a decoder that copies
-    /// `[rows, vocab + n_extra]`.
+    /// `[rows, vocab + n_extra]`, and with a shortlist those of the memory's
+    /// [columns](DecoderMemory::columns).
     pub logits: Tensor<2>,
     /// Attention weights, `[rows, src_len]`; none without attention. Of a Transformer those that its
     /// `alignment` names.
@@ -311,6 +322,18 @@ impl DecoderConfig {
             Self::Convolutional(config) => config.copy,
             Self::Transformer(config) => config.copy,
             Self::Summary(_) => false,
+        }
+    }
+
+    /// The settings of its attention over the source, for those who vary them; none of a decoder whose
+    /// attention is not an [`Attention`]: the summary has none, a Transformer several heads.
+    pub fn attention_mut(&mut self) -> Option<&mut AttentionConfig> {
+        match self {
+            Self::Bahdanau(config) => Some(&mut config.attention),
+            Self::Luong(config) => Some(&mut config.attention),
+            Self::ConditionalGru(config) => Some(&mut config.attention),
+            Self::Convolutional(config) => Some(&mut config.attention),
+            Self::Summary(_) | Self::Transformer(_) => None,
         }
     }
 

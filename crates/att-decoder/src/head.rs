@@ -4,7 +4,7 @@ use att_layers::Embedding;
 use burn::tensor::{Int, Tensor};
 
 use crate::copy::{extended_cross_entropy, extended_scores, known};
-use crate::{Copies, CopyGate, Features, OutputLayer};
+use crate::{Copies, CopyGate, DecoderMemory, Features, OutputColumns, OutputLayer};
 
 /// What a decoder knows of the target's tokens, the same of every kind: the table of their vectors
 /// and the layer of their scores.
@@ -43,6 +43,44 @@ impl TokenHead<'_> {
             Some((gate, copies)) => extended_scores(scores, gate, copies),
             None => scores,
         }
+    }
+
+    /// The output layer's columns of these tokens, which must be different: see
+    /// [`DecoderMemory::with_allowed`].
+    ///
+    /// # Panics
+    ///
+    /// Of a decoder that copies, whose scores are not those of columns.
+    pub fn columns(&self, tokens: &[u32]) -> OutputColumns {
+        assert!(
+            self.output.copy.is_none(),
+            "a decoder that copies has no shortlist"
+        );
+        self.output.columns(self.embedding, tokens)
+    }
+
+    /// What a step of search needs: all scores, or those of the memory's
+    /// [columns](DecoderMemory::columns).
+    ///
+    /// - `vectors`: what the output layer reads, `[rows, 1, d_features]`
+    /// - `weights`: over the source, `[rows, src_len]`; none without attention
+    pub(crate) fn step(
+        &self,
+        vectors: Tensor<3>,
+        weights: Option<&Tensor<2>>,
+        memory: &DecoderMemory,
+    ) -> Tensor<2> {
+        let [rows, _, _] = vectors.dims();
+        let vectors = vectors.squeeze_dim(1);
+        if let Some(columns) = &memory.columns {
+            return columns.forward(vectors);
+        }
+        let copies = memory.copy_ids.as_ref().zip(weights);
+        let copies = copies.map(|(ids, weights)| Copies {
+            weights: weights.clone(),
+            ids: ids.repeat(rows / memory.batch),
+        });
+        self.logits(Features { vectors, copies })
     }
 
     /// How well the scores predict `gold`; see [`ops::linear_cross_entropy()`]. Of a decoder that

@@ -13,7 +13,7 @@
 //! [`CopyGate`].
 //!
 //! A [`Decoder`] has one cached step and the whole teacher-forced pass; its state is a value that
-//! goes in and comes out. [`search`] knows nothing but that trait.
+//! goes in and comes out. [`search`] needs nothing but its steps.
 //!
 //! ```
 //! use att_core::DeviceSpec;
@@ -44,6 +44,7 @@ mod conditional_gru;
 mod convolutional;
 mod copy;
 mod decoder;
+mod ensemble;
 mod features;
 mod head;
 mod luong;
@@ -69,10 +70,11 @@ pub use copy::{Copies, CopyGate, CopyIds, Copying};
 pub use decoder::{
     AnyDecoder, Decoder, DecoderConfig, DecoderMemory, DecoderOutput, DecoderState, DecoderStep,
 };
+pub use ensemble::Ensemble;
 pub use features::Features;
 pub use head::TokenHead;
 pub use luong::{LuongConfig, LuongDecoder};
-pub use output::OutputLayer;
+pub use output::{OutputColumns, OutputLayer};
 pub use stack::{RecurrentStack, RecurrentStackConfig};
 pub use summary::{SummaryConfig, SummaryDecoder};
 pub use transformer::{

@@ -349,7 +349,9 @@ impl Decoder for LuongDecoder {
         let advanced = self.advance(embedded, memory, state);
         let weights = advanced.weights.squeeze_dim(1);
         DecoderStep {
-            logits: self.logits(memory.features(advanced.attentional, &weights)),
+            logits: self
+                .head()
+                .step(advanced.attentional, Some(&weights), memory),
             weights: Some(weights),
             head_weights: Vec::new(),
             state: advanced.state,

@@ -159,7 +159,7 @@ impl Decoder for SummaryDecoder {
         let output = stack.forward(input.clone(), &lengths, state.layers);
         let features = self.features(output.hidden, input);
         DecoderStep {
-            logits: self.logits(features.squeeze_dim::<2>(1).into()),
+            logits: self.head().step(features, None, memory),
             weights: None,
             head_weights: Vec::new(),
             state: DecoderState {

@@ -257,7 +257,7 @@ impl Decoder for TransformerDecoder {
         let weights = self.alignment.choose(&extended.weights).flatten::<2>(0, 1);
         let by_row = |weights: Tensor<4>| weights.swap_dims(1, 2).flatten(0, 1);
         DecoderStep {
-            logits: self.logits(memory.features(extended.features, &weights)),
+            logits: self.head().step(extended.features, Some(&weights), memory),
             weights: Some(weights),
             head_weights: extended.weights.into_iter().map(by_row).collect(),
             state: DecoderState {

@@ -2,12 +2,14 @@ use att_core::EncoderOutput;
 use att_core::ops::CrossEntropy;
 use att_core::special::PAD;
 use att_data::{Batch, Padded};
-use att_decoder::search::{Hypothesis, SearchConfig};
-use att_decoder::{AnyDecoder, CopyIds, Copying, Decoder, Features};
+use att_decoder::search::{Found, Hypothesis, Request, SearchConfig};
+use att_decoder::{AnyDecoder, CopyIds, Decoder, Features};
 use att_encoder::Encoder;
 use att_layers::Embedding;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::together::Together;
 
 /// An encoder, a decoder, and the tables of tokens they read.
 #[derive(Module, Debug)]
@@ -126,32 +128,29 @@ impl Seq2Seq {
             .cross_entropy(features, &output.gold, smoothing)
     }
 
-    /// The best hypotheses for each source. Their attention weights are over source tokens: where a
-    /// state of the memory stands for several ([`Encoder::tokens_per_state`]), its weight is spread
-    /// over them evenly. The targets of the batch are not read.
+    /// The best hypotheses for each source, with nothing asked of their targets; see
+    /// [`search_requests`](Self::search_requests).
+    pub fn search(&self, batch: &Batch, config: &SearchConfig) -> Vec<Vec<Hypothesis>> {
+        let request = |row| Request::new(batch.src.row(row));
+        let found = self.search_requests(batch, (0..batch.src.rows).map(request).collect(), config);
+        found.into_iter().map(|found| found.hypotheses).collect()
+    }
+
+    /// What is found for each source as it was asked for. The attention weights of hypotheses are over
+    /// source tokens: where a state of the memory stands for several ([`Encoder::tokens_per_state`]), its
+    /// weight is spread over them evenly. The targets of the batch are not read.
     ///
     /// # Panics
     ///
-    /// If the model copies and the batch has no `copy_ids`.
-    pub fn search(&self, batch: &Batch, config: &SearchConfig) -> Vec<Vec<Hypothesis>> {
-        let src = &batch.src;
-        let (source, decoder) = (self.encode(src), &self.decoder);
-        let mut found = match self.copy_ids(batch) {
-            Some(ids) => config.search(&Copying { decoder, ids }, &source, &src.lengths),
-            None => config.search(decoder, &source, &src.lengths),
-        };
-        if self.encoder.tokens_per_state() > 1 {
-            for (hypotheses, &length) in found.iter_mut().zip(&src.lengths) {
-                let steps = hypotheses
-                    .iter_mut()
-                    .flat_map(|one| &mut one.weights)
-                    .flatten();
-                for weights in steps {
-                    *weights = self.over_tokens(weights, length);
-                }
-            }
-        }
-        found
+    /// If there is not one request a source, or the model copies and the batch has no `copy_ids` or a
+    /// request has `allowed` tokens.
+    pub fn search_requests(
+        &self,
+        batch: &Batch,
+        requests: Vec<Request>,
+        config: &SearchConfig,
+    ) -> Vec<Found> {
+        Together::alone(self).search(std::slice::from_ref(batch), requests, config)
     }
 
     /// The weights of a step over the states of a source (and padding), as weights over its `length`
@@ -163,7 +162,7 @@ impl Seq2Seq {
     }
 
     /// What may be copied, if the model copies and the batch says it.
-    fn copy_ids(&self, batch: &Batch) -> Option<CopyIds> {
+    pub(crate) fn copy_ids(&self, batch: &Batch) -> Option<CopyIds> {
         self.decoder.head().output.copy.as_ref()?;
         let ids = batch.copy_ids.as_ref()?;
         let past_last = ids.ids.iter().max().map_or(0, |&id| id as usize + 1);

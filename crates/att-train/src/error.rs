@@ -49,6 +49,14 @@ pub enum Error {
         /// What is in it.
         entry: String,
     },
+    /// A comparison's run that is of other settings or data, or that is no comparison's.
+    #[error("{} {reason}", path.display())]
+    Compared {
+        /// The run's directory, or a file in it.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
     /// The loss or the gradient left the numbers; what was saved before is untouched.
     #[error(
         "training diverged at step {step} (loss {loss}, gradient norm {grad_norm}): lower the learning rate, or set clip_norm; what was saved before is kept"

@@ -7,6 +7,8 @@
 //! | watch it | [`Observer`], [`Event`], [`PrintEvents`]; the same events go to `log.jsonl` |
 //! | score a model on a corpus | [`evaluate`] |
 //! | train step by step in a loop of your own | [`TrainStep`] |
+//! | train several experiments alike, interrupted or not, and keep what came out | [`Comparison`] |
+//! | vary the attention of one | [`attention_variants`] |
 //! | measure the speed of training and decoding | [`TrainBench`], [`DecodeBench`] |
 //!
 //! ```
@@ -39,6 +41,7 @@
 //! ```
 
 mod bench;
+mod compare;
 mod config;
 mod error;
 mod evaluate;
@@ -52,6 +55,7 @@ mod step;
 mod trainer;
 
 pub use bench::{DecodeBench, DecodeSpeed, StepShares, TrainBench, TrainSpeed};
+pub use compare::{Comparison, Contestant, LeftOut, Variants, attention_variants, digest};
 pub use config::{ExperimentConfig, TokenizersConfig, TrainingConfig};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};

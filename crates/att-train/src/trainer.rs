@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use att_data::{Batcher, Corpus, Example, Tokenizer, write_atomic};
-use att_decoder::search::SearchConfig;
+use att_decoder::search::{SearchConfig, StrategyConfig};
 use att_eval::Metric;
 use att_model::{ModelConfig, ModelDirectory, Seq2Seq, Translator, weights};
 use burn::module::Module;
@@ -44,6 +44,10 @@ pub struct Summary {
     pub best_score: Option<f64>,
     /// Seconds.
     pub elapsed_s: f64,
+    /// Real source tokens a second, over all steps, validation left out.
+    pub src_tokens_per_s: f64,
+    /// Real target tokens a second, likewise.
+    pub tgt_tokens_per_s: f64,
     /// Whether the observer ended it.
     pub interrupted: bool,
 }
@@ -134,6 +138,8 @@ const LAST: &str = "last.safetensors";
 const LOG: &str = "log.jsonl";
 /// What commands may add to a run.
 const PICTURE: &str = "attention.svg";
+/// What a [`Comparison`](crate::Comparison) keeps of a run.
+pub(crate) const COMPARED: &str = "compared.json";
 
 /// The files of the run that is in a directory.
 ///
@@ -147,7 +153,7 @@ fn old_run(run: &Path, overwrite: bool) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let mut ours = [EXPERIMENT, LAST, LOG, PICTURE]
+        let mut ours = [EXPERIMENT, LAST, LOG, PICTURE, COMPARED]
             .into_iter()
             .chain(ModelDirectory::FILES);
         if !ours.any(|file| name == file) {
@@ -207,6 +213,7 @@ struct Run<'a, O> {
     step: usize,
     begun: Instant,
     since: Since,
+    trained: Trained,
     epoch: usize,
     best: Option<Validated>,
     without_better: usize,
@@ -229,6 +236,14 @@ impl Validated {
             (self.score > other.score) == metric.higher_is_better()
         }
     }
+}
+
+/// Sums over all reports.
+#[derive(Default)]
+struct Trained {
+    seconds: f64,
+    src_tokens: usize,
+    tgt_tokens: usize,
 }
 
 /// Sums since the last report.
@@ -275,6 +290,7 @@ impl<'a, O: Observer> Run<'a, O> {
             step: 0,
             begun: Instant::now(),
             since: Since::now(),
+            trained: Trained::default(),
             epoch: 1,
             best: None,
             without_better: 0,
@@ -346,6 +362,8 @@ impl<'a, O: Observer> Run<'a, O> {
             steps: self.step,
             best_score: self.best.map(|best| best.score),
             elapsed_s: self.begun.elapsed().as_secs_f64(),
+            src_tokens_per_s: self.trained.src_tokens as f64 / self.trained.seconds,
+            tgt_tokens_per_s: self.trained.tgt_tokens as f64 / self.trained.seconds,
             interrupted: self.interrupted,
         })
     }
@@ -368,6 +386,9 @@ impl<'a, O: Observer> Run<'a, O> {
     fn report_steps(&mut self) -> Result<()> {
         let since = std::mem::replace(&mut self.since, Since::now());
         let seconds = since.begun.elapsed().as_secs_f64();
+        self.trained.seconds += seconds;
+        self.trained.src_tokens += since.src_tokens;
+        self.trained.tgt_tokens += since.tgt_tokens;
         let elapsed_s = self.begun.elapsed().as_secs_f64();
         let left_steps = (self.total_steps - self.step) as f64;
         // Over the whole run, so that validation counts.
@@ -399,6 +420,8 @@ impl<'a, O: Observer> Run<'a, O> {
         let model = self.model().valid();
         let loss = mean_nll(&model, &self.trainer.valid_batcher);
         let search = SearchConfig {
+            // A score that decides which weights are kept is no matter of chance.
+            strategy: StrategyConfig::default(),
             beam_size: training.valid_beam_size,
             n_best: 1,
             ..self.trainer.config.search.clone()

@@ -10,14 +10,14 @@ use crate::{Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, To
 pub struct Copying<'a, D> {
     /// The decoder.
     pub decoder: &'a D,
-    /// What the tokens of its sources are called.
-    pub ids: CopyIds,
+    /// What the tokens of its sources are called; none where nothing is copied.
+    pub ids: Option<CopyIds>,
 }
 
 impl<D: Decoder> Decoder for Copying<'_, D> {
     fn prepare(&self, source: &EncoderOutput) -> DecoderMemory {
         DecoderMemory {
-            copy_ids: Some(self.ids.clone()),
+            copy_ids: self.ids.clone(),
             ..self.decoder.prepare(source)
         }
     }

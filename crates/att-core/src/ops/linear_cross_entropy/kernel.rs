@@ -111,9 +111,13 @@ pub(in crate::ops) fn tokens(arguments: Arguments) -> Vec<Token> {
         let logits = &mut logits[..gold.len() * vocab];
         let x = Mat::rows(x, gold.len(), d, d);
         forward.product(logits, x);
-        each_row(logits, tokens, gold, |row, token, gold| {
-            *token = exponentials(row, bias, gold).0;
-        });
+        each_row(
+            logits,
+            tokens,
+            gold,
+            #[inline(always)]
+            |row, token, gold| *token = exponentials(row, bias, gold).0,
+        );
     }
     tokens
 }
@@ -146,14 +150,20 @@ pub(in crate::ops) fn gradients(arguments: Arguments, tokens: &mut [Token]) -> G
         let logits = &mut logits[..rows * vocab];
         let x = Mat::rows(x, rows, d, d);
         forward.product(logits, x);
-        each_row(logits, tokens, gold, |row, token, gold| {
-            let (terms, sum) = exponentials(row, bias, gold);
-            let grad = std::mem::replace(token, terms);
-            let factor = ((grad.nll + grad.uniform) / sum) as f32;
-            let uniform = (grad.uniform / vocab as f64) as f32;
-            row.iter_mut().for_each(|e| *e = *e * factor - uniform);
-            row[gold] -= grad.nll as f32;
-        });
+        each_row(
+            logits,
+            tokens,
+            gold,
+            #[inline(always)]
+            |row, token, gold| {
+                let (terms, sum) = exponentials(row, bias, gold);
+                let grad = std::mem::replace(token, terms);
+                let factor = ((grad.nll + grad.uniform) / sum) as f32;
+                let uniform = (grad.uniform / vocab as f64) as f32;
+                row.iter_mut().for_each(|e| *e = *e * factor - uniform);
+                row[gold] -= grad.nll as f32;
+            },
+        );
 
         let d_logits = Mat::rows(logits, rows, vocab, vocab);
         backward.product(d_x, d_logits);
@@ -173,6 +183,7 @@ pub(in crate::ops) fn gradients(arguments: Arguments, tokens: &mut [Token]) -> G
 }
 
 /// Calls `f` for each row of scores, its token's terms and its gold token; threads share the rows.
+/// A closure that is not inlined always is not compiled for the vectors' instructions.
 fn each_row(
     logits: &mut [f32],
     tokens: &mut [Token],
