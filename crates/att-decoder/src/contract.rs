@@ -465,6 +465,10 @@ fn the_rows_of_a_beam_share_their_source() {
 fn allowed_tokens_have_the_scores_that_they_have_among_all() {
     let allowed = [vec![8, 3, 4], vec![3], vec![5, 3, 4]];
     each(|config, tie, device| {
+        // What copies has no shortlist.
+        if config.copies() {
+            return;
+        }
         let (decoder, source) = (decoder(config, tie, device), source(device));
         let whole = decoder.prepare(&source);
         let memory = whole.clone().with_allowed(&decoder, &allowed);
