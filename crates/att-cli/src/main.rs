@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{bench, evaluate, inspect, quantize, quickstart, score, train, translate};
+use commands::{average, bench, evaluate, inspect, quantize, quickstart, score, train, translate};
 
 /// Train, decode and explain encoder-decoder models with attention.
 #[derive(Parser)]
@@ -47,6 +47,9 @@ enum Command {
     Score(score::Options),
     /// Describe a trained model: configuration, weights by part, vocabularies
     Inspect(inspect::Options),
+    /// Write the mean of several models' weights, such as the last checkpoints of a run
+    #[command(override_usage = "att average <OF>... --out <DIR> [OPTIONS]")]
+    Average(average::Options),
     /// Write a trained model with smaller weights: int8 or bf16
     Quantize(quantize::Options),
     /// Measure the speed of training or decoding on this machine; one line of JSON
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Evaluate(options) => evaluate::run(&options),
         Command::Score(options) => score::run(&options),
         Command::Inspect(options) => inspect::run(&options),
+        Command::Average(options) => average::run(&options),
         Command::Quantize(options) => quantize::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
