@@ -294,7 +294,7 @@ impl TrainStep {
     pub(crate) fn restore(mut self, checkpoint: &Checkpoint) -> Result<Self> {
         let (state, file) = (&checkpoint.state.step, checkpoint.tensors());
         let model = self.model.take().expect("the optimiser gave it back");
-        let mut restore = || -> Result<Seq2Seq, String> {
+        let restore = || -> Result<Seq2Seq, String> {
             let model = weights::from_part(model, &file, "model.")?;
             let device = model.device().inner();
             for (name, weight) in weights::named(&model) {

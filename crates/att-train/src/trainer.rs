@@ -249,19 +249,14 @@ fn old_run(run: &Path, overwrite: bool) -> Result<Vec<PathBuf>> {
     };
     let mut files = Vec::new();
     for entry in entries.flatten() {
-        let name = entry.file_name();
-        let mut ours = [EXPERIMENT, LAST, LOG, PICTURE]
-            .into_iter()
-            .chain(ModelDirectory::FILES);
-        let path = entry.path();
-        let ours = ours.any(|file| name == file) || checkpoint::step_of(&path).is_some();
-        if !ours && !is_temporary(&path) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !is_of_a_run(&name) && !is_temporary(&name) {
             return Err(Error::NotARun {
                 path: run.into(),
-                entry: name.to_string_lossy().into_owned(),
+                entry: name,
             });
         }
-        files.push(path);
+        files.push(entry.path());
     }
     if !files.is_empty() && !overwrite {
         return Err(Error::RunExists { path: run.into() });
@@ -269,10 +264,20 @@ fn old_run(run: &Path, overwrite: bool) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Whether a file is what a write that was killed has left: see [`write_atomic`].
-fn is_temporary(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with('.') && name.ends_with(".tmp")
+/// Whether a run writes a file of this name.
+fn is_of_a_run(name: &str) -> bool {
+    [EXPERIMENT, LAST, LOG, PICTURE].contains(&name)
+        || ModelDirectory::FILES.contains(&name)
+        || checkpoint::step_of(Path::new(name)).is_some()
+}
+
+/// Whether a file of this name is what a write that was killed has left ([`write_atomic`]).
+fn is_temporary(name: &str) -> bool {
+    let written = name
+        .strip_prefix('.')
+        .and_then(|name| name.strip_suffix(".tmp"));
+    let parts = written.and_then(|written| written.rsplit_once('.'));
+    parts.is_some_and(|(file, process)| is_of_a_run(file) && process.parse::<u32>().is_ok())
 }
 
 /// The last checkpoint of a run that can be used; none where there is nothing to lose.
@@ -425,7 +430,7 @@ impl<'a, O: Observer> Run<'a, O> {
             .flatten()
             .flatten()
         {
-            if is_temporary(&entry.path()) {
+            if is_temporary(&entry.file_name().to_string_lossy()) {
                 checkpoint::remove(&entry.path())?;
             }
         }
