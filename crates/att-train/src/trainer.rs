@@ -13,7 +13,7 @@ use crate::checkpoint::{self, Checkpoint, State};
 use crate::evaluate::mean_nll;
 use crate::freeze::freeze;
 use crate::identity::Identity;
-use crate::progress::{Progress, Since, Validated};
+use crate::progress::{Progress, Validated};
 use crate::step::{TrainStep, in_precision};
 use crate::{
     Error, Event, ExperimentConfig, Observer, Result, Schedule, SkippedEvent, StepEvent,
