@@ -1,6 +1,6 @@
 //! What a run is made of, so that it goes on with nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -103,30 +103,34 @@ impl Identity {
         match (was, is) {
             (Ok(was), Ok(is)) => {
                 let extendable = !matches!(is.training.schedule, ScheduleConfig::Cosine(_));
-                let [was, is] = [was, is].map(|config| free(config, extendable));
-                compare("", &was, &is, &mut changes);
+                let [was, is] = [was, is].map(|config| settings(config, extendable));
+                for key in names(&was, &is) {
+                    let [was, is] = [&was, &is].map(|of| of.get(key).map_or("not set", |of| of));
+                    if was != is {
+                        changes.push(format!("{key} was {was}, now {is}"));
+                    }
+                }
             }
             _ => changes.push("its experiment can't be read by this program".into()),
         }
         self.train.changes(&now.train, "training", &mut changes);
         self.valid.changes(&now.valid, "validation", &mut changes);
-        let names = self.files.keys().chain(now.files.keys());
-        let mut names: Vec<_> = names.collect();
-        names.sort();
-        names.dedup();
-        for name in names {
-            if self.files.get(name) != now.files.get(name) {
-                changes.push(format!("{name} is another one"));
-            }
-        }
+        let files = names(&self.files, &now.files).into_iter();
+        let others = files.filter(|&name| self.files.get(name) != now.files.get(name));
+        changes.extend(others.map(|name| format!("{name} is another one")));
         changes
     }
 }
 
-/// An experiment without the settings that may change between parts of a run: those that say when it
+/// The keys of either map.
+fn names<'a, T>(a: &'a BTreeMap<String, T>, b: &'a BTreeMap<String, T>) -> BTreeSet<&'a String> {
+    a.keys().chain(b.keys()).collect()
+}
+
+/// The settings by key, without those that may change between parts of a run: those that say when it
 /// ends or what it writes. With `extendable` also how long it goes on, where no learning rate depends
 /// on that.
-fn free(mut config: ExperimentConfig, extendable: bool) -> Value {
+fn settings(mut config: ExperimentConfig, extendable: bool) -> BTreeMap<String, String> {
     let training = &mut config.training;
     (training.max_minutes, training.save_minutes) = (0.0, 0.0);
     (training.save_every, training.keep) = (0, 0);
@@ -134,36 +138,21 @@ fn free(mut config: ExperimentConfig, extendable: bool) -> Value {
     if extendable {
         (training.max_epochs, training.max_steps) = (1, 0);
     }
-    Value::try_from(config).expect("a configuration can be TOML")
+    let mut settings = BTreeMap::new();
+    let config = Value::try_from(config).expect("a configuration can be TOML");
+    flatten(String::new(), config, &mut settings);
+    settings
 }
 
-/// The keys that differ, with both values.
-fn compare(key: &str, was: &Value, is: &Value, into: &mut Vec<String>) {
-    let (Some(a), Some(b)) = (was.as_table(), is.as_table()) else {
-        if was != is {
-            into.push(format!("{key} was {was}, now {is}"));
-        }
+/// Tables in tables become keys with dots.
+fn flatten(key: String, value: Value, into: &mut BTreeMap<String, String>) {
+    let Value::Table(table) = value else {
+        into.insert(key, value.to_string());
         return;
     };
-    let mut keys: Vec<_> = a.keys().chain(b.keys()).collect();
-    keys.sort();
-    keys.dedup();
-    for name in keys {
-        let key = if key.is_empty() {
-            name.clone()
-        } else {
-            format!("{key}.{name}")
-        };
-        match (a.get(name), b.get(name)) {
-            (Some(a), Some(b)) => compare(&key, a, b, into),
-            (a, b) => {
-                let show = |value: Option<&Value>| match value {
-                    Some(value) => value.to_string(),
-                    None => "not set".into(),
-                };
-                into.push(format!("{key} was {}, now {}", show(a), show(b)));
-            }
-        }
+    for (name, value) in table {
+        let dot = if key.is_empty() { "" } else { "." };
+        flatten(format!("{key}{dot}{name}"), value, into);
     }
 }
 
