@@ -105,7 +105,8 @@ impl Identity {
                 let extendable = !matches!(is.training.schedule, ScheduleConfig::Cosine(_));
                 let [was, is] = [was, is].map(|config| settings(config, extendable));
                 for key in names(&was, &is) {
-                    let [was, is] = [&was, &is].map(|of| of.get(key).map_or("not set", |of| of));
+                    let [was, is] =
+                        [&was, &is].map(|of| of.get(key).map_or("not set", String::as_str));
                     if was != is {
                         changes.push(format!("{key} was {was}, now {is}"));
                     }
