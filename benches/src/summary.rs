@@ -193,6 +193,7 @@ impl Summary {
             title: format!("How many times faster than plain operations and burn-nn: {device}"),
             series: PASSES.iter().map(Pass::to_string).collect(),
             groups,
+            ..Default::default()
         }
         .render()
     }

@@ -11,7 +11,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{average, bench, evaluate, inspect, quantize, quickstart, score, train, translate};
+use commands::{
+    average, bench, compare, evaluate, inspect, quantize, quickstart, score, shortlist, train,
+    translate, tree,
+};
 
 /// Train, decode and explain encoder-decoder models with attention.
 #[derive(Parser)]
@@ -36,6 +39,11 @@ enum Command {
         override_usage = "att train <CONFIG> --train <FILE>... --valid <FILE>... --out <DIR> [OPTIONS]"
     )]
     Train(train::Options),
+    /// Train several experiments, or one with several kinds of attention, and compare them in a table
+    #[command(
+        override_usage = "att compare <CONFIG>... --train <FILE>... --valid <FILE>... --out <DIR> [OPTIONS]"
+    )]
+    Compare(compare::Options),
     /// Translate lines of text with a trained model
     Translate(translate::Options),
     /// Score a trained model on a corpus, or files of outputs against references
@@ -43,6 +51,8 @@ enum Command {
         override_usage = "att evaluate <MODEL> --data <FILE>... [OPTIONS]\n       att evaluate <OUTPUT>... --ref <FILE> [OPTIONS]"
     )]
     Evaluate(evaluate::Options),
+    /// Record or draw all that the search for a translation weighs
+    Tree(tree::Options),
     /// Print how probable a model finds given translations
     Score(score::Options),
     /// Describe a trained model: configuration, weights by part, vocabularies
@@ -52,6 +62,9 @@ enum Command {
     Average(average::Options),
     /// Write a trained model with smaller weights: int8 or bf16
     Quantize(quantize::Options),
+    /// Find which target tokens a source may need, for faster decoding with a large vocabulary
+    #[command(override_usage = "att shortlist <MODEL> --data <FILE>... --out <FILE> [OPTIONS]")]
+    Shortlist(shortlist::Options),
     /// Measure the speed of training or decoding on this machine; one line of JSON
     #[command(subcommand)]
     Bench(bench::Options),
@@ -64,12 +77,15 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Quickstart(options) => quickstart::run(&options),
         Command::Train(options) => train::run(&options),
+        Command::Compare(options) => compare::run(&options),
         Command::Translate(options) => translate::run(&options),
         Command::Evaluate(options) => evaluate::run(&options),
+        Command::Tree(options) => tree::run(&options),
         Command::Score(options) => score::run(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::Average(options) => average::run(&options),
         Command::Quantize(options) => quantize::run(&options),
+        Command::Shortlist(options) => shortlist::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
     match result {

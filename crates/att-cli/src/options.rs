@@ -5,10 +5,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use att_core::ops::WeightFormat;
+use att_core::ops::{Mixture, WeightFormat};
 use att_core::{DeviceSpec, check};
-use att_data::Corpus;
-use att_decoder::search::{LengthPenalty, SearchConfig};
+use att_data::{Corpus, Shortlist};
+use att_decoder::search::{
+    DiverseConfig, LengthPenalty, SamplingConfig, SearchConfig, StrategyConfig,
+};
 use att_model::Translator;
 use clap::Args;
 
@@ -30,12 +32,31 @@ pub struct SearchOptions {
     /// Length penalty: none, gnmt:ALPHA or power:ALPHA, such as gnmt:0.6 [default: the model's own]
     #[arg(long, value_name = "PENALTY", value_parser = parse_length_penalty)]
     pub length_penalty: Option<LengthPenalty>,
+    /// What a source token that got little attention costs (beta) [default: the model's own]
+    #[arg(long, value_name = "BETA")]
+    pub coverage_penalty: Option<f64>,
+    /// What the scores of tokens that the output already has are divided by [default: the model's own]
+    #[arg(long, value_name = "THETA")]
+    pub repetition_penalty: Option<f64>,
+    /// No N tokens stand in an output twice; 0 allows all [default: the model's own]
+    #[arg(long, value_name = "N")]
+    pub no_repeat_ngram: Option<usize>,
+    /// Never put out an unknown token [default: the model's own]
+    #[arg(long)]
+    pub suppress_unk: bool,
     /// Least number of output tokens [default: the model's own]
     #[arg(long, value_name = "N")]
     pub min_len: Option<usize>,
+    /// Least number of output tokens for each source token [default: the model's own]
+    #[arg(long, value_name = "RATIO")]
+    pub min_len_ratio: Option<f64>,
     /// Greatest number of output tokens [default: the model's own]
     #[arg(long, value_name = "N")]
     pub max_len: Option<usize>,
+    /// Greatest number of output tokens for each source token, to which 10 are added [default: the
+    /// model's own]
+    #[arg(long, value_name = "RATIO")]
+    pub max_len_ratio: Option<f64>,
     /// Put the source token with the greatest attention weight in the place of an unknown one [default:
     /// the model's own]
     #[arg(long)]
@@ -43,6 +64,25 @@ pub struct SearchOptions {
     /// Lines translated together at most; changes speed, not results
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub batch_size: usize,
+    /// Decode with these models too, as one with the first: they must have its target vocabulary
+    #[arg(long, num_args = 1.., value_name = "MODEL")]
+    pub ensemble: Vec<PathBuf>,
+    /// With --ensemble: a weight for each model, the first one's first, such as 2,1,1 [default: equal]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        requires = "ensemble",
+        value_name = "WEIGHT"
+    )]
+    pub ensemble_weights: Vec<f64>,
+    /// With --ensemble: how probabilities become one, average (their mean) or log_linear (their
+    /// geometric mean)
+    #[arg(long, default_value_t, requires = "ensemble", value_name = "MIXTURE")]
+    pub mixture: Mixture,
+    /// Leave each source the target tokens alone that this file has for it, as `att shortlist` wrote
+    /// it: faster with a large vocabulary
+    #[arg(long, value_name = "FILE")]
+    pub shortlist: Option<PathBuf>,
     /// What weights are rounded to on CPU: f32 (not at all), bf16 or int8; less is faster and not quite
     /// the same [default: as they are stored]
     #[arg(long, value_name = "FORMAT")]
@@ -50,11 +90,30 @@ pub struct SearchOptions {
 }
 
 impl SearchOptions {
-    /// Loads a model to be searched with these options.
+    /// Loads a model to be searched with these options, and those that join it.
     pub fn load(&self, model: &Path, on: &DeviceOption) -> Result<Translator, Box<dyn Error>> {
         check::size("batch_size", self.batch_size)?;
         let device = on.device.init()?;
-        let translator = Translator::load(model, &device)?.with_batch_size(self.batch_size);
+        let mut translator = Translator::load(model, &device)?;
+        if !self.ensemble.is_empty() {
+            let mut models = vec![translator];
+            for model in &self.ensemble {
+                models.push(Translator::load(model, &device)?);
+            }
+            let weights = if self.ensemble_weights.is_empty() {
+                vec![1.0; models.len()]
+            } else {
+                self.ensemble_weights.clone()
+            };
+            translator = Translator::ensemble(models, &weights, self.mixture)?;
+        }
+        if let Some(path) = &self.shortlist {
+            let directory = translator.directory();
+            let (src, tgt) = (&directory.src_tokenizer, &directory.tgt_tokenizer);
+            let shortlist = Shortlist::load(path, src, tgt)?;
+            translator = translator.with_shortlist(shortlist);
+        }
+        let translator = translator.with_batch_size(self.batch_size);
         Ok(match self.weights {
             Some(format) => translator.with_weight_format(format),
             None => translator,
@@ -65,16 +124,90 @@ impl SearchOptions {
     pub fn apply(&self, search: &SearchConfig, n_best: Option<usize>) -> SearchConfig {
         let n_best = n_best.unwrap_or(search.n_best);
         let beam_size = self.beam_size.unwrap_or(search.beam_size.max(n_best));
+        let or = |told: Option<f64>, own| told.unwrap_or(own);
         SearchConfig {
+            strategy: match search.strategy {
+                StrategyConfig::Sampling(_) if self.beam_size.is_some() => StrategyConfig::Beam {},
+                own => own,
+            },
             beam_size,
             n_best,
             length_penalty: self.length_penalty.unwrap_or(search.length_penalty),
+            coverage_penalty: or(self.coverage_penalty, search.coverage_penalty),
+            repetition_penalty: or(self.repetition_penalty, search.repetition_penalty),
+            no_repeat_ngram: self.no_repeat_ngram.unwrap_or(search.no_repeat_ngram),
+            suppress_unk: self.suppress_unk || search.suppress_unk,
             min_len: self.min_len.unwrap_or(search.min_len),
+            min_len_ratio: or(self.min_len_ratio, search.min_len_ratio),
             max_len: self.max_len.unwrap_or(search.max_len),
+            max_len_ratio: or(self.max_len_ratio, search.max_len_ratio),
             replace_unk: self.replace_unk || search.replace_unk,
-            ..search.clone()
         }
     }
+}
+
+/// Another strategy than a model's own.
+#[derive(Args)]
+pub struct StrategyOptions {
+    /// Draw the outputs by their probabilities, --n-best of them a line
+    #[arg(long, conflicts_with_all = ["beam_size", "diverse_groups", "diversity"])]
+    sample: bool,
+    /// With --sample: below 1 sharper than the model, above it flatter
+    #[arg(long, value_name = "T", requires = "sample")]
+    temperature: Option<f64>,
+    /// With --sample: draw from the K most probable tokens; 0 is all of them
+    #[arg(long, value_name = "K", requires = "sample")]
+    top_k: Option<usize>,
+    /// With --sample: draw from the most probable tokens that have the probability P together
+    #[arg(long, value_name = "P", requires = "sample")]
+    top_p: Option<f64>,
+    /// With --sample: which samples; a line has the same wherever it stands
+    #[arg(long, value_name = "SEED", requires = "sample")]
+    seed: Option<u64>,
+    /// Divide the beam into this many groups that avoid each other's tokens
+    #[arg(long, value_name = "N")]
+    diverse_groups: Option<usize>,
+    /// With --diverse-groups: what a token costs that another group takes
+    #[arg(long, value_name = "STRENGTH", requires = "diverse_groups")]
+    diversity: Option<f64>,
+}
+
+impl StrategyOptions {
+    /// The strategy that is told, with the model's own settings of it where those are not; else the
+    /// model's own.
+    pub fn apply(&self, own: StrategyConfig) -> StrategyConfig {
+        if self.sample {
+            let own = match own {
+                StrategyConfig::Sampling(own) => own,
+                _ => SamplingConfig::default(),
+            };
+            return StrategyConfig::Sampling(SamplingConfig {
+                temperature: self.temperature.unwrap_or(own.temperature),
+                top_k: self.top_k.unwrap_or(own.top_k),
+                top_p: self.top_p.unwrap_or(own.top_p),
+                seed: self.seed.unwrap_or(own.seed),
+            });
+        }
+        let Some(groups) = self.diverse_groups else {
+            return own;
+        };
+        let own = match own {
+            StrategyConfig::Diverse(own) => own,
+            _ => DiverseConfig::default(),
+        };
+        StrategyConfig::Diverse(DiverseConfig {
+            groups,
+            strength: self.diversity.unwrap_or(own.strength),
+        })
+    }
+}
+
+/// Says what a setting of the search needs that a model does not have.
+pub fn check_attention(translator: &Translator, search: &SearchConfig) -> att_core::Result<()> {
+    if translator.directory().model.decoder.has_attention() {
+        return Ok(());
+    }
+    search.validate_without_attention()
 }
 
 fn parse_length_penalty(text: &str) -> Result<LengthPenalty, String> {
@@ -120,21 +253,34 @@ mod tests {
         let options = SearchOptions {
             beam_size: None,
             length_penalty: None,
+            coverage_penalty: None,
+            repetition_penalty: Some(1.2),
+            no_repeat_ngram: None,
+            suppress_unk: false,
             min_len: None,
+            min_len_ratio: None,
             max_len: Some(9),
+            max_len_ratio: None,
             replace_unk: true,
             batch_size: 64,
+            ensemble: Vec::new(),
+            ensemble_weights: Vec::new(),
+            mixture: Mixture::default(),
+            shortlist: None,
             weights: None,
         };
         let own = SearchConfig {
             beam_size: 4,
             n_best: 3,
+            no_repeat_ngram: 3,
+            suppress_unk: true,
             ..Default::default()
         };
         let applied = options.apply(&own, None);
         assert_eq!(
             applied,
             SearchConfig {
+                repetition_penalty: 1.2,
                 max_len: 9,
                 replace_unk: true,
                 ..own.clone()
@@ -142,5 +288,41 @@ mod tests {
         );
         let applied = options.apply(&own, Some(6));
         assert_eq!((applied.n_best, applied.beam_size), (6, 6));
+    }
+
+    #[test]
+    fn a_strategy_keeps_the_models_own_settings_of_it() {
+        let options = StrategyOptions {
+            sample: true,
+            temperature: None,
+            top_k: Some(3),
+            top_p: None,
+            seed: None,
+            diverse_groups: None,
+            diversity: None,
+        };
+        let own = SamplingConfig {
+            temperature: 0.5,
+            ..Default::default()
+        };
+        let expected = SamplingConfig { top_k: 3, ..own };
+        let expected = StrategyConfig::Sampling(expected);
+        let own = StrategyConfig::Sampling(own);
+        assert_eq!(options.apply(own), expected);
+        let nothing = StrategyOptions {
+            sample: false,
+            top_k: None,
+            ..options
+        };
+        assert_eq!(nothing.apply(own), own);
+        let groups = StrategyOptions {
+            diverse_groups: Some(2),
+            ..nothing
+        };
+        let expected = DiverseConfig {
+            groups: 2,
+            ..Default::default()
+        };
+        assert_eq!(groups.apply(own), StrategyConfig::Diverse(expected));
     }
 }

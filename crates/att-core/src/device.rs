@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(feature = "cpu")]
+use burn::backend::DispatchDevice;
 use burn::tensor::Device;
 #[cfg(feature = "wgpu")]
 use burn::tensor::DeviceKind;
@@ -144,6 +146,19 @@ impl DeviceSpec {
             Self::Wgpu(_) => "wgpu",
             Self::Cuda(_) => "cuda",
         }
+    }
+}
+
+/// Whether it is a CPU backend whose kernels are this crate's, with or without gradients.
+#[cfg(feature = "cpu")]
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    match device.clone().inner().as_dispatch() {
+        #[cfg(feature = "flex")]
+        DispatchDevice::Flex(_) => true,
+        #[cfg(feature = "ndarray")]
+        DispatchDevice::NdArray(_) => true,
+        #[allow(unreachable_patterns)] // as of `init`
+        _ => false,
     }
 }
 

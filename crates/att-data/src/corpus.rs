@@ -58,7 +58,7 @@ impl Corpus {
     /// # Errors
     ///
     /// As [`from_tsv`](Self::from_tsv).
-    pub fn read_tsv(reader: impl BufRead + 'static, name: impl AsRef<Path>) -> Result<Self> {
+    pub fn read_tsv(reader: impl BufRead + Send + 'static, name: impl AsRef<Path>) -> Result<Self> {
         let name = name.as_ref();
         Self::from_tsv_lines(Lines::new(reader, name)?, name)
     }

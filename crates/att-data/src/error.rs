@@ -147,6 +147,24 @@ pub enum Error {
         max_tgt_len: usize,
     },
 
+    /// A lexical table that cannot be used.
+    #[error("{} is not a usable lexical table: {message}", path.display())]
+    Lexicon {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+
+    /// Something that is not a whole and sound shortlist file of these vocabularies.
+    #[error("{} is not a usable shortlist: {message}", path.display())]
+    Shortlist {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+
     /// Something that is not a whole and sound tokenizer file.
     #[error("{} is not a usable tokenizer file: {message}", path.display())]
     TokenizerFile {

@@ -30,7 +30,9 @@
 //! | make batches, shuffled the same way for the same seed | [`Batcher`], [`Batch`] |
 //! | keep one long line from padding all others | [`BatchLimit`] |
 //! | divide words into train, dev and test, stably | [`split_by_hash`] |
-//! | write a file whole or not at all | [`write_atomic`] |
+//! | find what translates what | [`Lexicon`]: IBM model 1, or a lexical table |
+//! | leave a source few target tokens | [`Shortlist`] |
+//! | write a file whole or not at all | [`write_atomic`], [`AtomicFile`] |
 //! | name PAD, UNK, BOS and EOS | [`special`] |
 
 mod atomic_file;
@@ -40,20 +42,24 @@ mod batcher;
 mod corpus;
 mod error;
 mod example;
+mod lexicon;
 mod lines;
+mod shortlist;
 pub mod special;
 mod split;
 mod tokenizer;
 mod vocabulary;
 
-pub use atomic_file::write_atomic;
+pub use atomic_file::{AtomicFile, write_atomic};
 pub use batch::{Batch, Padded};
 pub use batch_limit::BatchLimit;
 pub use batcher::{BatchBy, Batcher, BatcherConfig};
 pub use corpus::{Corpus, Group, Pair};
 pub use error::{Error, Result};
 pub use example::Example;
+pub use lexicon::Lexicon;
 pub use lines::{Lines, MAX_LINE_BYTES, read_lines};
+pub use shortlist::Shortlist;
 pub use split::split_by_hash;
-pub use tokenizer::{SubwordConfig, SymbolConfig, Tokenizer, TokenizerConfig};
+pub use tokenizer::{Normalization, SubwordConfig, SymbolConfig, Tokenizer, TokenizerConfig};
 pub use vocabulary::Vocabulary;

@@ -19,7 +19,7 @@ const BOM: &str = "\u{feff}";
 /// written for this input can belong to line n of the input. After an error there are no more
 /// lines.
 pub struct Lines {
-    reader: Box<dyn BufRead>,
+    reader: Box<dyn BufRead + Send>,
     path: PathBuf,
     gzip: bool,
     line: usize,
@@ -46,8 +46,8 @@ impl Lines {
     /// # Errors
     ///
     /// [`Error::Read`] if the first read fails.
-    pub fn new(reader: impl BufRead + 'static, name: impl Into<PathBuf>) -> Result<Self> {
-        let mut reader: Box<dyn BufRead> = Box::new(reader);
+    pub fn new(reader: impl BufRead + Send + 'static, name: impl Into<PathBuf>) -> Result<Self> {
+        let mut reader: Box<dyn BufRead + Send> = Box::new(reader);
         let path = name.into();
         let gzip = match reader.fill_buf() {
             Ok(start) => start.starts_with(&GZIP_MAGIC),

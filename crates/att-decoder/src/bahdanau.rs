@@ -12,7 +12,7 @@ use crate::decoder::{
     Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read, validate_tables,
 };
 use crate::unroll::{Advanced, unroll};
-use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig};
+use crate::{AttentionLayer, OutputColumns, OutputLayer, RecurrentStack, RecurrentStackConfig};
 
 /// Configuration of a [`BahdanauDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -219,7 +219,9 @@ impl Decoder for BahdanauDecoder {
         let advanced = self.advance(embedded.clone(), memory, state);
         let features = self.deep_output(vec![advanced.hidden, advanced.context, embedded]);
         DecoderStep {
-            logits: self.logits(features.squeeze_dim(1)),
+            logits: self
+                .output
+                .step(features.squeeze_dim(1), &self.embedding, memory),
             weights: Some(advanced.weights.squeeze_dim(1)),
             head_weights: Vec::new(),
             state: advanced.state,
@@ -250,6 +252,10 @@ impl Decoder for BahdanauDecoder {
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {
         self.output.forward(features, &self.embedding)
+    }
+
+    fn output_columns(&self, tokens: &[u32]) -> OutputColumns {
+        self.output.columns(&self.embedding, tokens)
     }
 
     fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {

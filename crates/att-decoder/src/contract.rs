@@ -1,7 +1,9 @@
 //! What every decoder must hold: a new arm of [`DecoderConfig`] joins by [`DecoderConfig::all`].
 
 use att_attention::{AttentionConfig, HistoryConfig, ScorerConfig, TransformerConfig};
-use att_core::{DeviceSpec, EncoderOutput, MemorySpec, RecurrentState, mask, ops, random};
+use att_core::{
+    DeviceSpec, EncoderOutput, MemorySpec, RecurrentState, host_vec, mask, ops, random,
+};
 use att_layers::{
     ActivationKind, CellKind, EmbeddingConfig, LearnedPositionsConfig, NormPlace, PositionsConfig,
 };
@@ -395,6 +397,47 @@ fn the_rows_of_a_beam_share_their_source() {
             let expected = both.clone().select(0, Tensor::from_data(rows, device));
             assert!(close(one.logits, expected), "{config:?}");
         }
+    });
+}
+
+#[test]
+fn allowed_tokens_have_the_scores_that_they_have_among_all() {
+    let allowed = [vec![8, 3, 4], vec![3], vec![5, 3, 4]];
+    each(|config, tie, device| {
+        let (decoder, source) = (decoder(config, tie, device), source(device));
+        let whole = decoder.prepare(&source);
+        let memory = whole.clone().with_allowed(&decoder, &allowed);
+        let state = || {
+            let start = decoder.initial_state(&source);
+            start.select(&[0, 0, 1, 1, 2, 2], device)
+        };
+        let tokens = || Tensor::from_data([4, 5, 6, 7, 8, 4], device);
+        let all = decoder.step(tokens(), &whole, state()).logits;
+        let found = decoder.step(tokens(), &memory, state()).logits;
+        let ids: [i64; 4] = [3, 4, 5, 8];
+        let columns = memory.columns.as_ref().unwrap().ids();
+        assert!(columns.iter().copied().map(i64::from).eq(ids));
+        let mut expected = host_vec(all.select(1, Tensor::from_data(ids, device)));
+        for (row, scores) in expected.chunks_mut(4).enumerate() {
+            for (score, id) in scores.iter_mut().zip(ids) {
+                if !allowed[row / 2].contains(&(id as u32)) {
+                    *score = f32::NEG_INFINITY;
+                }
+            }
+        }
+        let same = |(a, b): (&f32, &f32)| a == b || (a - b).abs() < 1e-5;
+        assert!(
+            host_vec(found.clone()).iter().zip(&expected).all(same),
+            "{config:?}"
+        );
+
+        let memory = memory.select(&[2, 0], device);
+        let state = decoder.initial_state(&source).select(&[2, 2, 0, 0], device);
+        let tokens = Tensor::from_data([8, 4, 4, 5], device);
+        let left = decoder.step(tokens, &memory, state).logits;
+        let rows = Tensor::from_data([4, 5, 0, 1], device);
+        let expected = host_vec(found.select(0, rows));
+        assert!(host_vec(left).iter().zip(&expected).all(same), "{config:?}");
     });
 }
 

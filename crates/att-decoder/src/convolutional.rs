@@ -11,8 +11,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::OutputLayer;
 use crate::decoder::{Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read};
+use crate::{OutputColumns, OutputLayer};
 
 /// Configuration of a [`ConvolutionalDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -256,8 +256,11 @@ impl Decoder for ConvolutionalDecoder {
             weights.push(output.weights);
             attentions.extend(output.attention);
         }
+        let features = self.features(states);
         DecoderStep {
-            logits: self.logits(self.features(states).squeeze_dim(1)),
+            logits: self
+                .output
+                .step(features.squeeze_dim(1), &self.embedding, memory),
             weights: mean(weights).map(|weights| weights.squeeze_dim(1)),
             head_weights: Vec::new(),
             state: DecoderState {
@@ -301,6 +304,10 @@ impl Decoder for ConvolutionalDecoder {
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {
         self.output.forward(features, &self.embedding)
+    }
+
+    fn output_columns(&self, tokens: &[u32]) -> OutputColumns {
+        self.output.columns(&self.embedding, tokens)
     }
 
     fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {

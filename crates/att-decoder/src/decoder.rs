@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionState, KeyValues};
 use att_core::ops::{self, CrossEntropy};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result};
@@ -8,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BahdanauConfig, BahdanauDecoder, BridgeConfig, ConditionalGruConfig, ConditionalGruDecoder,
-    ConvolutionalDecoder, ConvolutionalDecoderConfig, LuongConfig, LuongDecoder,
+    ConvolutionalDecoder, ConvolutionalDecoderConfig, LuongConfig, LuongDecoder, OutputColumns,
     RecurrentStackConfig, SummaryConfig, SummaryDecoder, TransformerDecoder,
     TransformerDecoderConfig,
 };
@@ -61,6 +63,10 @@ pub trait Decoder {
     /// alone.
     fn logits(&self, features: Tensor<2>) -> Tensor<2>;
 
+    /// The output layer's columns of these tokens, which must be different: see
+    /// [`DecoderMemory::with_allowed`].
+    fn output_columns(&self, tokens: &[u32]) -> OutputColumns;
+
     /// The cross-entropy of the [`logits`](Self::logits) of `features`, `[n, d_features]`, with the
     /// `n` tokens that stand there; see [`ops::linear_cross_entropy()`]. The decoders of this crate
     /// compute it without the logits ever being whole.
@@ -87,9 +93,31 @@ pub struct DecoderMemory {
     /// The source in one vector, `[batch, d_final]`; of a decoder without attention that reads it
     /// at each step.
     pub summary: Option<Tensor<2>>,
+    /// The only tokens that steps have scores for; none where they have those of the whole vocabulary.
+    pub columns: Option<OutputColumns>,
 }
 
 impl DecoderMemory {
+    /// The same, but steps of `decoder` have scores for the tokens alone that one of the sources may have,
+    /// `[rows, n]`: column `i` is token `i` of [`OutputColumns::ids`]. The score of a token that a row's
+    /// own source may not have is minus infinity, so that sources do not see each other.
+    ///
+    /// - `allowed`: of each source, in any order
+    ///
+    /// # Panics
+    ///
+    /// If there is not one list a source.
+    pub fn with_allowed(self, decoder: &impl Decoder, allowed: &[Vec<u32>]) -> Self {
+        assert_eq!(allowed.len(), self.batch, "one list of tokens a source");
+        let tokens: BTreeSet<u32> = allowed.iter().flatten().copied().collect();
+        let tokens: Vec<u32> = tokens.into_iter().collect();
+        let columns = decoder.output_columns(&tokens).for_sources(allowed);
+        Self {
+            columns: Some(columns),
+            ..self
+        }
+    }
+
     /// The sources named by `indices`, in that order.
     pub fn select(self, indices: &[usize], device: &Device) -> Self {
         let rows = index_tensor(indices, device);
@@ -100,7 +128,8 @@ impl DecoderMemory {
                 .into_iter()
                 .map(|memory| memory.select(rows.clone()))
                 .collect(),
-            summary: self.summary.map(|summary| summary.select(0, rows)),
+            summary: self.summary.map(|summary| summary.select(0, rows.clone())),
+            columns: self.columns.map(|columns| columns.select(rows)),
         }
     }
 }
@@ -167,7 +196,8 @@ impl DecoderState {
 /// What [`Decoder::step`] computes.
 #[derive(Clone, Debug)]
 pub struct DecoderStep {
-    /// Raw scores of the next token, `[rows, vocab]`.
+    /// Raw scores of the next token, `[rows, vocab]`, or of the memory's
+    /// [columns](DecoderMemory::columns).
     pub logits: Tensor<2>,
     /// Attention weights, `[rows, src_len]`; none without attention. Of a Transformer those that its
     /// `alignment` names.
@@ -242,6 +272,18 @@ impl DecoderConfig {
             Self::Summary(SummaryConfig::default()),
             Self::Transformer(TransformerDecoderConfig::default()),
         ]
+    }
+
+    /// The settings of its attention over the source, for those who vary them; none of a decoder whose
+    /// attention is not an [`Attention`]: the summary has none, a Transformer several heads.
+    pub fn attention_mut(&mut self) -> Option<&mut AttentionConfig> {
+        match self {
+            Self::Bahdanau(config) => Some(&mut config.attention),
+            Self::Luong(config) => Some(&mut config.attention),
+            Self::ConditionalGru(config) => Some(&mut config.attention),
+            Self::Convolutional(config) => Some(&mut config.attention),
+            Self::Summary(_) | Self::Transformer(_) => None,
+        }
     }
 
     /// Whether the decoder attends to the source, so that its steps have weights.
@@ -403,6 +445,10 @@ impl Decoder for AnyDecoder {
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {
         each!(self, decoder => decoder.logits(features))
+    }
+
+    fn output_columns(&self, tokens: &[u32]) -> OutputColumns {
+        each!(self, decoder => decoder.output_columns(tokens))
     }
 
     fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {

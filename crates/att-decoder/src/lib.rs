@@ -10,7 +10,7 @@
 //! | [`TransformerDecoder`] | attend to the past and to the source in each layer, with several heads | Vaswani et al. 2017, sec. 3.1 |
 //!
 //! A [`Decoder`] has one cached step and the whole teacher-forced pass; its state is a value that
-//! goes in and comes out. [`search`] knows nothing but that trait.
+//! goes in and comes out. [`search`] needs nothing but its steps.
 //!
 //! ```
 //! use att_core::DeviceSpec;
@@ -40,6 +40,7 @@ mod combine;
 mod conditional_gru;
 mod convolutional;
 mod decoder;
+mod ensemble;
 mod luong;
 mod output;
 pub mod search;
@@ -62,8 +63,9 @@ pub use convolutional::{
 pub use decoder::{
     AnyDecoder, Decoder, DecoderConfig, DecoderMemory, DecoderOutput, DecoderState, DecoderStep,
 };
+pub use ensemble::Ensemble;
 pub use luong::{LuongConfig, LuongDecoder};
-pub use output::OutputLayer;
+pub use output::{OutputColumns, OutputLayer};
 pub use stack::{RecurrentStack, RecurrentStackConfig};
 pub use summary::{SummaryConfig, SummaryDecoder};
 pub use transformer::{

@@ -11,7 +11,7 @@ use crate::combine::{Combine, CombineKind};
 use crate::decoder::{
     Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, Read, read, validate_tables,
 };
-use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig};
+use crate::{AttentionLayer, OutputColumns, OutputLayer, RecurrentStack, RecurrentStackConfig};
 
 /// Configuration of a [`LuongDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -337,7 +337,9 @@ impl Decoder for LuongDecoder {
         let embedded = self.embedding.forward(tokens.unsqueeze_dim(1));
         let advanced = self.advance(embedded, memory, state);
         DecoderStep {
-            logits: self.logits(advanced.attentional.squeeze_dim(1)),
+            logits: self
+                .output
+                .step(advanced.attentional.squeeze_dim(1), &self.embedding, memory),
             weights: Some(advanced.weights.squeeze_dim(1)),
             head_weights: Vec::new(),
             state: advanced.state,
@@ -372,6 +374,10 @@ impl Decoder for LuongDecoder {
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {
         self.output.forward(features, &self.embedding)
+    }
+
+    fn output_columns(&self, tokens: &[u32]) -> OutputColumns {
+        self.output.columns(&self.embedding, tokens)
     }
 
     fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {

@@ -1,8 +1,12 @@
+use std::sync::Arc;
+
 use att_core::ops::{self, CrossEntropy};
 use att_core::{Error, Result};
 use att_layers::{Embedding, Linear, init};
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+
+use crate::DecoderMemory;
 
 /// Raw scores of the target tokens: `x W + b`, where W is the layer's own or the embedding's table
 /// (tied, Press and Wolf 2017).
@@ -43,6 +47,38 @@ impl OutputLayer {
         ops::linear(features, weight, bias)
     }
 
+    /// The columns of these tokens, which must be different.
+    pub(crate) fn columns(&self, embedding: &Embedding, tokens: &[u32]) -> OutputColumns {
+        let (weight, bias) = self.weights(embedding);
+        let ids: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
+        let ids = Tensor::<1, Int>::from_data(ids.as_slice(), &weight.device());
+        // Of a tied layer the table's rows are taken, which lie side by side.
+        let weight = match &self.linear {
+            Some(_) => weight.select(1, ids.clone()),
+            None => embedding.weight.val().select(0, ids.clone()).transpose(),
+        };
+        OutputColumns {
+            weight,
+            bias: bias.map(|bias| bias.select(0, ids)),
+            ids: tokens.into(),
+            barred: None,
+        }
+    }
+
+    /// What a step of search needs: all scores, or those of the memory's
+    /// [columns](DecoderMemory::columns).
+    pub(crate) fn step(
+        &self,
+        features: Tensor<2>,
+        embedding: &Embedding,
+        memory: &DecoderMemory,
+    ) -> Tensor<2> {
+        match &memory.columns {
+            Some(columns) => columns.forward(features),
+            None => self.forward(features, embedding),
+        }
+    }
+
     /// How well the scores predict `gold`; see [`ops::linear_cross_entropy()`].
     pub(crate) fn cross_entropy(
         &self,
@@ -65,6 +101,63 @@ impl OutputLayer {
             // The transpose is a view: the products read the table where it lies.
             (None, Some(bias)) => (embedding.weight.val().transpose(), Some(bias.val())),
             (None, None) => unreachable!("an output layer has weights of its own or is tied"),
+        }
+    }
+}
+
+/// Some columns of an [`OutputLayer`]: the only tokens that the sources of a batch may have (a shortlist;
+/// Jean et al. 2015, sec. 3.3; L'Hostis et al. 2016).
+#[derive(Clone, Debug)]
+pub struct OutputColumns {
+    /// W, `[d_features, n]`.
+    weight: Tensor<2>,
+    /// b, `[n]`.
+    bias: Option<Tensor<1>>,
+    ids: Arc<[u32]>,
+    /// True where a source may not have a column's token, `[batch, n]`; none where each may have all.
+    barred: Option<Tensor<2, Bool>>,
+}
+
+impl OutputColumns {
+    /// The token of each column, rising.
+    pub fn ids(&self) -> &Arc<[u32]> {
+        &self.ids
+    }
+
+    /// Bars each source from all tokens but its own, which must be among the columns.
+    pub(crate) fn for_sources(mut self, allowed: &[Vec<u32>]) -> Self {
+        let mut barred = vec![true; allowed.len() * self.ids.len()];
+        for (row, allowed) in barred.chunks_mut(self.ids.len()).zip(allowed) {
+            for token in allowed {
+                let column = self.ids.binary_search(token);
+                row[column.expect("the columns are those of all sources")] = false;
+            }
+        }
+        let shape = [allowed.len(), self.ids.len()];
+        let barred = TensorData::new(barred, shape);
+        self.barred = Some(Tensor::from_data(barred, &self.weight.device()));
+        self
+    }
+
+    /// Raw scores, `[rows, d_features]` to `[rows, n]`; minus infinity where a row's source may not have
+    /// a token.
+    fn forward(&self, features: Tensor<2>) -> Tensor<2> {
+        let logits = ops::linear(features, self.weight.clone(), self.bias.clone());
+        let Some(barred) = &self.barred else {
+            return logits;
+        };
+        let ([rows, n], [batch, _]) = (logits.dims(), barred.dims());
+        let barred = barred.clone().unsqueeze_dim::<3>(1);
+        let logits = logits.reshape([batch, rows / batch, n]);
+        logits
+            .mask_fill(barred.expand([batch, rows / batch, n]), f32::NEG_INFINITY)
+            .reshape([rows, n])
+    }
+
+    pub(crate) fn select(self, sources: Tensor<1, Int>) -> Self {
+        Self {
+            barred: self.barred.map(|barred| barred.select(0, sources)),
+            ..self
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::bridge::{Bridge, BridgeConfig};
 use crate::decoder::{
     Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, validate_tables,
 };
-use crate::{OutputLayer, RecurrentStack, RecurrentStackConfig};
+use crate::{OutputColumns, OutputLayer, RecurrentStack, RecurrentStackConfig};
 
 /// Configuration of a [`SummaryDecoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -136,6 +136,7 @@ impl Decoder for SummaryDecoder {
             summary: top
                 .filter(|_| self.feed_summary)
                 .map(|state| state.hidden.clone()),
+            columns: None,
         }
     }
 
@@ -159,7 +160,9 @@ impl Decoder for SummaryDecoder {
         let output = stack.forward(input.clone(), &lengths, state.layers);
         let features = self.features(output.hidden, input);
         DecoderStep {
-            logits: self.logits(features.squeeze_dim(1)),
+            logits: self
+                .output
+                .step(features.squeeze_dim(1), &self.embedding, memory),
             weights: None,
             head_weights: Vec::new(),
             state: DecoderState {
@@ -189,6 +192,10 @@ impl Decoder for SummaryDecoder {
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {
         self.output.forward(features, &self.embedding)
+    }
+
+    fn output_columns(&self, tokens: &[u32]) -> OutputColumns {
+        self.output.columns(&self.embedding, tokens)
     }
 
     fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {

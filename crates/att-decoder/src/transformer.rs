@@ -8,8 +8,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::OutputLayer;
 use crate::decoder::{Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep};
+use crate::{OutputColumns, OutputLayer};
 
 /// Configuration of a [`TransformerDecoder`]: the keys of [`TransformerConfig`], and `alignment`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -255,7 +255,9 @@ impl Decoder for TransformerDecoder {
         let weights = self.alignment.choose(&extended.weights);
         let by_row = |weights: Tensor<4>| weights.swap_dims(1, 2).flatten(0, 1);
         DecoderStep {
-            logits: self.logits(extended.features.squeeze_dim(1)),
+            logits: self
+                .output
+                .step(extended.features.squeeze_dim(1), &self.embedding, memory),
             weights: Some(weights.flatten(0, 1)),
             head_weights: extended.weights.into_iter().map(by_row).collect(),
             state: DecoderState {
@@ -282,6 +284,10 @@ impl Decoder for TransformerDecoder {
 
     fn logits(&self, features: Tensor<2>) -> Tensor<2> {
         self.output.forward(features, &self.embedding)
+    }
+
+    fn output_columns(&self, tokens: &[u32]) -> OutputColumns {
+        self.output.columns(&self.embedding, tokens)
     }
 
     fn cross_entropy(&self, features: Tensor<2>, gold: &[u32], smoothing: f64) -> CrossEntropy {

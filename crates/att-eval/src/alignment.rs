@@ -99,6 +99,38 @@ impl CorpusMetric for AlignmentErrorRate {
     }
 }
 
+/// One link of a word alignment as the Pharaoh format writes it, which `fast_align` and the Moses
+/// tools share: `0-1`, or `0p1` or `0?1` where it is possible and not sure.
+///
+/// ```
+/// use att_eval::PharaohLink;
+///
+/// let link = PharaohLink { src: 2, tgt: 1, sure: false };
+/// assert_eq!(PharaohLink::parse("2p1"), Some(link));
+/// assert_eq!(PharaohLink::parse("2:1"), None);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PharaohLink {
+    /// Position of the source token, from 0.
+    pub src: usize,
+    /// Position of the target token, from 0.
+    pub tgt: usize,
+    /// Whether it is sure.
+    pub sure: bool,
+}
+
+impl PharaohLink {
+    /// The link that a word of a line stands for; none where it is not one.
+    pub fn parse(word: &str) -> Option<Self> {
+        let (src, rest) = word.split_at(word.find(['-', 'p', '?'])?);
+        Some(Self {
+            src: src.parse().ok()?,
+            tgt: rest[1..].parse().ok()?,
+            sure: rest.starts_with('-'),
+        })
+    }
+}
+
 /// Pairs of a source and a target position.
 #[derive(Default)]
 struct Links {
@@ -111,12 +143,7 @@ impl Links {
     fn parse(line: &str, item: usize, side: &'static str) -> Result<Self> {
         let mut links = Self::default();
         for (i, text) in line.split_whitespace().enumerate() {
-            let link = text.find(['-', 'p', '?']).and_then(|at| {
-                let (src, rest) = text.split_at(at);
-                let link = (src.parse().ok()?, rest[1..].parse().ok()?);
-                Some((link, rest.starts_with('-')))
-            });
-            let Some((link, is_sure)) = link else {
+            let Some(PharaohLink { src, tgt, sure }) = PharaohLink::parse(text) else {
                 return Err(Error::Link {
                     side,
                     item,
@@ -124,9 +151,9 @@ impl Links {
                     text: text.to_owned(),
                 });
             };
-            links.possible.insert(link);
-            if is_sure {
-                links.sure.insert(link);
+            links.possible.insert((src, tgt));
+            if sure {
+                links.sure.insert((src, tgt));
             }
         }
         Ok(links)

@@ -63,7 +63,7 @@
 //! | [`ErrorRate`] | SER, WER, CER, position-independent PER | Tillmann et al. 1997 |
 //! | [`error_rates`] | [`ErrorRates`]: item and token error rate, kinds of edits | |
 //! | [`exact_match`] | [`ExactMatch`]: the share of outputs that are right as a whole | |
-//! | [`AlignmentErrorRate`] | AER of word alignments, with sure and possible links | Och and Ney 2003 |
+//! | [`AlignmentErrorRate`] | AER of word alignments, with sure and possible links ([`PharaohLink`]) | Och and Ney 2003 |
 //! | [`edit_distance`] | [`EditCounts`]: substitutions, insertions, deletions | Levenshtein 1966 |
 //! | [`Statistics`] | a metric's scores of segments, of buckets, confidence intervals | Koehn 2004 |
 //! | [`paired_bootstrap`], [`paired_randomisation`] | [`Comparison`]: whether two systems differ | Koehn 2004, Riezler and Maxwell 2005 |
@@ -91,7 +91,7 @@ mod statistics;
 mod ter;
 mod text;
 
-pub use alignment::AlignmentErrorRate;
+pub use alignment::{AlignmentErrorRate, PharaohLink};
 pub use bleu::{Bleu, BleuScore, BleuTokenizer, Smoothing};
 pub use bucket::{Cutoffs, by_bucket};
 pub use chrf::{Chrf, ChrfScore};

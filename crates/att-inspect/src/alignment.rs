@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use att_eval::PharaohLink;
+
 use crate::{AttentionMap, Error, Result};
 
 /// The source token that each target token looks at most: the argmax of each row.
@@ -80,18 +82,20 @@ impl FromStr for Alignment {
     ///
     /// [`Error::Pharaoh`] at the first word that is not `source-target`.
     fn from_str(line: &str) -> Result<Self> {
-        let links = line.split_whitespace().enumerate().map(|(i, word)| {
-            let link = word.split_once('-').and_then(|(src, tgt)| {
-                Some(Link {
-                    src: src.parse().ok()?,
-                    tgt: tgt.parse().ok()?,
-                })
-            });
-            link.ok_or_else(|| Error::Pharaoh {
-                position: i + 1,
-                word: word.to_string(),
-            })
-        });
+        let links =
+            line.split_whitespace()
+                .enumerate()
+                .map(|(i, word)| match PharaohLink::parse(word) {
+                    Some(PharaohLink {
+                        src,
+                        tgt,
+                        sure: true,
+                    }) => Ok(Link { src, tgt }),
+                    _ => Err(Error::Pharaoh {
+                        position: i + 1,
+                        word: word.to_string(),
+                    }),
+                });
         Ok(Self {
             links: links.collect::<Result<_>>()?,
         })

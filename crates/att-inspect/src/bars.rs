@@ -1,3 +1,4 @@
+use crate::axis::Axis;
 use crate::canvas::{BELOW_TITLE, Canvas, INK, MUTED, PADDING, Px, TextStyle, escape, text_width};
 use crate::chart::COLORS;
 use crate::label::shorten;
@@ -12,8 +13,9 @@ const NUMBER: f64 = 40.0;
 /// Columns of text that a name takes at most.
 const MAX_NAME: usize = 60;
 
-/// Ratios as horizontal bars on a logarithmic axis, as a self-contained SVG: a group of bars a row,
-/// one bar a series. Bars begin at 1 and go to the right where the ratio is greater.
+/// Numbers as horizontal bars, as a self-contained SVG: a group of bars a row, one bar a series. Unless
+/// told they are ratios on a logarithmic axis: bars begin at 1 and go to the right where the ratio is
+/// greater.
 ///
 /// ```
 /// use att_inspect::{BarChart, BarGroup};
@@ -22,6 +24,7 @@ const MAX_NAME: usize = 60;
 ///     title: "How many times faster".into(),
 ///     series: vec!["forward".into(), "with gradients".into()],
 ///     groups: vec![BarGroup { name: "lstm".into(), values: vec![4.0, 5.5] }],
+///     ..Default::default()
 /// };
 /// assert!(chart.render().starts_with("<svg "));
 /// ```
@@ -33,6 +36,18 @@ pub struct BarChart {
     pub series: Vec<String>,
     /// The rows, from the top.
     pub groups: Vec<BarGroup>,
+    /// What the numbers are.
+    pub scale: BarScale,
+}
+
+/// What the numbers of a [`BarChart`] are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BarScale {
+    /// Ratios, on a logarithmic axis from 1; what is not positive and finite has no bar.
+    #[default]
+    Ratio,
+    /// Amounts, such as scores, from 0; what is negative or not finite has no bar.
+    Amount,
 }
 
 /// One row of a [`BarChart`].
@@ -40,7 +55,7 @@ pub struct BarChart {
 pub struct BarGroup {
     /// The name at its left.
     pub name: String,
-    /// The ratio of each series; one that is not positive and finite has no bar.
+    /// The number of each series; one that the chart's [`BarScale`] has no place for has no bar.
     pub values: Vec<f64>,
 }
 
@@ -60,23 +75,24 @@ impl BarChart {
 
         let height = BAR * self.series.len().max(1) as f64 + GROUP_GAP;
         let bottom = top + height * self.groups.len() as f64;
-        let values = self.groups.iter().flat_map(BarGroup::drawable);
-        let axis = LogAxis::over(values.map(|(_, value)| value));
+        let values = self.groups.iter().flat_map(|group| self.drawable(group));
+        let axis = ValueAxis::over(values.map(|(_, value)| value).collect(), self.scale);
         let x = |value: f64| left + axis.fraction(value) * PLOT_WIDTH;
         for tick in axis.ticks() {
             let at = x(tick);
             canvas.line(at, top, at, bottom);
             let style = small(MUTED, "middle");
-            canvas.text(at, bottom + 16.0, style, &number(tick));
+            canvas.text(at, bottom + 16.0, style, &axis.describe(tick));
         }
         for (row, (group, name)) in self.groups.iter().zip(&names).enumerate() {
             let y = top + height * row as f64 + GROUP_GAP / 2.0;
             let middle = y + (height - GROUP_GAP) / 2.0 + 4.0;
             canvas.text(left - 8.0, middle, small(INK, "end"), name);
-            for (series, value) in group.drawable() {
-                let (from, to) = (x(value.min(1.0)), x(value.max(1.0)));
+            for (series, value) in self.drawable(group) {
+                let origin = axis.origin();
+                let (from, to) = (x(value.min(origin)), x(value.max(origin)));
                 let y = y + BAR * series as f64;
-                let (color, text) = (COLORS[series % COLORS.len()], number(value));
+                let (color, text) = (COLORS[series % COLORS.len()], axis.describe(value));
                 let (px, py, width) = (Px(from), Px(y), Px(to - from));
                 let (of, height) = (escape(&group.name), Px(BAR - 1.0));
                 canvas.push(format_args!(
@@ -105,14 +121,63 @@ impl BarChart {
             x += LEGEND_MARK + text_width(&name, SMALL) + 20.0;
         }
     }
+
+    /// The values of a group that have a bar, with the number of their series.
+    fn drawable(&self, group: &BarGroup) -> impl Iterator<Item = (usize, f64)> {
+        let least = match self.scale {
+            BarScale::Ratio => 1e-9,
+            BarScale::Amount => 0.0,
+        };
+        let values = group.values.iter().copied().enumerate();
+        values.filter(move |(_, value)| (least..1e9).contains(value))
+    }
 }
 
-impl BarGroup {
-    /// The values that have a bar, with the number of their series.
-    fn drawable(&self) -> impl Iterator<Item = (usize, f64)> {
-        let fits = |value: f64| (1e-9..1e9).contains(&value);
-        let values = self.values.iter().copied().enumerate();
-        values.filter(move |&(_, value)| fits(value))
+/// Where numbers lie: 0 at the first tick, 1 at the last.
+enum ValueAxis {
+    Ratio(LogAxis),
+    Amount(Axis),
+}
+
+impl ValueAxis {
+    fn over(mut values: Vec<f64>, scale: BarScale) -> Self {
+        match scale {
+            BarScale::Ratio => Self::Ratio(LogAxis::over(values.into_iter())),
+            BarScale::Amount => {
+                values.push(0.0); // where bars begin
+                Self::Amount(Axis::new(&values, 6.0, true))
+            }
+        }
+    }
+
+    /// Where bars begin.
+    fn origin(&self) -> f64 {
+        match self {
+            Self::Ratio(_) => 1.0,
+            Self::Amount(_) => 0.0,
+        }
+    }
+
+    fn ticks(&self) -> Vec<f64> {
+        match self {
+            Self::Ratio(axis) => axis.ticks().collect(),
+            Self::Amount(axis) => axis.ticks().collect(),
+        }
+    }
+
+    fn fraction(&self, value: f64) -> f64 {
+        match self {
+            Self::Ratio(axis) => axis.fraction(value),
+            Self::Amount(axis) => axis.fraction(value),
+        }
+    }
+
+    /// A number as it stands at its bar or tick.
+    fn describe(&self, value: f64) -> String {
+        match self {
+            Self::Ratio(_) => ratio(value),
+            Self::Amount(axis) => axis.describe(value),
+        }
     }
 }
 
@@ -155,7 +220,7 @@ fn small(fill: &'static str, anchor: &'static str) -> TextStyle {
 }
 
 /// A ratio with two digits that count, and all digits before the point.
-fn number(value: f64) -> String {
+fn ratio(value: f64) -> String {
     let decimals = (1.0 - value.log10().floor()).clamp(0.0, 9.0) as usize;
     let text = format!("{value:.decimals$}");
     if text.contains('.') {
@@ -171,7 +236,7 @@ mod tests {
 
     use super::*;
 
-    fn chart(values: Vec<f64>) -> String {
+    fn chart(values: Vec<f64>, scale: BarScale) -> String {
         BarChart {
             title: "a < b".into(),
             series: vec!["one".into(), "two".into(), "three".into()],
@@ -179,6 +244,7 @@ mod tests {
                 name: "<row>".into(),
                 values,
             }],
+            scale,
         }
         .render()
     }
@@ -200,7 +266,7 @@ mod tests {
 
     #[test]
     fn bars_go_right_from_one_where_greater_and_left_where_smaller() {
-        let bars = bars(&chart(vec![10.0, 0.1, 1.0]));
+        let bars = bars(&chart(vec![10.0, 0.1, 1.0], BarScale::Ratio));
         let [(title, one, ten), (_, tenth, also_one), (_, from, to)] = &bars[..] else {
             panic!("{bars:?}")
         };
@@ -212,13 +278,26 @@ mod tests {
 
     #[test]
     fn what_is_no_ratio_has_no_bar() {
-        assert_eq!(bars(&chart(vec![f64::NAN, 0.0, f64::INFINITY])), []);
+        let values = vec![f64::NAN, 0.0, f64::INFINITY];
+        assert_eq!(bars(&chart(values, BarScale::Ratio)), []);
         assert!(Document::parse(&BarChart::default().render()).is_ok());
     }
 
     #[test]
+    fn amounts_begin_at_zero_and_are_as_long_as_they_are_great() {
+        let found = bars(&chart(vec![97.25, 48.625, 0.0], BarScale::Amount));
+        let [(title, zero, all), (_, also_zero, half), (_, from, to)] = &found[..] else {
+            panic!("{found:?}")
+        };
+        assert_eq!(title, "<row>: 97.25");
+        assert_eq!([zero, from], [also_zero, to]);
+        assert!(((all - zero) - 2.0 * (half - zero)).abs() < 0.3);
+        assert_eq!(bars(&chart(vec![-1.0, f64::NAN], BarScale::Amount)), []);
+    }
+
+    #[test]
     fn numbers_are_short() {
-        let texts = [0.123, 1.0, 2.46, 10.0, 123.4].map(number);
+        let texts = [0.123, 1.0, 2.46, 10.0, 123.4].map(ratio);
         assert_eq!(texts, ["0.12", "1", "2.5", "10", "123"]);
     }
 }

@@ -24,7 +24,11 @@ const MARKS: [&str; 4] = [
     "m0,-5l5,5l-5,5l-5,-5z",
 ];
 
-/// A line chart as a self-contained SVG: one line a series, such as an error rate by word length.
+/// Lines are whole for as many series as there are colours, and then broken in another way each time.
+const DASHES: [&str; 4] = ["none", "7 3", "2 3", "9 3 2 3"];
+
+/// A line chart as a self-contained SVG: one line a series, such as an error rate by word length; up to
+/// 24 of them look different.
 ///
 /// Axes end at round numbers. The y axis begins at 0 unless all values lie close together and far
 /// from it. Points that are not finite are left out.
@@ -99,10 +103,10 @@ impl LineChart {
             if x > PADDING && x + width > WIDTH - PADDING {
                 (x, y) = (PADDING, y + LEGEND_ROW);
             }
-            let Look { color, mark } = Look::of(i);
+            let Look { color, mark, dash } = Look::of(i);
             let (x_px, y_px, middle) = (Px(x), Px(y), Px(x + 13.0));
             canvas.push(format_args!(
-                r#"<path d="M{x_px},{y_px}h26" stroke="{color}" stroke-width="2"/>
+                r#"<path d="M{x_px},{y_px}h26" stroke="{color}" stroke-width="2" stroke-dasharray="{dash}"/>
 <path d="M{middle},{y_px}{mark}" fill="{color}"/>"#
             ));
             canvas.text(x + LEGEND_MARK, y + 4.0, small(INK, "start"), &name);
@@ -128,13 +132,17 @@ impl Series {
 struct Look {
     color: &'static str,
     mark: &'static str,
+    dash: &'static str,
 }
 
 impl Look {
     fn of(series: usize) -> Self {
+        // Colours and marks come together again after twelve.
+        let mark = series + series / 12;
         Self {
             color: COLORS[series % COLORS.len()],
-            mark: MARKS[series % MARKS.len()],
+            mark: MARKS[mark % MARKS.len()],
+            dash: DASHES[series / COLORS.len() % DASHES.len()],
         }
     }
 }
@@ -198,12 +206,13 @@ impl Plot {
         );
     }
 
-    fn draw_series(&self, canvas: &mut Canvas, series: &Series, Look { color, mark }: Look) {
+    fn draw_series(&self, canvas: &mut Canvas, series: &Series, look: Look) {
+        let Look { color, mark, dash } = look;
         let mut line = String::new();
         let place = |(x, y)| format!("{},{} ", Px(self.x(x)), Px(self.y(y)));
         series.drawable().for_each(|point| line += &place(point));
         canvas.push(format_args!(
-            r#"<polyline points="{}" fill="none" stroke="{color}" stroke-width="2" stroke-linejoin="round"/>"#,
+            r#"<polyline points="{}" fill="none" stroke="{color}" stroke-width="2" stroke-dasharray="{dash}" stroke-linejoin="round"/>"#,
             line.trim_end()
         ));
         let name = escape(&series.name);
@@ -287,6 +296,19 @@ mod tests {
         for text in ["a < b", "x & y", "%", "<one>", "two"] {
             assert!(texts.contains(&text), "{text} not in {texts:?}");
         }
+    }
+
+    #[test]
+    fn as_many_series_as_told_look_different() {
+        let look = |i| {
+            let Look { color, mark, dash } = Look::of(i);
+            (color, mark, dash)
+        };
+        let looks: std::collections::BTreeSet<_> = (0..24).map(look).collect();
+        assert_eq!(looks.len(), 24);
+        let marks = looks.iter().map(|(color, mark, _)| (color, mark));
+        let marks: std::collections::BTreeSet<_> = marks.collect();
+        assert_eq!(marks.len(), 24, "also where dashes can't be seen");
     }
 
     #[test]

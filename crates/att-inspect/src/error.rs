@@ -46,6 +46,13 @@ pub enum Error {
         value: f32,
     },
 
+    /// A node of a search tree is out of its place.
+    #[error("node {node} of the search tree must stand behind its parent, one step further")]
+    TreeNode {
+        /// Index of the node.
+        node: usize,
+    },
+
     /// A word of an alignment line is not `source-target`.
     #[error(
         "word {position} of the alignment is `{word}`: write each link as `source-target`, \

@@ -1,4 +1,4 @@
-//! Reading attention: what did a model look at while it wrote?
+//! Reading attention: what did a model look at while it wrote, and what else did it weigh?
 //!
 //! Everything here works on plain data, tokens and weights, without tensors. A model's attention
 //! comes in as an [`AttentionMap`]; out come alignments, statistics, heat maps and JSON lines.
@@ -44,9 +44,10 @@
 //! | how much attention each source token got | [`coverage`] |
 //! | a heat map in the terminal | [`TerminalHeatmap`], [`TerminalStyle`] |
 //! | a heat map as SVG | [`SvgHeatmap`] |
+//! | all that a search weighed, and its drawing as SVG | [`SearchTree`], [`SvgTree`] |
 //! | what the colours mean | [`ColorScale`], [`Scale`] |
 //! | a line chart as SVG, for reports | [`LineChart`], [`Series`] |
-//! | a bar chart of ratios as SVG | [`BarChart`], [`BarGroup`] |
+//! | a bar chart of ratios or amounts as SVG | [`BarChart`], [`BarGroup`], [`BarScale`] |
 //!
 //! Drawings are strings; nothing here prints. They are safe to print whatever the tokens hold:
 //! control characters, which could steer a terminal or break XML, are replaced.
@@ -65,9 +66,10 @@ mod scale;
 mod stats;
 mod svg;
 mod terminal;
+mod tree;
 
 pub use alignment::{Alignment, Link, hard_alignment};
-pub use bars::{BarChart, BarGroup};
+pub use bars::{BarChart, BarGroup, BarScale};
 pub use chart::{LineChart, Series};
 pub use color::ColorScale;
 pub use error::{Error, Result};
@@ -77,3 +79,4 @@ pub use scale::Scale;
 pub use stats::{coverage, entropy, mean_entropy, sharpness};
 pub use svg::SvgHeatmap;
 pub use terminal::{TerminalHeatmap, TerminalStyle};
+pub use tree::{Fate, SearchTree, SvgTree, TreeNode};

@@ -18,6 +18,9 @@ pub struct AttentionRecord {
     /// Which input this belongs to, such as its line number; left out of the JSON when `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Whose attention this is, of several models that decoded together; left out of the JSON when `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Place among the hypotheses of its input; 0 is the best. Default 0.
     #[serde(default)]
     pub rank: usize,
@@ -77,6 +80,7 @@ mod tests {
     fn record() -> AttentionRecord {
         AttentionRecord {
             id: Some("7".into()),
+            model: None,
             rank: 1,
             score: Some(-0.5),
             text: "K \"a\"".into(),

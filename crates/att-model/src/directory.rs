@@ -14,7 +14,7 @@ pub const FORMAT_VERSION: u32 = 1;
 
 const CONFIG: &str = "config.toml";
 const SRC_TOKENIZER: &str = "src.tokenizer.json";
-const TGT_TOKENIZER: &str = "tgt.tokenizer.json";
+pub(crate) const TGT_TOKENIZER: &str = "tgt.tokenizer.json";
 const WEIGHTS: &str = "model.safetensors";
 
 /// All that decoding needs, in one directory:

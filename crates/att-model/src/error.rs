@@ -67,6 +67,16 @@ pub enum Error {
         /// Tokens in the model.
         expected: usize,
     },
+    /// Models of an ensemble that do not predict the same tokens.
+    #[error("{} and {} are different target vocabularies ({reason}): the models of an ensemble must have one", first.display(), other.display())]
+    TargetVocabularies {
+        /// The first model's tokeniser.
+        first: PathBuf,
+        /// That of another.
+        other: PathBuf,
+        /// Where they differ.
+        reason: String,
+    },
     /// A setting that does not fit, or a device that is not there.
     #[error(transparent)]
     Core(#[from] att_core::Error),

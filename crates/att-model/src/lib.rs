@@ -7,6 +7,8 @@
 //! | encode sources, run over known targets | [`Seq2Seq`] |
 //! | keep all that decoding needs in one place | [`ModelDirectory`] |
 //! | translate text, and see the attention | [`Translator`] |
+//! | translate with several models as one | [`Translator::ensemble`] |
+//! | ask for a prefix, for phrases, for the search tree | [`Translator::translate_requests`] |
 //! | ask how probable given translations are | [`Translator::score`] |
 //!
 //! ```
@@ -40,6 +42,7 @@ mod directory;
 mod error;
 mod score;
 mod seq2seq;
+mod together;
 mod translator;
 pub mod weights;
 
@@ -56,4 +59,4 @@ pub use config::{MAX_WEIGHTS, ModelConfig};
 pub use directory::{FORMAT_VERSION, ModelDirectory};
 pub use error::{Error, Result};
 pub use seq2seq::{ForcedOutput, Seq2Seq};
-pub use translator::{Candidate, CandidateAttention, Translation, Translator};
+pub use translator::{Candidate, CandidateAttention, Translation, TranslationRequest, Translator};

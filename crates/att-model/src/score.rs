@@ -4,6 +4,7 @@ use att_core::ops::{Choice, top_log_probs};
 use att_core::{host_vec, on_kernel_threads};
 use att_data::{Batch, BatchLimit, Example, Pair};
 use att_decoder::Decoder;
+use att_decoder::search::ScoreTerms;
 
 use crate::translator::with_eos;
 use crate::{Candidate, Seq2Seq, Translation, Translator};
@@ -21,7 +22,7 @@ impl Translator {
     /// One result a pair, in the order of the pairs, with the target as its only candidate and
     /// `log_prob` as its score. Tokens are the pieces of the text; what is unknown has the
     /// probability of UNK. An empty target is EOS alone. Pairs of like length share a batch, and up
-    /// to rounding it makes no difference which.
+    /// to rounding it makes no difference which. Of an ensemble the first model is asked.
     pub fn score(&self, pairs: &[Pair]) -> Vec<Translation> {
         let tokenizers = self.directory();
         let examples: Vec<Example> = pairs
@@ -50,11 +51,13 @@ impl Translator {
                     score: log_prob,
                     log_prob,
                     token_log_probs: forced.token_log_probs,
+                    terms: ScoreTerms::default(),
                     weights: forced.weights,
                 };
                 scored[index] = Some(Translation {
                     src_tokens: with_eos(tokenizers.src_tokenizer.tokens(src)),
                     candidates: vec![candidate],
+                    tree: None,
                 });
             }
         }
@@ -63,12 +66,13 @@ impl Translator {
 }
 
 /// What the model says of a row's target.
-struct Forced {
-    token_log_probs: Vec<f32>,
-    weights: Option<Vec<Vec<f32>>>,
+pub(crate) struct Forced {
+    pub(crate) token_log_probs: Vec<f32>,
+    pub(crate) weights: Option<Vec<Vec<f32>>>,
 }
 
-fn force(model: &Seq2Seq, batch: &Batch) -> Vec<Forced> {
+/// Runs over the known targets of a batch.
+pub(crate) fn force(model: &Seq2Seq, batch: &Batch) -> Vec<Forced> {
     let output = model.forward(batch);
     let n = output.gold.len();
     let at_a_time = (MAX_LOGITS / model.tgt_vocab()).max(1);

@@ -2,12 +2,14 @@ use att_core::EncoderOutput;
 use att_core::ops::CrossEntropy;
 use att_core::special::PAD;
 use att_data::{Batch, Padded};
-use att_decoder::search::{Hypothesis, SearchConfig};
+use att_decoder::search::{Found, Hypothesis, Request, SearchConfig};
 use att_decoder::{AnyDecoder, Decoder};
 use att_encoder::Encoder;
 use att_layers::Embedding;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::together::Together;
 
 /// An encoder, a decoder, and the tables of tokens they read.
 #[derive(Module, Debug)]
@@ -131,23 +133,28 @@ impl Seq2Seq {
             .cross_entropy(features, &output.gold, smoothing)
     }
 
-    /// The best hypotheses for each source. Their attention weights are over source tokens: where a
-    /// state of the memory stands for several ([`Encoder::tokens_per_state`]), its weight is spread
-    /// over them evenly.
+    /// The best hypotheses for each source, with nothing asked of their targets; see
+    /// [`search_requests`](Self::search_requests).
     pub fn search(&self, src: &Padded, config: &SearchConfig) -> Vec<Vec<Hypothesis>> {
-        let mut found = config.search(&self.decoder, &self.encode(src), &src.lengths);
-        if self.encoder.tokens_per_state() > 1 {
-            for (hypotheses, &length) in found.iter_mut().zip(&src.lengths) {
-                let steps = hypotheses
-                    .iter_mut()
-                    .flat_map(|one| &mut one.weights)
-                    .flatten();
-                for weights in steps {
-                    *weights = self.over_tokens(weights, length);
-                }
-            }
-        }
-        found
+        let request = |row| Request::new(src.row(row));
+        let found = self.search_requests(src, (0..src.rows).map(request).collect(), config);
+        found.into_iter().map(|found| found.hypotheses).collect()
+    }
+
+    /// What is found for each source as it was asked for. The attention weights of hypotheses are over
+    /// source tokens: where a state of the memory stands for several ([`Encoder::tokens_per_state`]), its
+    /// weight is spread over them evenly.
+    ///
+    /// # Panics
+    ///
+    /// If there is not one request a source.
+    pub fn search_requests(
+        &self,
+        src: &Padded,
+        requests: Vec<Request>,
+        config: &SearchConfig,
+    ) -> Vec<Found> {
+        Together::alone(self).search(std::slice::from_ref(src), requests, config)
     }
 
     /// The weights of a step over the states of a source (and padding), as weights over its `length`

@@ -81,6 +81,10 @@ impl ExperimentConfig {
         self.model.validate().map_err(within("model"))?;
         self.training.validate().map_err(within("training"))?;
         self.search.validate().map_err(within("search"))?;
+        if !self.model.decoder.has_attention() {
+            let fits = self.search.validate_without_attention();
+            fits.map_err(within("search"))?;
+        }
         Ok(())
     }
 }

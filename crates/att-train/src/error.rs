@@ -67,6 +67,14 @@ pub enum Error {
         /// What is wrong with each that is there.
         damaged: Vec<String>,
     },
+    /// A comparison's run that is of other settings or data, or that is no comparison's.
+    #[error("{} {reason}", path.display())]
+    Compared {
+        /// The run's directory, or a file in it.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
     /// The run in the directory is of other settings or data.
     #[error(
         "the run in {} can't go on, because this one is another: {}; undo that, or begin a run in another directory",

@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use att_data::{Batch, Batcher, Corpus};
 use att_decoder::search::SearchConfig;
 use att_eval::Metric;
@@ -16,6 +18,8 @@ pub struct Evaluation {
     pub references: Vec<Vec<String>>,
     /// The metric's score, in percent.
     pub score: f64,
+    /// Seconds that the translation took, from text to text.
+    pub seconds: f64,
 }
 
 /// Translates the sources of a corpus and scores the outputs; a source that occurs several times
@@ -33,7 +37,9 @@ pub fn evaluate(
     let groups = corpus.group_by_source();
     let sources: Vec<String> = groups.iter().map(|group| group.src.clone()).collect();
     let references: Vec<Vec<String>> = groups.into_iter().map(|group| group.tgts).collect();
+    let begun = Instant::now();
     let translations = translator.translate(&sources, search)?;
+    let seconds = begun.elapsed().as_secs_f64();
     let outputs: Vec<String> = translations
         .into_iter()
         .map(|mut translation| translation.candidates.swap_remove(0).text)
@@ -44,6 +50,7 @@ pub fn evaluate(
         outputs,
         references,
         score,
+        seconds,
     })
 }
 

@@ -7,6 +7,8 @@
 //! | watch it | [`Observer`], [`Event`], [`PrintEvents`]; the same events go to `log.jsonl` |
 //! | score a model on a corpus | [`evaluate`] |
 //! | train step by step in a loop of your own | [`TrainStep`] |
+//! | train several experiments alike, interrupted or not, and keep what came out | [`Comparison`] |
+//! | vary the attention of one | [`attention_variants`] |
 //! | measure the speed of training and decoding | [`TrainBench`], [`DecodeBench`] |
 //!
 //! ```
@@ -41,6 +43,7 @@
 mod average;
 mod bench;
 mod checkpoint;
+mod compare;
 mod config;
 mod error;
 mod evaluate;
@@ -60,6 +63,7 @@ mod trainer;
 mod word_dropout;
 
 pub use bench::{DecodeBench, DecodeSpeed, StepShares, TrainBench, TrainSpeed};
+pub use compare::{Comparison, Contestant, LeftOut, Variants, attention_variants, digest};
 pub use config::{ExperimentConfig, TokenizersConfig, TrainingConfig};
 pub use error::{Diverged, Error, Result};
 pub use evaluate::{Evaluation, evaluate};

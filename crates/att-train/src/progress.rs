@@ -25,6 +25,7 @@ pub(crate) struct Progress {
     pub(crate) without_better: usize,
     pub(crate) reduction: Reduction,
     pub(crate) since: Since,
+    pub(crate) trained: Trained,
     /// Seconds over all parts of the run but the one under way.
     #[serde(with = "exact")]
     pub(crate) elapsed_s: f64,
@@ -50,6 +51,33 @@ impl Validated {
         } else {
             (self.score > other.score) == metric.higher_is_better()
         }
+    }
+}
+
+/// Sums over all reports, validation left out.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Trained {
+    #[serde(with = "exact")]
+    seconds: f64,
+    src_tokens: usize,
+    tgt_tokens: usize,
+}
+
+impl Trained {
+    /// Adds what was done in `seconds`.
+    pub(crate) fn add(&mut self, since: &Since, seconds: f64) {
+        self.seconds += seconds;
+        self.src_tokens += since.src_tokens;
+        self.tgt_tokens += since.tgt_tokens;
+    }
+
+    pub(crate) fn src_tokens_per_s(&self) -> f64 {
+        self.src_tokens as f64 / self.seconds
+    }
+
+    pub(crate) fn tgt_tokens_per_s(&self) -> f64 {
+        self.tgt_tokens as f64 / self.seconds
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use att_data::{Batch, Batcher, Corpus, Tokenizer, write_atomic};
-use att_decoder::search::SearchConfig;
+use att_decoder::search::{SearchConfig, StrategyConfig};
 use att_model::{ModelDirectory, Seq2Seq, Translator, weights};
 use burn::module::Module;
 use burn::tensor::Device;
@@ -77,6 +77,10 @@ pub struct Summary {
     pub best_score: Option<f64>,
     /// Seconds, over all parts of the run.
     pub elapsed_s: f64,
+    /// Real source tokens a second, over all steps, validation left out.
+    pub src_tokens_per_s: f64,
+    /// Real target tokens a second, likewise.
+    pub tgt_tokens_per_s: f64,
     /// Whether the observer ended it.
     pub interrupted: bool,
 }
@@ -237,6 +241,8 @@ const LAST: &str = "last.safetensors";
 const LOG: &str = "log.jsonl";
 /// What commands may add to a run.
 const PICTURE: &str = "attention.svg";
+/// What a [`Comparison`](crate::Comparison) keeps of a run.
+pub(crate) const COMPARED: &str = "compared.json";
 
 /// The files of the run that is in a directory.
 ///
@@ -266,7 +272,7 @@ fn old_run(run: &Path, overwrite: bool) -> Result<Vec<PathBuf>> {
 
 /// Whether a run writes a file of this name.
 fn is_of_a_run(name: &str) -> bool {
-    [EXPERIMENT, LAST, LOG, PICTURE].contains(&name)
+    [EXPERIMENT, LAST, LOG, PICTURE, COMPARED].contains(&name)
         || ModelDirectory::FILES.contains(&name)
         || checkpoint::step_of(Path::new(name)).is_some()
 }
@@ -492,6 +498,8 @@ impl<'a, O: Observer> Run<'a, O> {
             skipped: self.skipped,
             best_score: self.progress.best.map(|best| best.score),
             elapsed_s: self.elapsed_s(),
+            src_tokens_per_s: self.progress.trained.src_tokens_per_s(),
+            tgt_tokens_per_s: self.progress.trained.tgt_tokens_per_s(),
             interrupted: self.interrupted,
         })
     }
@@ -598,6 +606,7 @@ impl<'a, O: Observer> Run<'a, O> {
     fn report_steps(&mut self) -> Result<()> {
         let since = std::mem::take(&mut self.progress.since);
         let seconds = since.begun.elapsed().as_secs_f64();
+        self.progress.trained.add(&since, seconds);
         let elapsed_s = self.elapsed_s();
         let step = self.progress.step;
         let left_steps = self.total_steps.saturating_sub(step) as f64;
@@ -632,6 +641,8 @@ impl<'a, O: Observer> Run<'a, O> {
         let model = self.stepper.averaged();
         let loss = mean_nll(&model, &self.trainer.valid_batcher);
         let search = SearchConfig {
+            // A score that decides which weights are kept is no matter of chance.
+            strategy: StrategyConfig::default(),
             beam_size: training.valid_beam_size,
             n_best: 1,
             ..self.trainer.config.search.clone()

@@ -1,4 +1,5 @@
-//! Each experiment of `configs/` trains and translates on every CPU backend, its sizes made small.
+//! Each experiment of `configs/` trains and translates on every CPU backend, its sizes made small;
+//! `--features wgpu` adds the first GPU or software Vulkan.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -13,7 +14,7 @@ use toml::Value;
 
 /// What sizes are divided by; it divides them all.
 const SMALLER: i64 = 16;
-const STEPS: usize = 3;
+const STEPS: usize = 20;
 
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
@@ -55,6 +56,7 @@ fn small(path: &Path) -> ExperimentConfig {
     let mut value = Value::Table(fs::read_to_string(path).unwrap().parse().unwrap());
     shrink(&mut value);
     let mut config = ExperimentConfig::from_toml(&toml::to_string(&value).unwrap()).unwrap();
+    config.training.max_epochs = STEPS;
     config.training.max_steps = STEPS;
     config.training.log_every = 1;
     config.training.valid_every = STEPS;
@@ -101,19 +103,25 @@ fn every_file_is_an_experiment() {
 }
 
 #[test]
-fn every_file_trains_and_translates_alike_on_both_backends() {
+fn every_file_trains_and_translates_alike_on_all_backends() {
     let files = files();
     assert!(!files.is_empty());
+    let mut others = vec![DeviceSpec::NdArray];
+    if cfg!(feature = "wgpu") {
+        others.push(DeviceSpec::Wgpu(None));
+    }
     for path in files {
         let name = path.display();
         let (losses, texts) = train(&path, DeviceSpec::Flex);
         assert_eq!((losses.len(), texts.len()), (STEPS, 8), "{name}");
         assert!(losses.iter().all(|loss| loss.is_finite()), "{name}");
-        let (others, other_texts) = train(&path, DeviceSpec::NdArray);
-        for (a, b) in losses.iter().zip(&others) {
-            assert!((a - b).abs() < 1e-3, "{name}: {a} {b}");
+        for device in &others {
+            let (others, other_texts) = train(&path, *device);
+            for (a, b) in losses.iter().zip(&others) {
+                assert!((a - b).abs() < 1e-3, "{name} on {device}: {a} {b}");
+            }
+            assert_eq!(texts, other_texts, "{name} on {device}");
         }
-        assert_eq!(texts, other_texts, "{name}");
     }
 }
 

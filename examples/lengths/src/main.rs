@@ -4,12 +4,15 @@
 //! ```sh
 //! cargo run --release -p example-lengths           # some minutes on two cores
 //! cargo run --release -p example-lengths -- flex   # a device by name: flex, wgpu, cuda:1, ...
+//! cargo run --release -p example-lengths -- --attentions all   # kinds of attention: attentions.rs
 //! ```
 //!
 //! The task is to reverse sequences of 1 to 30 letters. Both models see the same 40,000 of them for
 //! the same number of steps; then each length is tested with sequences that neither has seen, up to
 //! lengths that were not in training. The picture goes to `runs/lengths/exact-by-length.svg`; the
 //! runs beside it, which must not exist.
+
+mod attentions;
 
 use std::error::Error;
 use std::{env, fs};
@@ -70,15 +73,20 @@ const FIXED_SUMMARY: &str = "kind = 'summary'
     d_output = 128";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let spec = match env::args().nth(1) {
-        Some(name) => name.parse()?,
-        None => DeviceSpec::default(),
-    };
+    let mut spec = DeviceSpec::default();
+    let mut arguments = env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--attentions" {
+            let names = arguments.next().ok_or("--attentions needs names, or all")?;
+            return attentions::run(&names, &spec);
+        }
+        spec = argument.parse()?;
+    }
     let device = spec.init()?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-    let train = corpus((0..40_000).map(|i| 1 + i % TRAINED), &mut rng);
-    let valid = corpus((0..300).map(|i| 1 + i % TRAINED), &mut rng);
-    let test = corpus((0..OF_EACH * TESTED).map(|i| 1 + i / OF_EACH), &mut rng);
+    let train = reversed((0..40_000).map(|i| 1 + i % TRAINED), &mut rng);
+    let valid = reversed((0..300).map(|i| 1 + i % TRAINED), &mut rng);
+    let test = reversed((0..OF_EACH * TESTED).map(|i| 1 + i / OF_EACH), &mut rng);
 
     let mut series = Vec::new();
     for (name, folder, decoder) in [
@@ -113,15 +121,19 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Random sequences of the given lengths, and each of them reversed.
-fn corpus(lengths: impl Iterator<Item = usize>, rng: &mut Xoshiro256PlusPlus) -> Corpus {
-    let pair = |len| {
-        let src: String = (0..len).map(|_| rng.random_range('A'..='Z')).collect();
-        let tgt: String = src.chars().rev().collect();
-        Pair { src, tgt }
+fn reversed(lengths: impl Iterator<Item = usize>, rng: &mut Xoshiro256PlusPlus) -> Corpus {
+    let pair = |src: String| Pair {
+        tgt: src.chars().rev().collect(),
+        src,
     };
     Corpus {
-        pairs: lengths.map(pair).collect(),
+        pairs: lengths.map(|len| pair(letters(len, rng))).collect(),
     }
+}
+
+/// A random sequence of letters.
+fn letters(len: usize, rng: &mut Xoshiro256PlusPlus) -> String {
+    (0..len).map(|_| rng.random_range('A'..='Z')).collect()
 }
 
 /// For each length how many percent of its sequences come out right.

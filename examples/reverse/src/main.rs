@@ -3,27 +3,35 @@
 //! ```sh
 //! cargo run --release -p example-reverse           # half a minute on two cores
 //! cargo run --release -p example-reverse -- flex   # a device by name: flex, wgpu, cuda:1, ...
+//! cargo run --release -p example-reverse -- --attention all   # with each scorer in turn
 //! ```
 //!
 //! Here the true alignment is known: letter `t` of the target is letter `n - 1 - t` of the
 //! source. So besides how many sequences come out right, this example reports how often the
 //! attention has its greatest weight at the true position.
 //!
-//! The run goes to `runs/reverse`, which must not exist.
+//! The run goes to `runs/reverse`, which must not exist. With `--attention` (also of a list such as
+//! `dot,additive+coverage`) each goes below `runs/reverse-attention`; what is finished there is not
+//! trained again.
 
+use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::Path;
 use std::{env, fs, io};
 
 use att_core::DeviceSpec;
 use att_data::{Corpus, Pair};
-use att_eval::exact_match;
+use att_eval::Metric;
 use att_inspect::{AttentionMap, SvgHeatmap, TerminalHeatmap, TerminalStyle, hard_alignment};
 use att_model::{Translation, Translator};
-use att_train::{ExperimentConfig, PrintEvents, Trainer};
+use att_train::{Comparison, ExperimentConfig, PrintEvents, Trainer, attention_variants};
+use burn::tensor::Device;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
 
 const RUN: &str = "runs/reverse";
+const RUNS: &str = "runs/reverse-attention";
 
 const EXPERIMENT: &str = r#"
     [tokenizer]
@@ -59,10 +67,18 @@ const EXPERIMENT: &str = r#"
 "#;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let spec = match env::args().nth(1) {
-        Some(name) => name.parse()?,
-        None => DeviceSpec::default(),
-    };
+    let (mut spec, mut attentions) = (DeviceSpec::default(), None);
+    let mut arguments = env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--attention" {
+            let kinds = arguments
+                .next()
+                .ok_or("--attention needs kinds, such as all")?;
+            attentions = Some(kinds);
+        } else {
+            spec = argument.parse()?;
+        }
+    }
     let device = spec.init()?;
 
     // Sequences are so many that a random one is hardly ever drawn twice.
@@ -70,34 +86,41 @@ fn main() -> Result<(), Box<dyn Error>> {
     let train = random_corpus(20_000, &mut rng);
     let valid = random_corpus(200, &mut rng);
     let test = random_corpus(500, &mut rng);
-    Trainer::create(
-        ExperimentConfig::from_toml(EXPERIMENT)?,
-        &train,
-        &valid,
-        RUN,
-        false,
-    )?
-    .run(&device, &mut PrintEvents)?;
+    let experiment = ExperimentConfig::from_toml(EXPERIMENT)?;
 
-    let translator = Translator::load(RUN, &device)?;
-    let sources: Vec<&str> = test.sources().collect();
-    let search = &translator.directory().search;
-    let translations = translator.translate(&sources, search)?;
-    let outputs: Vec<&str> = translations.iter().map(best_text).collect();
-    let references: Vec<[&str; 1]> = test.targets().map(|target| [target]).collect();
-    let maps: Vec<AttentionMap> = translations
-        .iter()
-        .map(attention)
-        .collect::<Result<_, _>>()?;
-
-    println!("{}", exact_match(&outputs, &references)?);
+    let Some(kinds) = attentions else {
+        Trainer::create(experiment, &train, &valid, RUN, false)?.run(&device, &mut PrintEvents)?;
+        let (tested, maps) = test_run(RUN, &test, &device)?;
+        let Tested { exact, aligned } = tested;
+        println!("exact match = {exact:.2} %");
+        println!("attention at the true position = {aligned:.2} % of the steps");
+        return show(&maps[0]);
+    };
+    let kinds: Vec<&str> = kinds.split(',').collect();
+    let contestants = attention_variants(&experiment, &kinds)?.contestants;
+    let given = BTreeMap::from([("device".into(), spec.to_string())]);
+    let comparison = Comparison::new(contestants, &train, &valid, RUNS, given)?;
+    let mut table = String::new();
+    for contestant in comparison.contestants() {
+        let tested: Tested = match comparison.finished(contestant)? {
+            Some(tested) => tested,
+            None => {
+                println!("\n{}", contestant.name);
+                comparison.train(contestant, &device, &mut PrintEvents)?;
+                let (tested, _) = test_run(comparison.path(contestant), &test, &device)?;
+                comparison.finish(contestant, &tested)?;
+                tested
+            }
+        };
+        let Tested { exact, aligned } = tested;
+        table += &format!("{:<24}  {exact:>13.2}  {aligned:>30.2}\n", contestant.name);
+    }
     println!(
-        "attention at the true position = {:.2} % of the steps",
-        percent_aligned(&maps)
+        "\n{:<24}  exact match %  attention at the true place %\n{table}",
+        "attention"
     );
-    show(&maps[0])
+    Ok(())
 }
-
 /// Random sequences of 8 to 12 letters, and each of them reversed.
 fn random_corpus(size: usize, rng: &mut Xoshiro256PlusPlus) -> Corpus {
     let pair = |_| {
@@ -111,8 +134,34 @@ fn random_corpus(size: usize, rng: &mut Xoshiro256PlusPlus) -> Corpus {
     }
 }
 
-fn best_text(translation: &Translation) -> &str {
-    &translation.candidates[0].text
+/// How well a model does, in percent.
+#[derive(Serialize, Deserialize)]
+struct Tested {
+    /// Of the sequences.
+    exact: f64,
+    /// Of the steps, see [`percent_aligned`].
+    aligned: f64,
+}
+
+/// Reverses the test's sequences; also gives the attention of each.
+fn test_run(
+    run: impl AsRef<Path>,
+    test: &Corpus,
+    device: &Device,
+) -> Result<(Tested, Vec<AttentionMap>), Box<dyn Error>> {
+    let translator = Translator::load(run, device)?;
+    let sources: Vec<&str> = test.sources().collect();
+    let translations = translator.translate(&sources, &translator.directory().search)?;
+    let texts = translations.iter().map(|found| &found.candidates[0].text);
+    let outputs: Vec<&String> = texts.collect();
+    let references: Vec<[&str; 1]> = test.targets().map(|target| [target]).collect();
+    let maps = translations.iter().map(attention);
+    let maps = maps.collect::<Result<Vec<_>, _>>()?;
+    let tested = Tested {
+        exact: Metric::ExactMatch.score(&outputs, &references)?,
+        aligned: percent_aligned(&maps),
+    };
+    Ok((tested, maps))
 }
 
 /// The weights of the best output over its source, EOS on both sides.

@@ -2,13 +2,16 @@
 
 pub mod average;
 pub mod bench;
+pub mod compare;
 pub mod evaluate;
 pub mod inspect;
 pub mod quantize;
 pub mod quickstart;
 pub mod score;
+pub mod shortlist;
 pub mod train;
 pub mod translate;
+pub mod tree;
 
 use std::error::Error;
 

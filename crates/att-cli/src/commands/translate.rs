@@ -1,15 +1,16 @@
-use std::fmt::Write as _;
+use std::error::Error;
 use std::io::{self, BufReader, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use att_data::{Lines, write_atomic};
-use att_decoder::search::SearchConfig;
+use att_data::{AtomicFile, Lines};
+use att_decoder::search::{ScoreTerms, StrategyConfig};
 use att_inspect::{AttentionMap, AttentionRecord};
-use att_model::{Translation, Translator};
+use att_model::{Candidate, ModelDirectory, Translation, TranslationRequest, Translator};
 use clap::Args;
+use serde::Serialize;
 
 use super::{CommandResult, Outcome};
-use crate::options::{DeviceOption, SearchOptions};
+use crate::options::{DeviceOption, SearchOptions, StrategyOptions, check_attention};
 
 #[derive(Args)]
 pub struct Options {
@@ -22,9 +23,29 @@ pub struct Options {
     /// from 0 [default: the model's own]
     #[arg(long, value_name = "N")]
     n_best: Option<usize>,
-    /// Write the attention of each hypothesis to this file, one JSON object a line
+    /// Write the attention of each hypothesis to this file, one JSON object a line; of an ensemble also
+    /// that of each model
     #[arg(long, value_name = "FILE")]
     attention: Option<PathBuf>,
+    /// Begin each output with this text
+    #[arg(long, value_name = "TEXT", conflicts_with = "prefix_file")]
+    prefix: Option<String>,
+    /// Begin the outputs with the lines of this file, one for each line of the input; empty ones ask for
+    /// nothing
+    #[arg(long, value_name = "FILE")]
+    prefix_file: Option<PathBuf>,
+    /// Phrases that must stand in the outputs: for each line of the input a line of phrases with tabs in
+    /// between; empty ones ask for nothing
+    #[arg(long, value_name = "FILE", conflicts_with = "sample")]
+    constraints: Option<PathBuf>,
+    /// Print below each hypothesis its tokens with their log-probabilities, and what its score is made of
+    #[arg(long)]
+    explain: bool,
+    /// Print each hypothesis as a JSON object, with its tokens and what its score is made of
+    #[arg(long, conflicts_with = "explain")]
+    json: bool,
+    #[command(flatten)]
+    strategy: StrategyOptions,
     #[command(flatten)]
     search: SearchOptions,
     #[command(flatten)]
@@ -37,10 +58,18 @@ const BATCHES_READ: usize = 16;
 
 pub fn run(options: &Options) -> CommandResult {
     let translator = options.search.load(&options.model, &options.device)?;
-    let search = options
-        .search
-        .apply(&translator.directory().search, options.n_best);
+    let own = &translator.directory().search;
+    let mut search = options.search.apply(own, options.n_best);
+    search.strategy = options.strategy.apply(search.strategy);
     search.validate()?;
+    check_attention(&translator, &search)?;
+    if options.constraints.is_some() && matches!(search.strategy, StrategyConfig::Sampling(_)) {
+        let model = options.model.display();
+        return Err(format!(
+            "--constraints can't be sampled, as {model} does unless told: add --beam-size"
+        )
+        .into());
+    }
     if options.attention.is_some() && !translator.directory().model.decoder.has_attention() {
         let model = options.model.display();
         return Err(format!(
@@ -52,108 +81,273 @@ pub fn run(options: &Options) -> CommandResult {
         Some(path) => Lines::open(path)?,
         None => Lines::new(BufReader::new(io::stdin()), "standard input")?,
     };
+    let beside = |path: &Option<PathBuf>| path.as_deref().map(Beside::open).transpose();
+    let mut prefixes = beside(&options.prefix_file)?;
+    let mut phrases = beside(&options.constraints)?;
     // Someone who types wants an answer to each line.
     let interactive = options.input.is_none() && io::stdin().is_terminal();
     if interactive {
         eprintln!("type a line to translate and press Enter; Ctrl-D ends");
     }
-    let chunk = if interactive {
+    let window = if interactive {
         1
     } else {
         options.search.batch_size * BATCHES_READ
     };
 
-    let mut job = Job {
+    let mut printer = Printer {
         translator: &translator,
-        search: &search,
-        n_best: options.n_best.is_some() || search.n_best > 1,
+        form: match (options.json, options.explain) {
+            (true, _) => Form::Json,
+            (false, explain) => Form::Text {
+                n_best: options.n_best.is_some() || search.n_best > 1,
+                explain,
+            },
+        },
         done: 0,
-        attention: options.attention.is_some().then(String::new),
+        attention: options
+            .attention
+            .as_ref()
+            .map(AtomicFile::create)
+            .transpose()?,
     };
-    let mut pending = Vec::new();
-    for line in lines {
-        match line {
-            Ok(line) => pending.push(line),
-            Err(error) => {
-                // What was read before the bad line is still good.
-                job.translate(&mut pending)?;
-                return Err(error.into());
-            }
-        }
-        if pending.len() == chunk {
-            job.translate(&mut pending)?;
-        }
+    let request = |line: att_data::Result<String>| -> Result<TranslationRequest, Bad> {
+        let line = line?;
+        let prefix = match (&mut prefixes, &options.prefix) {
+            (Some(prefixes), _) => prefixes.line()?,
+            (None, prefix) => prefix.clone().unwrap_or_default(),
+        };
+        let constraints = phrases.as_mut().map_or(Ok(Vec::new()), Beside::phrases)?;
+        Ok(TranslationRequest {
+            prefix,
+            constraints,
+            ..TranslationRequest::new(line)
+        })
+    };
+    // What was read before a bad line is still good.
+    let mut bad = None;
+    let requests = lines
+        .map(request)
+        .map_while(|request| request.map_err(|error| bad = Some(error)).ok());
+    translator.translate_windows(requests, window, &search, |request, translation| {
+        printer.print(&request.line, translation)
+    })?;
+    if let Some(error) = bad {
+        return Err(error);
     }
-    job.translate(&mut pending)?;
-    if let (Some(path), Some(attention)) = (&options.attention, &job.attention) {
-        write_atomic(path, attention.as_bytes())?;
+    for beside in [prefixes, phrases].into_iter().flatten() {
+        beside.end()?;
     }
+    printer.attention.map(AtomicFile::commit).transpose()?;
     Ok(Outcome::Done)
 }
 
-struct Job<'a> {
-    translator: &'a Translator,
-    search: &'a SearchConfig,
-    /// Whether each hypothesis is printed, as `id ||| text ||| score`.
-    n_best: bool,
-    /// Lines printed so far.
-    done: usize,
-    /// The records so far, where they are asked for.
-    attention: Option<String>,
+/// An error that any thread may find.
+type Bad = Box<dyn Error + Send + Sync>;
+
+/// A file that has a line for each line of the input.
+struct Beside {
+    path: PathBuf,
+    lines: Lines,
+    read: usize,
 }
 
-impl Job<'_> {
-    fn translate(&mut self, lines: &mut Vec<String>) -> Result<(), Box<dyn std::error::Error>> {
-        let translations = self.translator.translate(lines, self.search)?;
+impl Beside {
+    fn open(path: &Path) -> att_data::Result<Self> {
+        Ok(Self {
+            path: path.into(),
+            lines: Lines::open(path)?,
+            read: 0,
+        })
+    }
+
+    fn line(&mut self) -> Result<String, Bad> {
+        let Self { path, lines, read } = self;
+        let line = lines.next().ok_or_else(|| {
+            let path = path.display();
+            format!("{path} has {read} lines, fewer than the input: give it one for each line")
+        })?;
+        *read += 1;
+        Ok(line?)
+    }
+
+    fn phrases(&mut self) -> Result<Vec<String>, Bad> {
+        let line = self.line()?;
+        if line.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        let phrases: Vec<String> = line.split('\t').map(String::from).collect();
+        if phrases.iter().any(|phrase| phrase.trim().is_empty()) {
+            let (path, line) = (self.path.display(), self.read);
+            return Err(format!("{path} line {line}: a phrase is empty; take out its tab").into());
+        }
+        Ok(phrases)
+    }
+
+    /// The input has ended, and so must the file.
+    fn end(mut self) -> Result<(), Box<dyn Error>> {
+        match self.lines.next().transpose()? {
+            None => Ok(()),
+            Some(_) => {
+                let (path, read) = (self.path.display(), self.read);
+                Err(format!("{path} has more lines than the input, which has {read}").into())
+            }
+        }
+    }
+}
+
+struct Printer<'a> {
+    translator: &'a Translator,
+    form: Form,
+    /// Lines printed so far.
+    done: usize,
+    /// For the records, where they are asked for.
+    attention: Option<AtomicFile>,
+}
+
+/// How outputs are printed.
+enum Form {
+    Text {
+        /// Whether each hypothesis is printed, as `id ||| text ||| score`.
+        n_best: bool,
+        /// Whether its parts follow.
+        explain: bool,
+    },
+    Json,
+}
+
+impl Printer<'_> {
+    fn print(&mut self, line: &str, mut translation: Translation) -> Result<(), Box<dyn Error>> {
         let mut out = io::stdout().lock();
-        for (line, translation) in lines.drain(..).zip(&translations) {
-            let id = self.done;
-            self.done += 1;
-            if line.trim().is_empty() {
-                // Nothing to translate; the output stays line by line with the input.
-                if self.n_best {
-                    writeln!(out, "{id} |||  ||| 0")?;
-                } else {
-                    writeln!(out)?;
+        let id = self.done;
+        self.done += 1;
+        let empty = line.trim().is_empty();
+        if empty {
+            // Nothing to translate; the output stays line by line with the input.
+            translation.candidates = vec![nothing()];
+        }
+        match self.form {
+            Form::Json => {
+                for (rank, candidate) in translation.candidates.iter().enumerate() {
+                    let line = Line::new(id, rank, &translation.src_tokens, candidate);
+                    writeln!(out, "{}", serde_json::to_string(&line)?)?;
                 }
-                continue;
             }
-            if self.n_best {
-                for candidate in &translation.candidates {
-                    writeln!(
-                        out,
-                        "{id} ||| {} ||| {:.6}",
-                        candidate.text, candidate.score
-                    )?;
-                }
-            } else {
-                let best = translation.candidates.first();
-                writeln!(out, "{}", best.map_or("", |candidate| &candidate.text))?;
-            }
-            if let Some(attention) = &mut self.attention {
-                for record in records(id, translation)? {
-                    writeln!(attention, "{}", record.to_json())?;
+            Form::Text { n_best, explain } => {
+                let shown = if n_best { usize::MAX } else { 1 };
+                for candidate in translation.candidates.iter().take(shown) {
+                    let Candidate { text, score, .. } = candidate;
+                    if !n_best {
+                        writeln!(out, "{text}")?;
+                    } else if empty {
+                        writeln!(out, "{id} |||  ||| 0")?;
+                    } else {
+                        writeln!(out, "{id} ||| {text} ||| {score:.6}")?;
+                    }
+                    if explain && !empty {
+                        write_parts(&mut out, candidate)?;
+                    }
                 }
             }
         }
-        out.flush()?;
+        if let (Some(attention), false) = (&mut self.attention, empty) {
+            for record in records(id, line, &translation, self.translator)? {
+                attention.write(format!("{}\n", record.to_json()).as_bytes())?;
+            }
+        }
         Ok(())
     }
 }
 
-/// The attention of each hypothesis of one line.
-fn records(id: usize, translation: &Translation) -> att_inspect::Result<Vec<AttentionRecord>> {
-    let candidates = translation.candidates.iter().enumerate();
-    candidates
-        .filter_map(|(rank, candidate)| Some((rank, candidate, translation.attention(rank)?)))
-        .map(|(rank, candidate, found)| {
-            Ok(AttentionRecord {
+/// The output of an empty line.
+fn nothing() -> Candidate {
+    Candidate {
+        text: String::new(),
+        tokens: Vec::new(),
+        score: 0.0,
+        log_prob: 0.0,
+        token_log_probs: Vec::new(),
+        terms: ScoreTerms::default(),
+        weights: None,
+    }
+}
+
+/// The tokens of a hypothesis with their log-probabilities, and the terms of its score.
+fn write_parts(out: &mut impl Write, candidate: &Candidate) -> io::Result<()> {
+    let tokens = candidate.tokens.iter().zip(&candidate.token_log_probs);
+    for (token, log_prob) in tokens {
+        write!(out, "\t{token}:{log_prob:.6}")?;
+    }
+    let ScoreTerms {
+        repetition,
+        length,
+        coverage,
+    } = candidate.terms;
+    let (score, log_prob) = (candidate.score, candidate.log_prob);
+    writeln!(
+        out,
+        "\n\tscore {score:.6} = log-probability {log_prob:.6} + repetition {repetition:.6} \
+         + length {length:.6} + coverage {coverage:.6}"
+    )
+}
+
+/// A hypothesis in JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    id: String,
+    rank: usize,
+    text: &'a str,
+    score: f64,
+    log_prob: f64,
+    #[serde(flatten)]
+    terms: ScoreTerms,
+    src_tokens: &'a [String],
+    tgt_tokens: &'a [String],
+    token_log_probs: &'a [f32],
+}
+
+impl<'a> Line<'a> {
+    fn new(id: usize, rank: usize, src_tokens: &'a [String], candidate: &'a Candidate) -> Self {
+        Self {
+            id: id.to_string(),
+            rank,
+            text: &candidate.text,
+            score: candidate.score,
+            log_prob: candidate.log_prob,
+            terms: candidate.terms,
+            src_tokens,
+            tgt_tokens: &candidate.tokens,
+            token_log_probs: &candidate.token_log_probs,
+        }
+    }
+}
+
+/// The attention of each hypothesis of one line, and that of each model of an ensemble.
+fn records(
+    id: usize,
+    line: &str,
+    translation: &Translation,
+    translator: &Translator,
+) -> att_inspect::Result<Vec<AttentionRecord>> {
+    let directories: Vec<&ModelDirectory> = translator.directories().collect();
+    let mut records = Vec::new();
+    for (rank, candidate) in translation.candidates.iter().enumerate() {
+        let mut found = vec![(None, translation.attention(rank))];
+        if directories.len() > 1 {
+            let paths = directories.iter().map(|directory| Some(directory.path()));
+            found.extend(paths.zip(translator.member_attention(line, candidate)));
+        }
+        for (path, found) in found {
+            let Some(found) = found else { continue };
+            records.push(AttentionRecord {
                 id: Some(id.to_string()),
+                model: path.map(|path| path.display().to_string()),
                 rank,
                 score: Some(candidate.score),
                 text: candidate.text.clone(),
                 map: AttentionMap::new(found.src_tokens, found.tgt_tokens, found.weights)?,
-            })
-        })
-        .collect()
+            });
+        }
+    }
+    Ok(records)
 }

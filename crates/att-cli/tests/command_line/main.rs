@@ -4,6 +4,8 @@
 //! other than zero; no panic, and nothing lost or half-written.
 
 mod bench;
+mod compare;
+mod ensemble;
 mod evaluate;
 mod quantize;
 mod quickstart;
@@ -12,6 +14,7 @@ mod score;
 mod support;
 mod train;
 mod translate;
+mod tree;
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -24,7 +27,9 @@ fn help_lists_the_verbs() {
     for verb in [
         "quickstart",
         "train",
+        "compare",
         "translate",
+        "tree",
         "evaluate",
         "score",
         "inspect",
@@ -39,6 +44,7 @@ fn help_lists_the_verbs() {
 fn usage_names_first_what_a_list_of_files_would_swallow() {
     for (verb, name) in [
         ("train", "<CONFIG>"),
+        ("compare", "<CONFIG>..."),
         ("evaluate", "<MODEL>"),
         ("bench train", "<CONFIG>"),
     ] {

@@ -25,7 +25,8 @@ pub mod linear_cross_entropy;
 pub mod lstm;
 pub mod luong;
 mod masked_softmax;
-pub mod monotonic_alignment;
+pub mod mixture;
+mod monotonic_alignment;
 pub mod multi_head_read;
 mod padded;
 mod prepared_weights;
@@ -67,17 +68,7 @@ fn assert_some<const D: usize>(operation: &str, tensor: &burn::tensor::Tensor<D>
 /// Whether the operation on this tensor is one of the kernels on slices.
 #[cfg(feature = "cpu")]
 fn has_cpu_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
-    use burn::backend::DispatchDevice;
-    let device = tensor.device().inner();
-    let on_cpu = match device.as_dispatch() {
-        #[cfg(feature = "flex")]
-        DispatchDevice::Flex(_) => true,
-        #[cfg(feature = "ndarray")]
-        DispatchDevice::NdArray(_) => true,
-        #[allow(unreachable_patterns)] // reachable where a GPU is compiled in
-        _ => false,
-    };
-    on_cpu && tensor.dtype() == burn::tensor::DType::F32
+    crate::device::is_cpu(&tensor.device()) && tensor.dtype() == burn::tensor::DType::F32
 }
 
 /// Whether the operation on this tensor is one of the CubeCL kernels.
@@ -116,11 +107,12 @@ pub use linear_cross_entropy::{CrossEntropy, cross_entropy, linear_cross_entropy
 pub use lstm::{LstmArguments, bidirectional_lstm, lstm};
 pub use luong::{LuongInputs, LuongScore, LuongStates, luong};
 pub use masked_softmax::masked_softmax;
+pub use mixture::{Mixture, mixed_log_probs};
 pub use monotonic_alignment::monotonic_alignment;
 pub use multi_head_read::{MultiHeadInputs, MultiHeadRead, multi_head_read};
 pub use padded::{end_states, last_states, pack, reverse_padded, unpack, with_zero_row};
 pub use prepared_weights::{PreparedWeights, WeightFormat};
 pub use recurrent::{Direction, RecurrentStates};
 pub use tanh::tanh;
-pub use top_log_probs::{Choice, TokenLogProb, top_log_probs};
+pub use top_log_probs::{Choice, TokenLogProb, best_tokens, log_sum_exp, map_rows, top_log_probs};
 pub use work::Work;

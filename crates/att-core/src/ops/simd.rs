@@ -51,6 +51,30 @@ pub(super) fn exp(x: f32) -> f32 {
     if below { 0.0 } else { p * power }
 }
 
+/// The natural logarithm of normal numbers above zero; error below 2e-7 times the greater of 1 and the
+/// result; exactly 0 for 1. Of other numbers it has no meaning.
+///
+/// `ln(x) = e ln 2 + ln(m)` with `x = 2^e m` and m from sqrt(1/2) to sqrt(2), where a polynomial does (the
+/// coefficients of Cephes' `logf`).
+#[inline(always)]
+pub(super) fn ln(x: f32) -> f32 {
+    const LEAST_M: u32 = 0x3f35_04f3; // the bits of sqrt(1/2)
+    let above = x.to_bits().wrapping_sub(LEAST_M);
+    let e = (above as i32 >> 23) as f32;
+    let m = f32::from_bits((above & 0x007f_ffff) + LEAST_M) - 1.0;
+    let p = m * 7.037_683_6e-2 - 1.151_461e-1;
+    let p = m * p + 1.167_699_9e-1;
+    let p = m * p - 1.242_014_1e-1;
+    let p = m * p + 1.424_932_3e-1;
+    let p = m * p - 1.666_805_8e-1;
+    let p = m * p + 2.000_071_5e-1;
+    let p = m * p - 2.499_999_4e-1;
+    let p = m * p + 3.333_333_1e-1;
+    let z = m * m;
+    // ln 2 in two parts; e times the last is exact.
+    m + (m * z * p + e * -2.121_944_4e-4 - 0.5 * z) + e * 0.693_359_4
+}
+
 /// 1 / x for x from 1 to infinity, without a division: relative error below 2e-7; of more than
 /// 1e37 it is about 1e-37.
 #[inline(always)]
@@ -122,6 +146,14 @@ mod tests {
             assert!((f64::from(sigmoid(x)) - exact).abs() < 3e-7, "sigmoid({x})");
             x += 1e-3;
         }
+        let mut x = 1e-30f32;
+        while x < 1e30 {
+            let exact = f64::from(x).ln();
+            let bound = 2e-7 * exact.abs().max(1.0);
+            assert!((f64::from(ln(x)) - exact).abs() < bound, "ln({x})");
+            x *= 1.001;
+        }
+        assert_eq!(ln(1.0), 0.0);
         let mut x = 1.0f32;
         while x < 1e36 {
             let error = f64::from(reciprocal(x)) * f64::from(x) - 1.0;

@@ -43,29 +43,45 @@ pub fn top_log_probs(logits: Tensor<2>, k: usize, choices: &[Choice]) -> Vec<Vec
     let [rows, vocab] = logits.dims();
     assert_eq!(choices.len(), rows, "one choice a row");
     assert!(vocab > 0 && k > 0, "a row needs logits, and a choice room");
-    let logits = host_vec(logits);
-    let of_row = |row: usize| best(&logits[row * vocab..][..vocab], k, choices[row]);
+    map_rows(&mut host_vec(logits), vocab, |row, logits| {
+        best_tokens(logits, k, choices[row])
+    })
+}
+
+/// `f` of each row of a row-major matrix of `width` columns, and the row's number; many numbers are
+/// shared out to threads.
+///
+/// # Panics
+///
+/// If `width` is zero.
+pub fn map_rows<R: Send>(
+    values: &mut [f32],
+    width: usize,
+    f: impl Fn(usize, &mut [f32]) -> R + Sync,
+) -> Vec<R> {
     #[cfg(feature = "cpu")]
     {
         use rayon::prelude::*;
         const WORTH_A_THREAD: usize = 1 << 16;
-        if rows * vocab >= 2 * WORTH_A_THREAD {
-            return (0..rows).into_par_iter().map(of_row).collect();
+        if values.len() >= 2 * WORTH_A_THREAD {
+            let rows = values.par_chunks_mut(width).enumerate();
+            return rows.map(|(row, values)| f(row, values)).collect();
         }
     }
-    (0..rows).map(of_row).collect()
+    let rows = values.chunks_mut(width).enumerate();
+    rows.map(|(row, values)| f(row, values)).collect()
 }
 
 /// Logits whose greatest one is kept, so that most are never compared with the best.
 const BLOCK: usize = 64;
 
-/// The `k` best of one row.
-fn best(logits: &[f32], k: usize, choice: Choice) -> Vec<TokenLogProb> {
+/// [`top_log_probs`] of one row, which is on the host.
+pub fn best_tokens(logits: &[f32], k: usize, choice: Choice) -> Vec<TokenLogProb> {
     let (maxima, log_sum) = vectorise(
         #[inline(always)]
         || {
             let maxima: Vec<f32> = logits.chunks(BLOCK).map(max_of).collect();
-            let log_sum = log_sum_exp(logits, max_of(&maxima));
+            let log_sum = log_sum_below(logits, max_of(&maxima));
             (maxima, log_sum)
         },
     );
@@ -97,9 +113,17 @@ fn best(logits: &[f32], k: usize, choice: Choice) -> Vec<TokenLogProb> {
     best.into_iter().map(found).collect()
 }
 
-/// `log sum_i exp(x[i])`, `max` being the greatest x.
+/// `log sum_i exp(x[i])`.
+pub fn log_sum_exp(x: &[f32]) -> f32 {
+    vectorise(
+        #[inline(always)]
+        || log_sum_below(x, max_of(x)),
+    )
+}
+
+/// [`log_sum_exp`], `max` being the greatest x.
 #[inline(always)]
-fn log_sum_exp(x: &[f32], max: f32) -> f32 {
+fn log_sum_below(x: &[f32], max: f32) -> f32 {
     max + sum_of(x, |x| exp(x - max)).ln()
 }
 
@@ -149,7 +173,7 @@ mod tests {
 
     #[test]
     fn one_token_alone_keeps_its_probability_among_all() {
-        let found = best(&[0.0, 2.0, 1.0], 2, Choice::Only(2));
+        let found = best_tokens(&[0.0, 2.0, 1.0], 2, Choice::Only(2));
         let sum = 1.0 + 2f32.exp() + 1f32.exp();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].token, 2);
@@ -159,7 +183,7 @@ mod tests {
     #[test]
     fn ties_go_to_the_smaller_id_and_what_is_no_number_comes_last() {
         let tokens = |logits: &[f32], k| -> Vec<u32> {
-            let best = best(logits, k, Choice::Except(&[]));
+            let best = best_tokens(logits, k, Choice::Except(&[]));
             best.iter().map(|found| found.token).collect()
         };
         assert_eq!(tokens(&[0.0; 130], 3), [0, 1, 2]);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bpe::Bpe;
 use super::unigram::Unigram;
-use super::{Model, Tokenizer, subword};
+use super::{Model, Normalization, Tokenizer, subword};
 use crate::{Error, Result, Vocabulary, special};
 
 /// Which tokeniser to train, and how: `kind` is `char`, `whitespace`, `bpe` or `unigram`.
@@ -38,6 +38,9 @@ pub enum TokenizerConfig {
 pub struct SymbolConfig {
     /// Whether text is put into lower case first; by default not.
     pub lowercase: bool,
+    /// Which form of Unicode text is put into first, such as `"nfd"`; by default it stays as it is.
+    #[serde(skip_serializing_if = "Normalization::is_none")]
+    pub normalization: Normalization,
     /// What occurs less often is UNK; 1 by default.
     pub min_count: u64,
     /// At most this many tokens, the four special ones included; by default no limit.
@@ -57,6 +60,9 @@ pub struct SymbolConfig {
 pub struct SubwordConfig {
     /// Whether text is put into lower case first; by default not.
     pub lowercase: bool,
+    /// Which form of Unicode text is put into first, such as `"nfd"`; by default it stays as it is.
+    #[serde(skip_serializing_if = "Normalization::is_none")]
+    pub normalization: Normalization,
     /// At most this many tokens, the four special ones included; 8,000 by default. There are
     /// fewer where the text has no more to offer.
     pub vocab_size: usize,
@@ -66,6 +72,7 @@ impl Default for SymbolConfig {
     fn default() -> Self {
         Self {
             lowercase: false,
+            normalization: Normalization::None,
             min_count: 1,
             max_size: None,
         }
@@ -76,6 +83,7 @@ impl Default for SubwordConfig {
     fn default() -> Self {
         Self {
             lowercase: false,
+            normalization: Normalization::None,
             vocab_size: 8000,
         }
     }
@@ -190,8 +198,16 @@ impl TokenizerConfig {
         counts
     }
 
-    /// Puts text into the form that is cut into tokens: in lower case if so configured; for
-    /// subwords each word begins with a mark.
+    /// Which form of Unicode text is put into.
+    pub(super) fn normalization(&self) -> Normalization {
+        match self {
+            Self::Char(c) | Self::Whitespace(c) => c.normalization,
+            Self::Bpe(c) | Self::Unigram(c) => c.normalization,
+        }
+    }
+
+    /// Puts text into the form that is cut into tokens: in lower case and a form of Unicode if so
+    /// configured; for subwords each word begins with a mark.
     pub(super) fn prepare<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let (lowercase, mark) = match self {
             Self::Char(c) | Self::Whitespace(c) => (c.lowercase, false),
@@ -202,6 +218,7 @@ impl TokenizerConfig {
         } else {
             Cow::Borrowed(text)
         };
+        let text = self.normalization().apply(text);
         if mark {
             Cow::Owned(subword::mark_words(&text))
         } else {
@@ -246,6 +263,7 @@ mod tests {
                 lowercase: true,
                 min_count: 3,
                 max_size: Some(50),
+                ..SymbolConfig::default()
             }),
             TokenizerConfig::char(),
             TokenizerConfig::unigram(300),
@@ -280,9 +298,9 @@ mod tests {
     fn impossible_values_name_their_key() {
         let symbols = |min_count, max_size| {
             TokenizerConfig::Char(SymbolConfig {
-                lowercase: false,
                 min_count,
                 max_size,
+                ..SymbolConfig::default()
             })
         };
         for (config, start) in [

@@ -1,10 +1,12 @@
 mod bpe;
 mod config;
 mod file;
+mod normalization;
 mod subword;
 mod unigram;
 
 pub use config::{SubwordConfig, SymbolConfig, TokenizerConfig};
+pub use normalization::Normalization;
 
 use crate::{Vocabulary, special};
 use bpe::Bpe;
@@ -122,7 +124,8 @@ impl Tokenizer {
     ///
     /// Characters are put together as they are, words with a space between them, and subwords
     /// by their marks. So `decode(encode(text))` is `text` where all its tokens are known, its
-    /// words are separated by one space, and it is in lower case if the tokeniser makes it so.
+    /// words are separated by one space, and it is in lower case if the tokeniser makes it so. What
+    /// the tokeniser decomposes ([`Normalization`]) is composed again.
     pub fn decode(&self, ids: &[u32]) -> String {
         self.decode_with(ids, |_| None)
     }
@@ -149,11 +152,12 @@ impl Tokenizer {
                 }
             })
             .collect();
-        match self.model {
+        let text = match self.model {
             Model::Char => tokens.concat(),
             Model::Whitespace => tokens.join(" "),
             Model::Bpe(_) | Model::Unigram(_) => subword::join(&tokens),
-        }
+        };
+        self.config.normalization().compose(text)
     }
 
     /// Whether the first token of each word begins with the mark `▁`: those of subwords do.

@@ -1,95 +1,13 @@
-use att_core::EncoderOutput;
-use att_core::ops::{Choice, TokenLogProb, top_log_probs};
 use att_core::special::{BOS, EOS, PAD};
-use burn::tensor::{Int, Tensor};
 
-use super::{Hypothesis, SearchConfig, WeightRows, n_states};
-use crate::Decoder;
-
-/// Keeps the `beam_size` most probable hypotheses at each step (Graves 2012; Sutskever et al.
-/// 2014).
-///
-/// A hypothesis that ends keeps its place: the beam of those still growing narrows by one. Search
-/// of a source stops when no hypothesis can still enter its `n_best`: a growing one gains no
-/// probability, so the best it can reach is its log-probability now over the penalty at the
-/// greatest length. At that length EOS is forced, its probability counted. Ties go to the better
-/// parent, then to the smaller id.
-///
-/// Sources do not see each other: batch and order change nothing but rounding. Finished sources
-/// leave the batch. The memory of a source is shared by its beam, not copied.
-///
-/// # Panics
-///
-/// If `lengths` does not name one length a source.
-pub fn beam_search(
-    decoder: &impl Decoder,
-    source: &EncoderOutput,
-    lengths: &[usize],
-    config: &SearchConfig,
-) -> Vec<Vec<Hypothesis>> {
-    let [batch, _, _] = source.memory.dims();
-    assert_eq!(lengths.len(), batch, "one length a source");
-    let device = source.memory.device();
-    let n_states = n_states(source);
-    let beam = config.beam_size;
-    let mut searches: Vec<Search> = lengths
-        .iter()
-        .map(|&len| Search::new(len, config))
-        .collect();
-    let mut active: Vec<usize> = (0..batch).collect();
-    let mut memory = decoder.prepare(source);
-    let mut state = decoder.initial_state(source);
-    // Each source has as many rows as the widest beam has live hypotheses, one at first: row
-    // `i * width + slot` belongs to the i-th active source. Slots beyond its live hypotheses idle
-    // on a copy of the first.
-    let mut width = 1;
-    loop {
-        let previous: Vec<i64> = active
-            .iter()
-            .flat_map(|&index| (0..width).map(move |slot| (index, slot)))
-            .map(|(index, slot)| i64::from(searches[index].previous(slot)))
-            .collect();
-        let tokens = Tensor::<1, Int>::from_data(previous.as_slice(), &device);
-        let step = decoder.step(tokens, &memory, state);
-        let choices: Vec<_> = active
-            .iter()
-            .flat_map(|&index| std::iter::repeat_n(searches[index].choice(), width))
-            .collect();
-        let best = top_log_probs(step.logits, beam, &choices);
-        let weights = WeightRows::new(step.weights);
-
-        let mut kept = Vec::with_capacity(active.len());
-        let mut parents = Vec::with_capacity(active.len());
-        for (position, &index) in active.iter().enumerate() {
-            let rows = position * width;
-            let slots = searches[index].advance(&best[rows..rows + width], |slot| {
-                weights.row(rows + slot, n_states[index])
-            });
-            if let Some(slots) = slots {
-                kept.push(position);
-                parents.push(
-                    slots
-                        .into_iter()
-                        .map(|slot| rows + slot)
-                        .collect::<Vec<_>>(),
-                );
-            }
-        }
-        let Some(widest) = parents.iter().map(Vec::len).max() else {
-            return searches.into_iter().map(Search::finish).collect();
-        };
-        width = widest;
-        let rows: Vec<usize> = parents
-            .iter()
-            .flat_map(|of| (0..width).map(|slot| *of.get(slot).unwrap_or(&of[0])))
-            .collect();
-        state = step.state.select(&rows, &device);
-        if kept.len() < active.len() {
-            active = kept.iter().map(|&position| active[position]).collect();
-            memory = memory.select(&kept, &device);
-        }
-    }
-}
+use super::constraint::{Progress, allocate};
+use super::continuation::{Continuation, Rule, SpecialRule};
+use super::coverage::coverage_penalty;
+use super::repetition::ngram_ends;
+use super::{
+    Fate, Found, Hypothesis, LengthBounds, Request, SamplingConfig, ScoreTerms, SearchConfig,
+    SearchTree, TreeNode,
+};
 
 /// One token of a hypothesis, and where it came from.
 struct Node {
@@ -97,157 +15,414 @@ struct Node {
     token: u32,
     log_prob: f32,
     weights: Option<Vec<f32>>,
+    /// Its place in the recorded tree.
+    recorded: usize,
 }
 
-/// A hypothesis in the beam: its last node (none at the beginning) and its log-probability.
-#[derive(Clone, Copy)]
+/// A hypothesis: its last node (none at the beginning), what search has added up of it, and what it
+/// has met of the constraints.
+#[derive(Clone)]
 struct Tip {
     node: Option<usize>,
-    log_prob: f64,
+    total: f64,
+    progress: Option<Progress>,
 }
 
-/// A continuation that may enter the beam.
-#[derive(Clone, Copy)]
+/// A continuation that may enter a beam.
 struct Candidate {
     slot: usize,
-    token: u32,
-    token_log_prob: f32,
-    log_prob: f64,
+    next: Continuation,
+    total: f64,
+    /// What it is chosen by: the total, less what diversity takes off.
+    rank: f64,
+    progress: Option<Progress>,
 }
 
-/// The search of one source.
-struct Search<'a> {
+/// One beam: of diverse search one of several, of sampling a single sample.
+struct Group {
+    size: usize,
+    live: Vec<Tip>,
+    /// Ended hypotheses, best first.
+    ended: Vec<Ended>,
+}
+
+struct Ended {
+    tip: Tip,
+    score: f64,
+    coverage: f64,
+}
+
+/// The search of one source: its beams, whose live hypotheses are so many rows, side by side.
+pub(super) struct Search<'a> {
     config: &'a SearchConfig,
-    max_len: usize,
+    request: &'a Request,
+    bounds: LengthBounds,
+    /// The source's own vocabulary, rising.
+    allowed: Option<Vec<u32>>,
     /// Tokens of each live hypothesis.
     len: usize,
     nodes: Vec<Node>,
-    live: Vec<Tip>,
-    /// Ended hypotheses with their scores, best first.
-    ended: Vec<(Tip, f64)>,
+    groups: Vec<Group>,
+    tree: Option<SearchTree>,
 }
 
 impl<'a> Search<'a> {
-    fn new(src_len: usize, config: &'a SearchConfig) -> Self {
+    pub(super) fn new(request: &'a Request, config: &'a SearchConfig) -> Self {
+        let mut bounds = config.bounds_for(request.src_len);
+        // What is asked for has to fit.
+        let least = request.prefix.len() + request.constraint_len();
+        bounds.max = bounds.max.max(least);
+        let allowed = request.allowed.as_ref().map(|allowed| {
+            let asked = request.constraints.iter().flatten().chain(&request.prefix);
+            let mut all: Vec<u32> = allowed.iter().chain(asked).copied().collect();
+            all.push(EOS);
+            all.sort_unstable();
+            all.dedup();
+            all
+        });
+        let phrases = &request.constraints;
         let root = Tip {
             node: None,
-            log_prob: 0.0,
+            total: 0.0,
+            progress: (!phrases.is_empty()).then(|| Progress::new(phrases)),
+        };
+        let (groups, size) = config.groups();
+        let group = |_| Group {
+            size,
+            live: vec![root.clone()],
+            ended: Vec::new(),
         };
         Self {
             config,
-            max_len: config.max_len_for(src_len),
+            request,
+            bounds,
+            allowed,
             len: 0,
             nodes: Vec::new(),
-            live: vec![root],
-            ended: Vec::new(),
+            groups: (0..groups).map(group).collect(),
+            tree: request.record.then(SearchTree::default),
         }
     }
 
-    /// The last token of the hypothesis in `slot`; an idle slot gets PAD.
-    fn previous(&self, slot: usize) -> u32 {
-        match self.live.get(slot) {
-            Some(Tip {
-                node: Some(node), ..
-            }) => self.nodes[*node].token,
-            Some(Tip { node: None, .. }) => BOS,
-            None => PAD,
+    /// The live hypotheses with their groups, in the order of their rows.
+    fn live(&self) -> impl Iterator<Item = (usize, &Tip)> {
+        let groups = self.groups.iter().enumerate();
+        groups.flat_map(|(group, beam)| beam.live.iter().map(move |tip| (group, tip)))
+    }
+
+    /// The last token of each of `width` rows; idle ones get PAD.
+    pub(super) fn previous(&self, width: usize) -> impl Iterator<Item = u32> {
+        let last =
+            move |(_, tip): (usize, &Tip)| tip.node.map_or(BOS, |node| self.nodes[node].token);
+        let idle = std::iter::repeat(PAD);
+        self.live().map(last).chain(idle).take(width)
+    }
+
+    /// How each of `width` rows may go on.
+    pub(super) fn rules(&self, width: usize) -> impl Iterator<Item = Rule<'_>> {
+        let choice = self.config.choice(self.request, self.len, &self.bounds);
+        let special = self.config.is_special() || !self.request.is_free();
+        let rule = move |(group, tip): (usize, &Tip)| Rule {
+            choice,
+            special: special.then(|| self.special_rule(group, tip)),
+        };
+        let idle = move || Rule {
+            choice,
+            special: None,
+        };
+        let rows = self.live().map(rule).chain(std::iter::repeat_with(idle));
+        rows.take(width)
+    }
+
+    fn special_rule(&self, group: usize, tip: &Tip) -> SpecialRule<'_> {
+        let (theta, n) = (self.config.repetition_penalty, self.config.no_repeat_ngram);
+        let mut tokens: Vec<u32> = Vec::new();
+        if theta != 1.0 || n > 0 {
+            tokens.extend(self.path(tip).map(|node| node.token));
+            tokens.reverse();
+        }
+        let mut banned: Vec<u32> = ngram_ends(&tokens, n).collect();
+        let mut wanted = Vec::new();
+        if let Some(progress) = tip
+            .progress
+            .as_ref()
+            .filter(|progress| progress.unmet() > 0)
+        {
+            banned.push(EOS);
+            wanted = progress.wanted(&self.request.constraints);
+        }
+        if theta == 1.0 {
+            tokens.clear();
+        }
+        tokens.sort_unstable();
+        tokens.dedup();
+        let uniform =
+            |sampling: &SamplingConfig| sampling.uniform(self.request.seed, group, self.len);
+        SpecialRule {
+            banned,
+            allowed: self.allowed.as_deref(),
+            repeated: tokens,
+            theta,
+            wanted,
+            draw: self.config.strategy.sampling().map(|it| (it, uniform(it))),
         }
     }
 
-    /// Which tokens may come next.
-    fn choice(&self) -> Choice<'static> {
-        self.config.choice(self.len, self.max_len)
-    }
-
-    /// Extends the live hypotheses by one token each, given the best tokens of each slot. Returns
-    /// the slot that each new one came from, or none when the search is over.
-    fn advance(
+    /// Extends the live hypotheses by one token each, given the continuations of each row. Returns the
+    /// rows that the new ones came from, or none when the search is over.
+    pub(super) fn advance(
         &mut self,
-        best: &[Vec<TokenLogProb>],
+        next: &[Vec<Continuation>],
         weights: impl Fn(usize) -> Option<Vec<f32>>,
     ) -> Option<Vec<usize>> {
-        let room = self.config.beam_size - self.ended.len();
-        let candidates = self.candidates(best, room);
         self.len += 1;
-        let mut live = Vec::with_capacity(room);
-        let mut slots = Vec::with_capacity(room);
-        for candidate in candidates {
-            self.nodes.push(Node {
-                parent: self.live[candidate.slot].node,
-                token: candidate.token,
-                log_prob: candidate.token_log_prob,
-                weights: weights(candidate.slot),
-            });
-            let tip = Tip {
-                node: Some(self.nodes.len() - 1),
-                log_prob: candidate.log_prob,
-            };
-            if candidate.token == EOS {
-                let score = tip.log_prob / self.config.length_penalty.divisor(self.len);
-                let rank = self.ended.partition_point(|(_, other)| *other >= score);
-                self.ended.insert(rank, (tip, score));
-            } else {
-                live.push(tip);
-                slots.push(candidate.slot);
+        let mut rows = Vec::new();
+        // The tokens that earlier groups have taken at this step.
+        let mut taken = Vec::new();
+        let mut first = 0;
+        for group in 0..self.groups.len() {
+            let parents = std::mem::take(&mut self.groups[group].live);
+            let next = &next[first..first + parents.len()];
+            let room = self.groups[group].size - self.groups[group].ended.len();
+            let candidates = self.candidates(&parents, next, room, &taken);
+            let places = self.places(&candidates, room);
+            let mut came_from = Vec::new();
+            for (candidate, has_place) in candidates.into_iter().zip(places) {
+                let parent = parents[candidate.slot].node;
+                let recorded = self.record(group, parent, &candidate, has_place);
+                if !has_place {
+                    continue;
+                }
+                let row = first + candidate.slot;
+                self.nodes.push(Node {
+                    parent,
+                    token: candidate.next.token,
+                    log_prob: candidate.next.log_prob,
+                    weights: weights(row),
+                    recorded,
+                });
+                taken.push(candidate.next.token);
+                let tip = Tip {
+                    node: Some(self.nodes.len() - 1),
+                    total: candidate.total,
+                    progress: candidate.progress,
+                };
+                if candidate.next.token == EOS {
+                    self.end(group, tip);
+                } else {
+                    self.groups[group].live.push(tip);
+                    came_from.push(row);
+                }
             }
+            if self.is_over(group) {
+                self.groups[group].live.clear();
+            } else {
+                rows.extend(came_from);
+            }
+            first += parents.len();
         }
-        self.live = live;
-        (!self.is_over()).then_some(slots)
+        (!rows.is_empty()).then_some(rows)
     }
 
-    /// The `room` best continuations, best first.
-    fn candidates(&self, best: &[Vec<TokenLogProb>], room: usize) -> Vec<Candidate> {
-        let mut candidates: Vec<Candidate> = Vec::with_capacity(self.live.len() * room);
-        for (slot, (tip, best)) in self.live.iter().zip(best).enumerate() {
-            candidates.extend(best.iter().take(room).map(|next| Candidate {
-                slot,
-                token: next.token,
-                token_log_prob: next.log_prob,
-                log_prob: tip.log_prob + f64::from(next.log_prob),
-            }));
+    /// The continuations that may have a place in a beam, best first: of each row as many as there is
+    /// room, or all where something else counts beside their probability.
+    fn candidates(
+        &self,
+        parents: &[Tip],
+        next: &[Vec<Continuation>],
+        room: usize,
+        taken: &[u32],
+    ) -> Vec<Candidate> {
+        let diversity = self.config.strategy.diversity();
+        let phrases = &self.request.constraints;
+        let of_each = if diversity > 0.0 || !phrases.is_empty() {
+            usize::MAX
+        } else {
+            room
+        };
+        let left = self.bounds.max.saturating_sub(self.len);
+        let mut candidates = Vec::with_capacity(parents.len() * room);
+        for (slot, (tip, next)) in parents.iter().zip(next).enumerate() {
+            for &next in next.iter().take(of_each) {
+                let progress = tip.progress.as_ref();
+                let progress = progress.map(|progress| match next.token {
+                    EOS => progress.clone(),
+                    token => progress.with(token, phrases),
+                });
+                if progress
+                    .as_ref()
+                    .is_some_and(|progress| progress.unmet() > left)
+                {
+                    continue; // what is unmet would not fit any more
+                }
+                let total = tip.total + f64::from(next.adjusted);
+                let mut rank = total;
+                if diversity > 0.0 {
+                    let times = taken.iter().filter(|&&token| token == next.token).count();
+                    rank -= diversity * times as f64;
+                }
+                candidates.push(Candidate {
+                    slot,
+                    next,
+                    total,
+                    rank,
+                    progress,
+                });
+            }
         }
         // Stable: among equals the better parent stays first, then the smaller id.
-        candidates.sort_by(|a, b| b.log_prob.total_cmp(&a.log_prob));
-        candidates.truncate(room);
+        candidates.sort_by(|a, b| b.rank.total_cmp(&a.rank));
         candidates
     }
 
-    /// Whether no live hypothesis can still enter the n best.
-    fn is_over(&self) -> bool {
-        let Some(best) = self.live.first() else {
+    /// Which candidates get one of `room` places: the best, or those of each bank where there are
+    /// constraints.
+    fn places(&self, candidates: &[Candidate], room: usize) -> Vec<bool> {
+        let needed = self.request.constraint_len();
+        if needed == 0 {
+            return (0..candidates.len()).map(|rank| rank < room).collect();
+        }
+        let bank =
+            |candidate: &Candidate| needed - candidate.progress.as_ref().map_or(0, Progress::unmet);
+        let mut banks = vec![0; needed + 1];
+        for candidate in candidates {
+            banks[bank(candidate)] += 1;
+        }
+        let mut places = allocate(&banks, room);
+        let has_place = |candidate: &Candidate| {
+            let left = &mut places[bank(candidate)];
+            let has_place = *left > 0;
+            *left = left.saturating_sub(1);
+            has_place
+        };
+        candidates.iter().map(has_place).collect()
+    }
+
+    /// Puts a hypothesis that has its EOS among the ended ones of its group.
+    fn end(&mut self, group: usize, tip: Tip) {
+        let normal = tip.total / self.config.length_penalty.divisor(self.len);
+        let beta = self.config.coverage_penalty;
+        let coverage = if beta > 0.0 {
+            let weights = self.path(&tip).filter_map(|node| node.weights.as_deref());
+            let attends = self.path(&tip).any(|node| node.weights.is_some());
+            let n_states = if attends { self.request.n_states } else { 0 };
+            coverage_penalty(beta, n_states, weights)
+        } else {
+            0.0
+        };
+        let score = normal + coverage;
+        if let (Some(tree), Some(node)) = (&mut self.tree, tip.node) {
+            tree.nodes[self.nodes[node].recorded].score = Some(score);
+        }
+        let ended = &mut self.groups[group].ended;
+        let rank = ended.partition_point(|other| other.score >= score);
+        ended.insert(
+            rank,
+            Ended {
+                tip,
+                score,
+                coverage,
+            },
+        );
+    }
+
+    /// Whether no live hypothesis of a group can still enter the n best of it: its total does not rise,
+    /// the penalty is greatest at the greatest length, and the coverage penalty is at most zero.
+    fn is_over(&self, group: usize) -> bool {
+        let Group { size, live, ended } = &self.groups[group];
+        let Some(best) = live.iter().map(|tip| tip.total).max_by(f64::total_cmp) else {
             return true;
         };
-        let Some((_, last)) = self.ended.get(self.config.n_best - 1) else {
+        let Some(last) = ended.get(self.config.n_best.min(*size) - 1) else {
             return false;
         };
-        let longest = self.config.length_penalty.divisor(self.max_len + 1);
-        *last >= best.log_prob / longest
+        last.score >= best / self.config.length_penalty.divisor(self.bounds.max + 1)
     }
 
-    fn finish(mut self) -> Vec<Hypothesis> {
-        self.ended.truncate(self.config.n_best);
-        let ended = std::mem::take(&mut self.ended);
-        ended
-            .into_iter()
-            .map(|(tip, score)| self.hypothesis(tip, score))
-            .collect()
+    /// Adds a candidate to the tree, where there is one; returns its place.
+    fn record(
+        &mut self,
+        group: usize,
+        parent: Option<usize>,
+        candidate: &Candidate,
+        has_place: bool,
+    ) -> usize {
+        let Some(tree) = &mut self.tree else {
+            return 0;
+        };
+        let Continuation {
+            token, log_prob, ..
+        } = candidate.next;
+        tree.nodes.push(TreeNode {
+            parent: parent.map(|node| self.nodes[node].recorded),
+            step: self.len,
+            group,
+            token,
+            log_prob,
+            total: candidate.total,
+            score: None,
+            fate: match (has_place, token) {
+                (false, _) => Fate::Pruned,
+                (true, EOS) => Fate::Ended,
+                (true, _) => Fate::Kept,
+            },
+            rank: None,
+        });
+        tree.nodes.len() - 1
     }
 
-    /// Follows the backpointers of an ended hypothesis.
-    fn hypothesis(&self, tip: Tip, score: f64) -> Hypothesis {
-        let mut path = Vec::with_capacity(self.len);
-        let mut next = tip.node;
-        while let Some(index) = next {
-            path.push(&self.nodes[index]);
-            next = self.nodes[index].parent;
+    /// The nodes of a hypothesis, the last first.
+    fn path(&self, tip: &Tip) -> impl Iterator<Item = &Node> {
+        let of = move |index: usize| &self.nodes[index];
+        std::iter::successors(tip.node.map(of), move |node| node.parent.map(of))
+    }
+
+    /// The n best of all groups, no two of the same tokens.
+    pub(super) fn finish(mut self) -> Found {
+        let groups = std::mem::take(&mut self.groups);
+        let mut ended: Vec<Ended> = groups.into_iter().flat_map(|group| group.ended).collect();
+        ended.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let mut hypotheses: Vec<Hypothesis> = Vec::with_capacity(self.config.n_best);
+        for ended in ended {
+            if hypotheses.len() == self.config.n_best {
+                break;
+            }
+            let hypothesis = self.hypothesis(&ended);
+            if hypotheses
+                .iter()
+                .any(|other| other.tokens == hypothesis.tokens)
+            {
+                continue;
+            }
+            if let (Some(tree), Some(node)) = (&mut self.tree, ended.tip.node) {
+                tree.nodes[self.nodes[node].recorded].rank = Some(hypotheses.len());
+            }
+            hypotheses.push(hypothesis);
         }
+        Found {
+            hypotheses,
+            tree: self.tree,
+        }
+    }
+
+    fn hypothesis(&self, ended: &Ended) -> Hypothesis {
+        let mut path: Vec<&Node> = self.path(&ended.tip).collect();
         path.reverse();
-        let ended = path.len() - 1;
+        let log_prob = path.iter().map(|node| f64::from(node.log_prob)).sum();
+        let total = ended.tip.total;
         Hypothesis {
-            tokens: path[..ended].iter().map(|node| node.token).collect(),
-            score,
-            log_prob: tip.log_prob,
+            tokens: path[..path.len() - 1]
+                .iter()
+                .map(|node| node.token)
+                .collect(),
+            score: ended.score,
+            log_prob,
             token_log_probs: path.iter().map(|node| node.log_prob).collect(),
+            terms: ScoreTerms {
+                repetition: total - log_prob,
+                length: ended.score - ended.coverage - total,
+                coverage: ended.coverage,
+            },
             weights: path.iter().map(|node| node.weights.clone()).collect(),
         }
     }

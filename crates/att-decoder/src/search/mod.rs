@@ -1,29 +1,55 @@
-//! Search: from a decoder's probabilities to target sequences. Knows only the
-//! [`Decoder`] trait.
+//! Search: from a model's probabilities to target sequences. Knows only the [`Stepper`] trait, which
+//! every [`Decoder`] has.
+//!
+//! | part | what | where |
+//! | --- | --- | --- |
+//! | the loop | steps, rows that go on, sources that leave | [`search()`] |
+//! | strategy | beam (of one: greedy), diverse beams, sampling | [`StrategyConfig`] |
+//! | what may come next | lengths, UNK, repeated n-grams, a source's own vocabulary, a prefix, phrases | [`SearchConfig`], [`Request`] |
+//! | what adds to a score | penalties of length, coverage and repetition | [`ScoreTerms`] |
+//! | when it is over | an exact bound, see [`search()`] | |
+//!
+//! docs/decoding.md has the formulas together.
 
+mod batch;
 mod beam;
 mod config;
-mod greedy;
+mod constraint;
+mod continuation;
+mod coverage;
+mod diverse;
 mod hypothesis;
-mod penalty;
+mod length_penalty;
+mod repetition;
+mod request;
+mod sampling;
+mod stepper;
+mod strategy;
+mod tree;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod toy;
 
-pub use beam::beam_search;
-pub use config::{MAX_BEAM_SIZE, SearchConfig};
-pub use greedy::greedy_search;
-pub use hypothesis::Hypothesis;
-pub use penalty::LengthPenalty;
+pub use batch::{Found, search};
+pub use config::{LengthBounds, MAX_BEAM_SIZE, SearchConfig};
+pub use diverse::DiverseConfig;
+pub use hypothesis::{Hypothesis, ScoreTerms};
+pub use length_penalty::LengthPenalty;
+pub use request::Request;
+pub use sampling::SamplingConfig;
+pub use stepper::{DecoderStepper, DecoderSteps, Scored, Stepper};
+pub use strategy::StrategyConfig;
+pub use tree::{Fate, SearchTree, TreeNode};
 
-use att_core::{EncoderOutput, host_vec, mask};
-use burn::tensor::Tensor;
+use att_core::{EncoderOutput, mask};
 
 use crate::Decoder;
 
 impl SearchConfig {
-    /// The best hypotheses for each source, best first: greedy search for a beam of one, beam
-    /// search for wider ones.
+    /// The best hypotheses for each source, best first, with nothing asked of their targets. All sources
+    /// have the same seed of samples; [`search_requests`](Self::search_requests) tells them apart.
     ///
     /// `lengths` are those of the sources, in tokens.
     ///
@@ -36,38 +62,33 @@ impl SearchConfig {
         source: &EncoderOutput,
         lengths: &[usize],
     ) -> Vec<Vec<Hypothesis>> {
-        if self.beam_size == 1 {
-            let found = greedy_search(decoder, source, lengths, self);
-            found.into_iter().map(|best| vec![best]).collect()
-        } else {
-            beam_search(decoder, source, lengths, self)
+        let request = |&src_len: &usize| Request {
+            src_len,
+            ..Request::default()
+        };
+        let requests = lengths.iter().map(request).collect();
+        let found = self.search_requests(decoder, source, requests);
+        found.into_iter().map(|found| found.hypotheses).collect()
+    }
+
+    /// What is found for each source as it was asked for. `n_states` of the requests is not read: it is
+    /// that of the memory.
+    ///
+    /// # Panics
+    ///
+    /// If there is not one request a source.
+    pub fn search_requests(
+        &self,
+        decoder: &impl Decoder,
+        source: &EncoderOutput,
+        mut requests: Vec<Request>,
+    ) -> Vec<Found> {
+        let n_states = mask::lengths(source.src_pad_mask.clone());
+        assert_eq!(requests.len(), n_states.len(), "one request a source");
+        for (request, n_states) in requests.iter_mut().zip(n_states) {
+            request.n_states = n_states;
         }
+        let stepper = DecoderStepper::new(decoder, source.memory.device());
+        search(&stepper, stepper.start(source), &requests, self)
     }
-}
-
-/// The attention weights of a step over the states of the memory, on the host.
-struct WeightRows {
-    /// Row-major, `[rows, src_len]`; none without attention.
-    weights: Option<Vec<f32>>,
-    src_len: usize,
-}
-
-impl WeightRows {
-    fn new(weights: Option<Tensor<2>>) -> Self {
-        let src_len = weights.as_ref().map_or(0, |weights| weights.dims()[1]);
-        let weights = weights.map(host_vec);
-        Self { weights, src_len }
-    }
-
-    /// Those over the first `n_states` of the memory, which are the real ones.
-    fn row(&self, row: usize, n_states: usize) -> Option<Vec<f32>> {
-        let weights = self.weights.as_ref()?;
-        Some(weights[row * self.src_len..][..n_states].to_vec())
-    }
-}
-
-/// How many states of the memory each source has: one a token, or fewer where the encoder joins
-/// some.
-fn n_states(source: &EncoderOutput) -> Vec<usize> {
-    mask::lengths(source.src_pad_mask.clone())
 }

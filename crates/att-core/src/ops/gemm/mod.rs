@@ -1,18 +1,17 @@
 //! Matrix products on slices.
 //!
-//! A right factor that is used more than once is packed once ([`Packed`]). With AVX-512 the
-//! products are our own ([`avx512`]), and bf16 ones use AMX tiles where the processor has them
-//! ([`amx`]); elsewhere they are those of the `gemm` crate. Products with a few rows, as in decoding,
+//! A right factor that is used more than once is packed once ([`Packed`]); where the processor has
+//! vectors these products are our own ([`tiles`]), and bf16 ones use AMX tiles if there are any
+//! ([`amx`]). Others are those of the `gemm` crate. Products with a few rows, as in decoding,
 //! read the right factor where it lies ([`few_rows`]). A run of many products with the same weights
 //! has them arranged once for all ([`prepared`]).
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 mod few_rows;
 mod int8;
 pub(in crate::ops) mod prepared;
+mod tiles;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -107,14 +106,15 @@ impl<'a> Mat<'a> {
 pub(in crate::ops) struct Packed {
     k: usize,
     n: usize,
+    /// Whether left factors are to be rounded to bf16 before they come to the form.
+    rounds_left: bool,
     form: Arc<Form>,
 }
 
 enum Form {
-    /// Row-major, for the `gemm` crate; rounded already where bf16 was asked for.
+    /// Row-major, for the `gemm` crate.
     Plain(Vec<f32>),
-    #[cfg(target_arch = "x86_64")]
-    Avx512(avx512::Panels),
+    Tiles(tiles::Panels),
     #[cfg(target_arch = "x86_64")]
     Amx(amx::Panels),
     Int8(int8::Panels),
@@ -133,37 +133,44 @@ impl Packed {
 
     fn with_format(rhs: Mat, format: WeightFormat) -> Self {
         let _span = span(Kind::Products);
-        #[cfg(target_arch = "x86_64")]
+        let mut rounds_left = false;
         let form = match format {
             WeightFormat::Int8 if rhs.rows <= int8::DEEPEST => Form::Int8(int8::Panels::pack(rhs)),
+            #[cfg(target_arch = "x86_64")]
             WeightFormat::Bf16 if amx::available() => Form::Amx(amx::Panels::pack(rhs)),
-            WeightFormat::F32 if avx512::available() => Form::Avx512(avx512::Panels::pack(rhs)),
-            _ => Form::plain(rhs, format),
-        };
-        #[cfg(not(target_arch = "x86_64"))]
-        let form = match format {
-            WeightFormat::Int8 if rhs.rows <= int8::DEEPEST => Form::Int8(int8::Panels::pack(rhs)),
-            _ => Form::plain(rhs, format),
+            WeightFormat::Bf16 => {
+                rounds_left = true;
+                let rounded = row_major(rhs, bf16_rounded);
+                Form::f32(Mat::rows(&rounded, rhs.rows, rhs.cols, rhs.cols))
+            }
+            WeightFormat::F32 | WeightFormat::Int8 => Form::f32(rhs),
         };
         Self {
             k: rhs.rows,
             n: rhs.cols,
+            rounds_left,
             form: form.into(),
         }
     }
 }
 
 impl Form {
-    fn plain(rhs: Mat, format: WeightFormat) -> Self {
-        let mut data = Vec::with_capacity(rhs.rows * rhs.cols);
-        for i in 0..rhs.rows {
-            data.extend((0..rhs.cols).map(|j| match format {
-                WeightFormat::F32 | WeightFormat::Int8 => rhs.at(i, j),
-                WeightFormat::Bf16 => bf16_rounded(rhs.at(i, j)),
-            }));
+    fn f32(rhs: Mat) -> Self {
+        if tiles::available() {
+            Self::Tiles(tiles::Panels::pack(rhs))
+        } else {
+            Self::Plain(row_major(rhs, |x| x))
         }
-        Self::Plain(data)
     }
+}
+
+/// A function of each number, row by row.
+fn row_major(mat: Mat, f: impl Fn(f32) -> f32) -> Vec<f32> {
+    let mut numbers = Vec::with_capacity(mat.rows * mat.cols);
+    for i in 0..mat.rows {
+        numbers.extend((0..mat.cols).map(|j| f(mat.at(i, j))));
+    }
+    numbers
 }
 
 /// The nearest number of seven bits of mantissa.
@@ -229,38 +236,45 @@ pub(in crate::ops) fn product(
     if m == 0 || n == 0 {
         return;
     }
+    let rounded;
+    let lhs = if rhs.rounds_left {
+        rounded = row_major(lhs, bf16_rounded);
+        Mat::rows(&rounded, m, k, k)
+    } else {
+        lhs
+    };
     let target = Out {
         data: out.as_mut_ptr(),
         row_stride,
         accumulate,
     };
-    let unit = match &*rhs.form {
-        Form::Plain(_) => LINE,
-        #[cfg(target_arch = "x86_64")]
-        Form::Avx512(_) => avx512::NR,
-        #[cfg(target_arch = "x86_64")]
-        Form::Amx(_) => amx::NR,
-        Form::Int8(_) => int8::NR,
+    let shared = |unit: usize, part: &(dyn Fn(Out, Range<usize>, Range<usize>) + Sync)| {
+        share(m, n, k, unit, parallelism, |rows, cols| {
+            let _span = span(Kind::Products);
+            // SAFETY: the assertions above keep each element inside `out`.
+            part(unsafe { target.from(rows.start, cols.start) }, rows, cols);
+        });
     };
-    share(m, n, k, unit, parallelism, |rows, cols| {
-        let _span = span(Kind::Products);
-        // SAFETY: the assertions above keep each element inside `out`, of which `share` gives every
-        // part to one call; what a form needs of the processor was there when packing.
-        unsafe {
-            let target = target.from(rows.start, cols.start);
-            let lhs = lhs.part(rows, 0..k);
-            match &*rhs.form {
-                Form::Plain(data) => {
-                    plain(target, lhs, Mat::rows(data, k, n, n).part(0..k, cols));
-                }
-                #[cfg(target_arch = "x86_64")]
-                Form::Avx512(panels) => avx512::product(target, lhs, panels, cols),
-                #[cfg(target_arch = "x86_64")]
-                Form::Amx(panels) => amx::product(target, lhs, panels, cols),
-                Form::Int8(panels) => int8::product(target, lhs, panels, cols),
-            }
-        }
-    });
+    // SAFETY, of each: `out` has room, as above, and `share` gives every part of it to one call; what a
+    // form needs of the processor was there when packing.
+    match &*rhs.form {
+        Form::Plain(data) => shared(LINE, &|out, rows, cols| unsafe {
+            let rhs = Mat::rows(data, k, n, n).part(0..k, cols);
+            plain(out, lhs.part(rows, 0..k), rhs);
+        }),
+        Form::Tiles(panels) => shared(panels.width(), &|out, rows, cols| unsafe {
+            tiles::product(out, lhs.part(rows, 0..k), panels, cols);
+        }),
+        #[cfg(target_arch = "x86_64")]
+        Form::Amx(panels) => shared(amx::NR, &|out, rows, cols| unsafe {
+            amx::product(out, lhs.part(rows, 0..k), panels, cols);
+        }),
+        Form::Int8(panels) => int8::Left::with(lhs, parallelism, |left| {
+            shared(int8::NR, &|out, rows, cols| unsafe {
+                int8::product(out, left, rows, panels, cols);
+            });
+        }),
+    }
 }
 
 /// That a product's inner sizes agree and its result fits.
@@ -526,6 +540,23 @@ mod tests {
     #[test]
     fn bf16_products_round_both_factors_and_nothing_else() {
         check(WeightFormat::Bf16, bf16_rounded);
+    }
+
+    /// The left factor is rounded by several threads here, and read by all.
+    #[test]
+    fn int8_products_are_the_same_bits_however_they_are_shared_out() {
+        for (m, n, k) in [(300, 70, 500), (1000, 200, 140), (17, 900, 9000)] {
+            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+            let packed = Packed::with_format(Mat::rows(&b, k, n, n), WeightFormat::Int8);
+            for lhs in [Mat::rows(&a, m, k, k), Mat::rows(&a, k, m, m).t()] {
+                let run = |parallelism| {
+                    let mut out = vec![0.0; m * n];
+                    product(&mut out, n, false, lhs, &packed, parallelism);
+                    out
+                };
+                assert_eq!(run(Parallelism::Rayon(0)), run(Parallelism::None));
+            }
+        }
     }
 
     #[test]

@@ -102,9 +102,13 @@ pub(super) fn losses(arguments: Arguments) -> Losses {
         let logits = &mut logits[..gold.len() * vocab];
         let x = Mat::rows(x, gold.len(), d, d);
         forward.product(logits, x);
-        each_row(logits, tokens, gold, |row, token, gold| {
-            *token = exponentials(row, bias, gold).0;
-        });
+        each_row(
+            logits,
+            tokens,
+            gold,
+            #[inline(always)]
+            |row, token, gold| *token = exponentials(row, bias, gold).0,
+        );
     }
     means(&tokens, smoothing)
 }
@@ -137,14 +141,22 @@ pub(super) fn gradients(arguments: Arguments) -> (Losses, Gradients) {
         let logits = &mut logits[..rows * vocab];
         let x = Mat::rows(x, rows, d, d);
         forward.product(logits, x);
-        each_row(logits, tokens, gold, |row, token, gold| {
-            let (terms, sum) = exponentials(row, bias, gold);
-            *token = terms;
-            let factor = (1.0 / (sum * n as f64)) as f32;
-            let uniform = (smoothing / (vocab * n) as f64) as f32;
-            row.iter_mut().for_each(|e| *e = *e * factor - uniform);
-            row[gold] -= ((1.0 - smoothing) / n as f64) as f32;
-        });
+        each_row(
+            logits,
+            tokens,
+            gold,
+            #[inline(always)]
+            |row, token, gold| {
+                let (terms, sum) = exponentials(row, bias, gold);
+                *token = terms;
+                let factor = (1.0 / (sum * n as f64)) as f32;
+                let uniform = (smoothing / (vocab * n) as f64) as f32;
+                for e in row.iter_mut() {
+                    *e = *e * factor - uniform;
+                }
+                row[gold] -= ((1.0 - smoothing) / n as f64) as f32;
+            },
+        );
 
         let d_logits = Mat::rows(logits, rows, vocab, vocab);
         backward.product(d_x, d_logits);
@@ -165,6 +177,7 @@ pub(super) fn gradients(arguments: Arguments) -> (Losses, Gradients) {
 }
 
 /// Calls `f` for each row of scores, its token's terms and its gold token; threads share the rows.
+/// A closure that is not inlined always is not compiled for the vectors' instructions.
 fn each_row(
     logits: &mut [f32],
     tokens: &mut [Token],

@@ -13,12 +13,16 @@
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use gemm::Parallelism;
+use rayon::prelude::*;
+
 use super::{Line, Mat, Out};
 use crate::ops::simd::vectorise;
+use crate::ops::work::{Kind, span};
 
 /// Columns of a panel: two tiles.
 pub(super) const NR: usize = 32;
@@ -57,14 +61,15 @@ impl Panels {
         let padded = n.next_multiple_of(NR);
         let mut lines = vec![Line([0; 64]); padded / TILE * depth * TILE];
         let (mut scales, mut offsets) = (vec![0.0; padded], vec![0; padded]);
+        let mut column = Vec::with_capacity(k);
         for j in 0..n {
-            let largest = (0..k).fold(0.0, |max: f32, l| max.max(rhs.at(l, j).abs()));
-            let column = (0..k).map(|l| rhs.at(l, j));
-            let scale = scale_of(largest, column.clone());
+            column.clear();
+            column.extend((0..k).map(|l| rhs.at(l, j)));
+            let scale = scale_of(&column);
             let inverse = inverse_of(scale);
             let (panel, tile, col) = (j / NR, j % NR / TILE, j % TILE);
             let mut sum = 0;
-            for (l, w) in column.enumerate() {
+            for (l, w) in column.iter().enumerate() {
                 let p = (w * inverse).round_ties_even() as i8;
                 sum += i32::from(p);
                 let at = ((panel * depth + l / DEPTH) * 2 + tile) * TILE + l % DEPTH / QUAD;
@@ -89,8 +94,12 @@ impl Panels {
 }
 
 /// What 127 stands for; not a number where one of the numbers is not finite, so that products show it.
-fn scale_of(largest: f32, mut numbers: impl Iterator<Item = f32>) -> f32 {
-    if numbers.all(f32::is_finite) {
+#[inline(always)]
+fn scale_of(numbers: &[f32]) -> f32 {
+    // Without their signs numbers are ordered as their bits are, infinity and NaN last.
+    let bits = |x: &f32| x.to_bits() & 0x7fff_ffff;
+    let largest = f32::from_bits(numbers.iter().map(bits).fold(0, u32::max));
+    if largest.is_finite() {
         largest / 127.0
     } else {
         f32::NAN
@@ -103,61 +112,96 @@ fn inverse_of(scale: f32) -> f32 {
     if inverse.is_finite() { inverse } else { 0.0 }
 }
 
-/// The left factor: rows in groups of 16, for each group a tile each 64 numbers.
+/// The left factor of a product, rounded once for all its threads: rows in groups of 16, for each
+/// group a tile each 64 numbers.
 #[derive(Default)]
-struct Left {
+pub(super) struct Left {
+    /// Tiles of the inner size.
+    depth: usize,
     lines: Vec<Line>,
     /// `r` of each row.
     scales: Vec<f32>,
 }
 
-impl Left {
-    fn fill(&mut self, lhs: Mat) {
-        let depth = lhs.cols.div_ceil(DEPTH);
-        self.lines.clear();
-        // Beyond the last number the right factor is zero: nothing is added, whatever stands here.
-        let lines = lhs.rows.div_ceil(TILE) * depth * TILE;
-        self.lines.resize(lines, Line([0; 64]));
-        self.scales.clear();
-        let mut copy = Vec::new();
-        for i in 0..lhs.rows {
-            let row = if lhs.col_stride == 1 {
-                lhs.row(i)
-            } else {
-                copy.clear();
-                copy.extend((0..lhs.cols).map(|l| lhs.at(i, l)));
-                &copy
-            };
-            let group = &mut self.lines[i / TILE * depth * TILE..];
-            let scale = vectorise(
-                #[inline(always)]
-                || {
-                    let largest = row.iter().fold(0.0, |max: f32, x| max.max(x.abs()));
-                    let scale = scale_of(largest, row.iter().copied());
-                    let inverse = inverse_of(scale);
-                    for (tile, numbers) in row.chunks(DEPTH).enumerate() {
-                        let line = &mut group[tile * TILE + i % TILE].0;
-                        for (q, x) in line.iter_mut().zip(numbers) {
-                            // From 1 to 255 and a half, which is cut off; NaN becomes zero.
-                            *q = (x * inverse + (OFFSET as f32 + 0.5)) as u8;
-                        }
-                    }
-                    scale
-                },
-            );
-            self.scales.push(scale);
-        }
-    }
-}
-
 thread_local! {
-    /// Of the product at hand.
-    static LEFT: RefCell<Left> = const {
-        RefCell::new(Left {
+    /// Room for the next product's.
+    static ROOM: Cell<Left> = const {
+        Cell::new(Left {
+            depth: 0,
             lines: Vec::new(),
             scales: Vec::new(),
         })
     };
+}
+
+impl Left {
+    /// Runs with the rounded factor.
+    pub(super) fn with<T>(lhs: Mat, parallelism: Parallelism, run: impl FnOnce(&Self) -> T) -> T {
+        // Taken out, because a thread that waits for others may take up another product.
+        let mut left = ROOM.take();
+        left.fill(lhs, parallelism);
+        let result = run(&left);
+        ROOM.set(left);
+        result
+    }
+
+    fn fill(&mut self, lhs: Mat, parallelism: Parallelism) {
+        const WORTH_A_THREAD: usize = 1 << 16;
+        self.depth = lhs.cols.div_ceil(DEPTH);
+        let group = (self.depth * TILE).max(1);
+        // What is left over from another product does no harm: beyond the last number the right
+        // factor is zero, and rows beyond the last are not written.
+        self.lines
+            .resize(lhs.rows.div_ceil(TILE) * group, Line([0; 64]));
+        self.scales.resize(lhs.rows, 0.0);
+        let fill = |(i, (lines, scales)): (usize, (&mut [Line], &mut [f32]))| {
+            let _span = span(Kind::Products);
+            for (row, scale) in scales.iter_mut().enumerate() {
+                *scale = fill_row(lines, row, lhs, i * TILE + row);
+            }
+        };
+        match parallelism {
+            Parallelism::Rayon(_) if lhs.rows * lhs.cols >= 2 * WORTH_A_THREAD => {
+                self.lines
+                    .par_chunks_mut(group)
+                    .zip(self.scales.par_chunks_mut(TILE))
+                    .enumerate()
+                    .for_each(fill);
+            }
+            _ => self
+                .lines
+                .chunks_mut(group)
+                .zip(self.scales.chunks_mut(TILE))
+                .enumerate()
+                .for_each(fill),
+        }
+    }
+}
+
+/// Rounds row `from` of `lhs` into row `to` of a group's tiles; returns its scale.
+fn fill_row(lines: &mut [Line], to: usize, lhs: Mat, from: usize) -> f32 {
+    let mut copy = Vec::new();
+    let row = if lhs.col_stride == 1 {
+        lhs.row(from)
+    } else {
+        copy.extend((0..lhs.cols).map(|l| lhs.at(from, l)));
+        &copy
+    };
+    vectorise(
+        #[inline(always)]
+        || {
+            let scale = scale_of(row);
+            let inverse = inverse_of(scale);
+            for (tile, numbers) in row.chunks(DEPTH).enumerate() {
+                let line = &mut lines[tile * TILE + to].0;
+                for (q, x) in line.iter_mut().zip(numbers) {
+                    // From 1 to 255 and a half, which is cut off; NaN becomes zero.
+                    *q = (x * inverse + (OFFSET as f32 + 0.5)) as u8;
+                }
+            }
+            scale
+        },
+    )
 }
 
 /// Rows whose sums are made at a time: two groups.
@@ -243,50 +287,61 @@ fn portable(left: &[Line], panel: &[Line], height: usize, sums: &mut Sums) {
     }
 }
 
-/// The columns `cols` (starting on a panel) of `lhs` times the panels, into `out`.
+/// The rows `rows` (starting on a group) of `left` times the columns `cols` (starting on a panel) of
+/// the panels, into `out`.
 ///
 /// # Safety
 ///
-/// `out` must have room for `lhs.rows` rows of `cols`.
-pub(super) unsafe fn product(out: Out, lhs: Mat, rhs: &Panels, cols: Range<usize>) {
+/// `out` must have room for as many rows of as many columns.
+pub(super) unsafe fn product(
+    out: Out,
+    left: &Left,
+    rows: Range<usize>,
+    rhs: &Panels,
+    cols: Range<usize>,
+) {
     // Asked once: in a virtual machine the answer takes longer than a small product.
     static FASTEST: LazyLock<Engine> =
         LazyLock::new(|| Engine::available().next().expect("one is always there"));
     // SAFETY: the caller's.
-    unsafe { product_by(*FASTEST, out, lhs, rhs, cols) }
+    unsafe { product_by(*FASTEST, out, left, rows, rhs, cols) }
 }
 
 /// # Safety
 ///
 /// As of [`product`].
-unsafe fn product_by(engine: Engine, out: Out, lhs: Mat, rhs: &Panels, cols: Range<usize>) {
-    LEFT.with_borrow_mut(|left| {
-        left.fill(lhs);
-        #[cfg(target_arch = "x86_64")]
-        let _tiles = (engine == Engine::Amx).then(x86::Tiles::new);
-        let mut sums = Sums([[[0; TILE]; TILE]; 4]);
-        for col in cols.clone().step_by(NR) {
-            let width = NR.min(cols.end - col);
-            for row in (0..lhs.rows).step_by(HEIGHT) {
-                let height = HEIGHT.min(lhs.rows - row);
-                let lines = &left.lines[row * rhs.depth..];
-                engine.sums(lines, rhs.panel(col / NR), height, &mut sums);
-                // SAFETY: the caller's; nobody else writes to these columns.
-                unsafe {
-                    let target = out.from(row, col - cols.start);
-                    let scales = &rhs.scales[col..][..width];
-                    let offsets = &rhs.offsets[col..][..width];
-                    write(
-                        target,
-                        &sums,
-                        &left.scales[row..][..height],
-                        scales,
-                        offsets,
-                    );
-                }
+unsafe fn product_by(
+    engine: Engine,
+    out: Out,
+    left: &Left,
+    rows: Range<usize>,
+    rhs: &Panels,
+    cols: Range<usize>,
+) {
+    #[cfg(target_arch = "x86_64")]
+    let _tiles = (engine == Engine::Amx).then(x86::Tiles::new);
+    let mut sums = Sums([[[0; TILE]; TILE]; 4]);
+    for col in cols.clone().step_by(NR) {
+        let width = NR.min(cols.end - col);
+        for row in rows.clone().step_by(HEIGHT) {
+            let height = HEIGHT.min(rows.end - row);
+            let lines = &left.lines[row * left.depth..];
+            engine.sums(lines, rhs.panel(col / NR), height, &mut sums);
+            // SAFETY: the caller's; nobody else writes to these rows and columns.
+            unsafe {
+                let target = out.from(row - rows.start, col - cols.start);
+                let scales = &rhs.scales[col..][..width];
+                let offsets = &rhs.offsets[col..][..width];
+                write(
+                    target,
+                    &sums,
+                    &left.scales[row..][..height],
+                    scales,
+                    offsets,
+                );
             }
         }
-    });
+    }
 }
 
 /// Scales the sums of some rows, of which `r` are the scales.
@@ -339,8 +394,11 @@ mod tests {
             row_stride: rhs.cols,
             accumulate: false,
         };
-        // SAFETY: `out` has as much room.
-        unsafe { product_by(engine, target, lhs, &Panels::pack(rhs), 0..rhs.cols) };
+        let panels = Panels::pack(rhs);
+        Left::with(lhs, Parallelism::None, |left| {
+            // SAFETY: `out` has as much room.
+            unsafe { product_by(engine, target, left, 0..lhs.rows, &panels, 0..rhs.cols) };
+        });
         out
     }
 

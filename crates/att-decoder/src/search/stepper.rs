@@ -1,0 +1,116 @@
+use std::sync::Arc;
+
+use att_core::EncoderOutput;
+use burn::tensor::{Device, Int, Tensor};
+
+use crate::{Decoder, DecoderMemory, DecoderState};
+
+/// All that search asks of a model: scores of the next token of each row, and rows that go on.
+///
+/// Rows are those of the hypotheses of a batch of sources: each source has as many as the others, side
+/// by side. Any [`Decoder`] is one by [`DecoderStepper`].
+pub trait Stepper {
+    /// What goes from step to step: what the rows carry, and what they share of their sources.
+    type State;
+
+    /// One step.
+    ///
+    /// - `tokens`: the previous token of each row (BOS at first), `[rows]`, among those that the step
+    ///   before had scores for
+    fn step(&self, tokens: &[u32], state: Self::State) -> Scored<Self::State>;
+
+    /// The state of these rows, in that order.
+    ///
+    /// - `sources`: where some sources have left, those that are still there, of all that were; the
+    ///   rows are theirs
+    fn select(&self, state: Self::State, rows: &[usize], sources: Option<&[usize]>) -> Self::State;
+}
+
+/// What [`Stepper::step`] computes.
+#[derive(Clone, Debug)]
+pub struct Scored<S> {
+    /// Raw scores of the next token, `[rows, n_tokens]`. Log-probabilities will do as well: they are
+    /// those of their softmax.
+    pub logits: Tensor<2>,
+    /// The token of each column of `logits`, rising; none where column i is token i, as it is of a whole
+    /// vocabulary.
+    pub ids: Option<Arc<[u32]>>,
+    /// Attention weights, `[rows, src_len]`; none without attention.
+    pub weights: Option<Tensor<2>>,
+    /// For the next step.
+    pub state: S,
+}
+
+/// A [`Decoder`] as a [`Stepper`].
+pub struct DecoderStepper<'a, D> {
+    decoder: &'a D,
+    device: Device,
+}
+
+/// What a decoder carries, and its memory.
+#[derive(Clone, Debug)]
+pub struct DecoderSteps {
+    memory: DecoderMemory,
+    state: DecoderState,
+}
+
+impl<'a, D: Decoder> DecoderStepper<'a, D> {
+    /// Steps of `decoder`, on the device of its sources.
+    pub fn new(decoder: &'a D, device: Device) -> Self {
+        Self { decoder, device }
+    }
+
+    /// Where decoding starts, one row a source.
+    pub fn start(&self, source: &EncoderOutput) -> DecoderSteps {
+        DecoderSteps {
+            memory: self.decoder.prepare(source),
+            state: self.decoder.initial_state(source),
+        }
+    }
+
+    /// The same, but each source may have these tokens alone: [`DecoderMemory::with_allowed`].
+    pub fn with_allowed(&self, steps: DecoderSteps, allowed: &[Vec<u32>]) -> DecoderSteps {
+        DecoderSteps {
+            memory: steps.memory.with_allowed(self.decoder, allowed),
+            ..steps
+        }
+    }
+}
+
+impl<D: Decoder> Stepper for DecoderStepper<'_, D> {
+    type State = DecoderSteps;
+
+    fn step(&self, tokens: &[u32], steps: DecoderSteps) -> Scored<DecoderSteps> {
+        let tokens: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
+        let tokens = Tensor::<1, Int>::from_data(tokens.as_slice(), &self.device);
+        let step = self.decoder.step(tokens, &steps.memory, steps.state);
+        Scored {
+            logits: step.logits,
+            ids: steps
+                .memory
+                .columns
+                .as_ref()
+                .map(|columns| columns.ids().clone()),
+            weights: step.weights,
+            state: DecoderSteps {
+                memory: steps.memory,
+                state: step.state,
+            },
+        }
+    }
+
+    fn select(
+        &self,
+        steps: DecoderSteps,
+        rows: &[usize],
+        sources: Option<&[usize]>,
+    ) -> DecoderSteps {
+        DecoderSteps {
+            memory: match sources {
+                Some(sources) => steps.memory.select(sources, &self.device),
+                None => steps.memory,
+            },
+            state: steps.state.select(rows, &self.device),
+        }
+    }
+}

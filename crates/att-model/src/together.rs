@@ -1,0 +1,99 @@
+//! Search with one model or several.
+
+use att_core::ops::Mixture;
+use att_data::Padded;
+use att_decoder::Ensemble;
+use att_decoder::search::{DecoderStepper, Found, Request, SearchConfig, search};
+
+use crate::Seq2Seq;
+
+/// Models that search sees as one.
+pub(crate) struct Together<'a> {
+    /// One at least.
+    pub models: Vec<&'a Seq2Seq>,
+    /// Of each model.
+    pub weights: &'a [f64],
+    pub mixture: Mixture,
+    /// Whether all models read the same tokens of a source.
+    pub same_tokens: bool,
+}
+
+impl<'a> Together<'a> {
+    pub fn alone(model: &'a Seq2Seq) -> Self {
+        Self {
+            models: vec![model],
+            weights: &[1.0],
+            mixture: Mixture::Average,
+            same_tokens: true,
+        }
+    }
+
+    /// What is found for each source as it was asked for, with attention over the tokens of the first
+    /// model: the mean of all models' where they read the same tokens and have as many states. `n_states`
+    /// of the requests is not read.
+    ///
+    /// - `sources`: for each model the sources in its tokens
+    ///
+    /// # Panics
+    ///
+    /// If there is not one request a source, or some have `allowed` tokens and others not.
+    pub fn search(
+        &self,
+        sources: &[Padded],
+        mut requests: Vec<Request>,
+        config: &SearchConfig,
+    ) -> Vec<Found> {
+        let (first, lengths) = (self.models[0], &sources[0].lengths);
+        assert_eq!(requests.len(), lengths.len(), "one request a source");
+        let tokens_per_state = first.encoder.tokens_per_state();
+        let same_states = |model: &&Seq2Seq| model.encoder.tokens_per_state() == tokens_per_state;
+        for (request, length) in requests.iter_mut().zip(lengths) {
+            request.n_states = length.div_ceil(tokens_per_state);
+        }
+        let allowed = allowed(&requests);
+        let device = first.device();
+        let (mut steppers, mut states) = (Vec::new(), Vec::new());
+        for (model, src) in self.models.iter().zip(sources) {
+            let stepper = DecoderStepper::new(&model.decoder, device.clone());
+            let start = stepper.start(&model.encode(src));
+            states.push(match &allowed {
+                Some(allowed) => stepper.with_allowed(start, allowed),
+                None => start,
+            });
+            steppers.push(stepper);
+        }
+        let weights = self.weights.iter().copied();
+        let same_sources = self.same_tokens && self.models.iter().all(same_states);
+        let ensemble = Ensemble::new(steppers, weights, self.mixture, same_sources);
+        let mut found = search(&ensemble, states, &requests, config);
+        if tokens_per_state > 1 {
+            for (found, &length) in found.iter_mut().zip(lengths) {
+                let steps = found
+                    .hypotheses
+                    .iter_mut()
+                    .flat_map(|one| &mut one.weights)
+                    .flatten();
+                for weights in steps {
+                    *weights = first.over_tokens(weights, length);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// For each source the tokens that it may have, those that it must have included; none where each may have
+/// all.
+fn allowed(requests: &[Request]) -> Option<Vec<Vec<u32>>> {
+    requests.first()?.allowed.as_ref()?;
+    let of_request = |request: &Request| {
+        let allowed = request.allowed.as_ref();
+        let allowed = allowed.expect("all sources have a list of tokens, or none has");
+        let asked = request
+            .prefix
+            .iter()
+            .chain(request.constraints.iter().flatten());
+        allowed.iter().chain(asked).copied().collect()
+    };
+    Some(requests.iter().map(of_request).collect())
+}
