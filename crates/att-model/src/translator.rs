@@ -685,7 +685,10 @@ pub(crate) mod tests {
         let sources = [letters(), letters(), pieces];
         let parts = [
             ["kind = 'recurrent'", LUONG],
-            ["kind = 'convolutional'", "kind = 'bahdanau'"],
+            [
+                "kind = 'convolutional'",
+                "kind = 'bahdanau', bridge = 'mean'",
+            ],
             ["kind = 'pyramidal', layers = 2", "kind = 'bahdanau'"],
         ];
         let members = (0..).zip(sources).zip(parts);
