@@ -12,8 +12,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    bench, compare, evaluate, inspect, quantize, quickstart, score, shortlist, train, translate,
-    tree,
+    average, bench, compare, evaluate, inspect, quantize, quickstart, score, shortlist, train,
+    translate, tree,
 };
 
 /// Train, decode and explain encoder-decoder models with attention.
@@ -57,6 +57,9 @@ enum Command {
     Score(score::Options),
     /// Describe a trained model: configuration, weights by part, vocabularies
     Inspect(inspect::Options),
+    /// Write the mean of several models' weights, such as the last checkpoints of a run
+    #[command(override_usage = "att average <OF>... --out <DIR> [OPTIONS]")]
+    Average(average::Options),
     /// Write a trained model with smaller weights: int8 or bf16
     Quantize(quantize::Options),
     /// Find which target tokens a source may need, for faster decoding with a large vocabulary
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Command::Tree(options) => tree::run(&options),
         Command::Score(options) => score::run(&options),
         Command::Inspect(options) => inspect::run(&options),
+        Command::Average(options) => average::run(&options),
         Command::Quantize(options) => quantize::run(&options),
         Command::Shortlist(options) => shortlist::run(&options),
         Command::Bench(options) => bench::run(&options),

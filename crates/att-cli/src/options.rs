@@ -1,6 +1,8 @@
 //! Options that several commands share.
 
 use std::error::Error;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use att_core::ops::{Mixture, WeightFormat};
@@ -220,6 +222,17 @@ fn parse_length_penalty(text: &str) -> Result<LengthPenalty, String> {
         "gnmt" => Ok(LengthPenalty::Gnmt { alpha }),
         "power" => Ok(LengthPenalty::Power { alpha }),
         _ => Err(unknown()),
+    }
+}
+
+/// Refuses a directory to write that has something in it.
+pub fn not_there_yet(out: &Path) -> Result<(), String> {
+    let shown = out.display();
+    match fs::read_dir(out).map(Iterator::count) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(format!("{shown} is not empty: choose another directory")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(format!("{shown}: {error}")),
     }
 }
 

@@ -57,7 +57,7 @@ impl Observer for Progress {
             }
             _ => self.line(&event.to_string()),
         }
-        if let Event::Start { total_steps, .. } = event
+        if let Event::Start { total_steps, .. } | Event::Resume { total_steps, .. } = event
             && std::io::stderr().is_terminal()
         {
             let style = ProgressStyle::with_template("step {pos}/{len} {bar:20} {msg}")

@@ -339,10 +339,9 @@ mod tests {
         let svg = SvgTree::default().render(&tree());
         let xml = roxmltree::Document::parse(&svg).unwrap();
         let place = |start: &str| {
-            let texts = xml.descendants().filter(|node| node.has_tag_name("text"));
+            let mut texts = xml.descendants().filter(|node| node.has_tag_name("text"));
             let node = texts
-                .filter(|node| node.text().is_some_and(|text| text.starts_with(start)))
-                .next_back()
+                .rfind(|node| node.text().is_some_and(|text| text.starts_with(start)))
                 .unwrap();
             let number = |name| node.attribute(name).unwrap().parse::<f64>().unwrap();
             (number("x"), number("y"))

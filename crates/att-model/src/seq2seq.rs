@@ -76,14 +76,20 @@ impl Seq2Seq {
 
     /// Runs over known targets (teacher forcing), up to the output layer.
     pub fn forward(&self, batch: &Batch) -> ForcedOutput {
-        let source = self.encode(&batch.src);
+        self.forward_reading(batch, batch)
+    }
+
+    /// The same, but the encoder and the decoder read the ids of `read` while the gold tokens are those
+    /// of `batch`; lengths are the same. Word dropout is of this kind.
+    pub fn forward_reading(&self, read: &Batch, batch: &Batch) -> ForcedOutput {
+        let source = self.encode(&read.src);
         let tgt = &batch.tgt;
         let steps = tgt.cols - 1;
         // The decoder reads each target without its EOS.
         let tgt_lengths: Vec<usize> = tgt.lengths.iter().map(|length| length - 1).collect();
         let output = self
             .decoder
-            .forward(self.ids(tgt, 0..steps), &tgt_lengths, &source);
+            .forward(self.ids(&read.tgt, 0..steps), &tgt_lengths, &source);
 
         let (mut positions, mut gold) = (Vec::new(), Vec::new());
         for row in 0..tgt.rows {

@@ -11,12 +11,14 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
+use crate::freeze::freeze;
 use crate::process::{peak_rss_mb, processor_seconds};
 use crate::step::{StepOutput, TrainStep, in_precision};
 use crate::trainer::{examples, train_tokenizers};
 use crate::{ExperimentConfig, Result};
 
-/// Times steps of training: those of [`TrainStep`], as the [`Trainer`](crate::Trainer) takes them.
+/// Times steps of training: those of [`TrainStep`], as the [`Trainer`](crate::Trainer) takes them, but
+/// each on one batch, whatever `accumulate` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrainBench {
     /// Steps that are timed together; 40 unless told.
@@ -237,6 +239,7 @@ impl TrainBench {
         let schedule = training
             .schedule
             .init(self.warmup + self.repeats * self.steps);
+        let model = freeze(model, &training.freeze)?;
         let mut stepper = TrainStep::new(model, training, seed);
         let mut number = 0;
         let mut step = |indices: &Vec<usize>| {

@@ -80,6 +80,11 @@ impl ExperimentConfig {
         self.batch.validate().map_err(Error::within("batch"))?;
         self.model.validate().map_err(within("model"))?;
         self.training.validate().map_err(within("training"))?;
+        if self.training.r_drop > 0.0 && self.model.decoder.copies() {
+            let reason = "what may be copied has no finite divergence where it is not looked at: set it \
+                          to 0, or copy = false";
+            return Err(CoreError::config("training.r_drop", reason).into());
+        }
         self.search.validate().map_err(within("search"))?;
         if !self.model.decoder.has_attention() {
             let fits = self.search.validate_without_attention();
@@ -129,11 +134,48 @@ pub struct TrainingConfig {
     /// The greatest norm of the gradient over all weights (Pascanu et al. 2013); 0 is no limit; 1
     /// unless told.
     pub clip_norm: f64,
+    /// Batches that make a step together; 1 unless told. See
+    /// [`accumulated_step`](crate::TrainStep::accumulated_step).
+    pub accumulate: usize,
+    /// How much of the mean of the weights over time a step keeps; 0, as unless told, is no mean. Else it is
+    /// the mean that is validated and saved as the model:
+    ///
+    /// ```text
+    /// mean_t = d_t mean_(t-1) + (1 - d_t) weights_t        d_t = min(average_decay, 1 - 1/t)
+    /// ```
+    ///
+    /// (Polyak and Juditsky 1992; the start as in Tarvainen and Valpola 2017). 0.999 is about the mean of the
+    /// last thousand steps.
+    pub average_decay: f64,
+    /// With which probability the encoder reads UNK in the place of a token; 0 unless told (Bowman et al.
+    /// 2016, section 3.1, for the decoder).
+    pub src_word_dropout: f64,
+    /// The same for the tokens that the decoder reads; what it is to predict stays.
+    pub tgt_word_dropout: f64,
+    /// Weight of R-Drop, with which each batch is read twice with other masks of dropout and the two predictions
+    /// are drawn to each other (Wu et al. 2021, eq. 4, with the mean of the losses); 0, as unless told, is none, and 5 is usual:
+    ///
+    /// ```text
+    /// loss = (loss_1 + loss_2) / 2 + r_drop (KL(p_1 || p_2) + KL(p_2 || p_1)) / 2
+    /// ```
+    ///
+    /// A step takes about twice as long, and memory for the probabilities of the whole batch. Not for a model
+    /// that copies: a token that is not looked at has no logarithm.
+    pub r_drop: f64,
+    /// Weights that training leaves as they are, by a part of their name between dots, such as `"encoder"` or
+    /// `"attention"`; `"embeddings"` are all tables of tokens. None unless told.
+    pub freeze: Vec<String>,
+    /// Steps whose gradient has more than this many times the mean norm are skipped (an exponential mean of
+    /// about 100 steps; from the 50th step on). 0, as unless told, is none; in any case those whose loss or
+    /// gradient is not finite are.
+    pub spike_factor: f64,
+    /// Steps that may be skipped in a row before the run stops; 10 unless told.
+    pub max_skipped: usize,
     /// Passes over the data at most; 20 unless told.
     pub max_epochs: usize,
     /// Steps at most; 0, as unless told, is no limit.
     pub max_steps: usize,
-    /// Minutes at most; 0, as unless told, is no limit. The run ends after the step that passes
+    /// Minutes at most, over all parts of a run that was resumed; 0, as unless told, is no limit. The run ends after the step that passes
     /// it, so a run under this limit is not repeatable to the byte.
     pub max_minutes: f64,
     /// Steps between validations; 0, as unless told, is once an epoch.
@@ -149,6 +191,13 @@ pub struct TrainingConfig {
     pub patience: usize,
     /// Steps between progress reports; 50 unless told.
     pub log_every: usize,
+    /// Steps between checkpoints; 0, as unless told, is none by steps. There is one after each validation, at
+    /// an interrupt and at the end in any case.
+    pub save_every: usize,
+    /// Minutes between checkpoints at most; 10 unless told; 0 is none by time.
+    pub save_minutes: f64,
+    /// Checkpoints kept, the last ones; 2 unless told. 0 is none at all: the run can't be resumed.
+    pub keep: usize,
 }
 
 impl Default for TrainingConfig {
@@ -159,6 +208,14 @@ impl Default for TrainingConfig {
             precision: Precision::F32,
             label_smoothing: 0.1,
             clip_norm: 1.0,
+            accumulate: 1,
+            average_decay: 0.0,
+            src_word_dropout: 0.0,
+            tgt_word_dropout: 0.0,
+            r_drop: 0.0,
+            freeze: Vec::new(),
+            spike_factor: 0.0,
+            max_skipped: 10,
             max_epochs: 20,
             max_steps: 0,
             max_minutes: 0.0,
@@ -167,6 +224,9 @@ impl Default for TrainingConfig {
             valid_beam_size: 1,
             patience: 0,
             log_every: 50,
+            save_every: 0,
+            save_minutes: 10.0,
+            keep: 2,
         }
     }
 }
@@ -182,7 +242,15 @@ impl TrainingConfig {
         self.schedule
             .validate()
             .map_err(|error| error.within("schedule"))?;
-        check::probability("label_smoothing", self.label_smoothing)?;
+        for (key, prob) in [
+            ("label_smoothing", self.label_smoothing),
+            ("average_decay", self.average_decay),
+            ("src_word_dropout", self.src_word_dropout),
+            ("tgt_word_dropout", self.tgt_word_dropout),
+        ] {
+            check::probability(key, prob)?;
+        }
+        check::size("accumulate", self.accumulate)?;
         check::size("max_epochs", self.max_epochs)?;
         if !(1..=MAX_BEAM_SIZE).contains(&self.valid_beam_size) {
             let reason = format!("{} is not from 1 to {MAX_BEAM_SIZE}", self.valid_beam_size);
@@ -191,7 +259,10 @@ impl TrainingConfig {
         check::size("log_every", self.log_every)?;
         for (key, value) in [
             ("clip_norm", self.clip_norm),
+            ("r_drop", self.r_drop),
+            ("spike_factor", self.spike_factor),
             ("max_minutes", self.max_minutes),
+            ("save_minutes", self.save_minutes),
         ] {
             if !(value >= 0.0 && value.is_finite()) {
                 return Err(CoreError::config(
@@ -250,6 +321,13 @@ mod tests {
             "[training]\nschedule = { kind = 'constant', lr = -1.0 }",
             "training.schedule.lr",
         );
+        refused("[training]\naccumulate = 0", "training.accumulate");
+        refused(
+            "model = { decoder = { kind = 'luong', copy = true } }\n[training]\nr_drop = 0.5",
+            "training.r_drop",
+        );
+        refused("[training]\naverage_decay = 1", "training.average_decay");
+        refused("[training]\nsave_minutes = -1", "training.save_minutes");
         refused("[search]\nbeam_size = 0", "search.beam_size");
         refused("[batch]\nbatch_size = 0", "batch: `batch_size` is 0");
         refused("[tokenizer]\nsrc = { kind = 'words' }", "words");

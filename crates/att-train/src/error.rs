@@ -1,6 +1,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::Skipped;
+
 /// What can go wrong in training.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -49,6 +51,22 @@ pub enum Error {
         /// What is in it.
         entry: String,
     },
+    /// A checkpoint that is damaged, of another format, or another model's.
+    #[error("{} is no usable checkpoint: {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No checkpoint to resume from.
+    #[error("{} has a run in it without a usable checkpoint{}: `--overwrite` begins again", path.display(), damaged.iter().map(|one| format!("; {one}")).collect::<String>())]
+    NoCheckpoint {
+        /// The run's directory.
+        path: PathBuf,
+        /// What is wrong with each that is there.
+        damaged: Vec<String>,
+    },
     /// A comparison's run that is of other settings or data, or that is no comparison's.
     #[error("{} {reason}", path.display())]
     Compared {
@@ -57,17 +75,38 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
-    /// The loss or the gradient left the numbers; what was saved before is untouched.
+    /// The run in the directory is of other settings or data.
     #[error(
-        "training diverged at step {step} (loss {loss}, gradient norm {grad_norm}): lower the learning rate, or set clip_norm; what was saved before is kept"
+        "the run in {} can't go on, because this one is another: {}; undo that, or begin a run in another directory",
+        path.display(),
+        changes.join("; ")
     )]
-    Diverged {
+    OtherRun {
+        /// The run's directory.
+        path: PathBuf,
+        /// What differs, a clause each.
+        changes: Vec<String>,
+    },
+    /// Another process trains in the directory.
+    #[error("another process trains in {}: wait for it, or choose another directory", path.display())]
+    Busy {
+        /// The run's directory.
+        path: PathBuf,
+    },
+    /// Too many steps in a row were skipped; what was saved before is untouched.
+    #[error(transparent)]
+    Diverged(Box<Diverged>),
+    /// A state with weights that are not finite is not saved; what was saved before is untouched.
+    #[error(
+        "training diverged: at step {step} {} not finite: lower the learning rate, or set clip_norm; \
+         what was saved before is kept",
+        some(names)
+    )]
+    NotFinite {
         /// The step.
         step: usize,
-        /// The loss.
-        loss: f32,
-        /// The norm of the gradient.
-        grad_norm: f32,
+        /// The tensors that have such numbers.
+        names: Vec<String>,
     },
     /// A setting that does not fit.
     #[error(transparent)]
@@ -89,6 +128,43 @@ pub enum Error {
     /// Outputs that can't be scored.
     #[error(transparent)]
     Eval(#[from] att_eval::Error),
+}
+
+/// Why training could not go on.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "training diverged: {} in a row were skipped, the last, step {step} at the learning rate {lr:.1e}, for {} (loss {loss}, gradient norm {grad_norm}){}: lower the learning rate, or set clip_norm; what was saved before is kept",
+    steps(last.in_a_row),
+    last.reason,
+    if last.not_finite.is_empty() { String::new() } else { format!("; {} not finite", some(&last.not_finite)) }
+)]
+pub struct Diverged {
+    /// The last step.
+    pub step: usize,
+    /// Its learning rate.
+    pub lr: f64,
+    /// Its loss.
+    pub loss: f32,
+    /// The norm of its gradient.
+    pub grad_norm: f32,
+    /// Why it was skipped.
+    pub last: Skipped,
+}
+
+fn steps(n: usize) -> String {
+    match n {
+        1 => "1 step".into(),
+        n => format!("{n} steps"),
+    }
+}
+
+/// The first names, and how many there are, as a subject with its verb.
+fn some(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [name] => format!("{name} is"),
+        [first, rest @ ..] => format!("{first} and {} more are", rest.len()),
+    }
 }
 
 impl Error {

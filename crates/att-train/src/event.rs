@@ -2,6 +2,8 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
+use crate::Skipped;
+
 /// What happens in a run, in order; one line of `log.jsonl` each.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -22,10 +24,39 @@ pub enum Event {
         /// Steps that the run will have, unless it ends early.
         total_steps: usize,
     },
+    /// The run goes on from a checkpoint; what the log had of the steps behind it is gone.
+    Resume {
+        /// Steps done.
+        step: usize,
+        /// Steps that the run will have, unless it ends early.
+        total_steps: usize,
+        /// Checkpoints that could not be used, and why.
+        damaged: Vec<String>,
+        /// Seconds of training before.
+        elapsed_s: f64,
+    },
+    /// A step was skipped.
+    Skipped(SkippedEvent),
     /// Some steps are done.
     Step(StepEvent),
     /// The model was validated.
     Validation(ValidationEvent),
+}
+
+/// A step that left the weights as they are.
+#[derive(Clone, Debug, Serialize)]
+pub struct SkippedEvent {
+    /// The step.
+    pub step: usize,
+    /// Its learning rate.
+    pub lr: f64,
+    /// Its loss; null in JSON where it is not finite.
+    pub loss: f32,
+    /// The norm of its gradient, likewise.
+    pub grad_norm: f32,
+    /// Why.
+    #[serde(flatten)]
+    pub skipped: Skipped,
 }
 
 /// Progress over the steps since the last report.
@@ -45,11 +76,13 @@ pub struct StepEvent {
     pub lr: f64,
     /// Mean norm of the gradient, before clipping.
     pub grad_norm: f64,
+    /// Steps that were skipped; loss, perplexity and norm are means over the others.
+    pub skipped: usize,
     /// Real source tokens a second.
     pub src_tokens_per_s: f64,
     /// Real target tokens a second.
     pub tgt_tokens_per_s: f64,
-    /// Seconds since the run began.
+    /// Seconds of training so far, over all parts of the run.
     pub elapsed_s: f64,
     /// Seconds that the rest will take at this speed.
     pub left_s: f64,
@@ -72,7 +105,7 @@ pub struct ValidationEvent {
     pub best: bool,
     /// An example of the output: source, output, reference.
     pub sample: [String; 3],
-    /// Seconds since the run began.
+    /// Seconds of training so far, over all parts of the run.
     pub elapsed_s: f64,
 }
 

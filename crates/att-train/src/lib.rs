@@ -3,7 +3,7 @@
 //! | to | use |
 //! | --- | --- |
 //! | describe a whole experiment in one TOML file | [`ExperimentConfig`] |
-//! | run it into a model directory | [`Trainer`] |
+//! | run it into a model directory, resume it bit for bit | [`Trainer`] |
 //! | watch it | [`Observer`], [`Event`], [`PrintEvents`]; the same events go to `log.jsonl` |
 //! | score a model on a corpus | [`evaluate`] |
 //! | train step by step in a loop of your own | [`TrainStep`] |
@@ -40,28 +40,37 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod average;
 mod bench;
+mod checkpoint;
 mod compare;
 mod config;
 mod error;
 mod evaluate;
 mod event;
+mod freeze;
 mod gradients;
+mod guard;
+mod identity;
 mod optimizer;
 mod print;
 mod process;
+mod progress;
+mod r_drop;
 mod schedule;
 mod step;
 mod trainer;
+mod word_dropout;
 
 pub use bench::{DecodeBench, DecodeSpeed, StepShares, TrainBench, TrainSpeed};
 pub use compare::{Comparison, Contestant, LeftOut, Variants, attention_variants, digest};
 pub use config::{ExperimentConfig, TokenizersConfig, TrainingConfig};
-pub use error::{Error, Result};
+pub use error::{Diverged, Error, Result};
 pub use evaluate::{Evaluation, evaluate};
-pub use event::{Event, Observer, StepEvent, ValidationEvent};
+pub use event::{Event, Observer, SkippedEvent, StepEvent, ValidationEvent};
+pub use guard::SkipReason;
 pub use optimizer::OptimizerConfig;
 pub use print::PrintEvents;
 pub use schedule::{Schedule, ScheduleConfig};
-pub use step::{StepOutput, StepTimes, TrainStep};
-pub use trainer::{Summary, Trainer};
+pub use step::{Skipped, StepOutput, StepTimes, TrainStep};
+pub use trainer::{Start, Summary, Trainer, checkpoints};

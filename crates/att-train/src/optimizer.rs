@@ -148,6 +148,17 @@ struct State {
 }
 
 impl Optimizer {
+    /// Steps done on a weight, and its moments, `[n]` each; none before the first.
+    pub(crate) fn state(&self, id: ParamId) -> Option<(usize, &[Tensor<1>; 2])> {
+        let state = self.states.get(&id)?;
+        Some((state.time, &state.moments))
+    }
+
+    /// Goes on with a weight from this state.
+    pub(crate) fn restore(&mut self, id: ParamId, time: usize, moments: [Tensor<1>; 2]) {
+        self.states.insert(id, State { time, moments });
+    }
+
     /// One step, with the gradients times `scale`. Weights that have no gradient stay as they are.
     ///
     /// The weights are written where they lie if nothing else holds them: a clone of the model

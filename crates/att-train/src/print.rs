@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use crate::{Event, Observer, StepEvent, Summary, ValidationEvent};
+use crate::{Event, Observer, SkippedEvent, StepEvent, Summary, ValidationEvent};
 
 /// An [`Observer`] that prints each event to the standard output.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,9 +31,40 @@ impl fmt::Display for Event {
                 "training {parameters} weights on {examples} examples ({left_out} too long) for \
                  up to {total_steps} steps; {src_vocab} source and {tgt_vocab} target tokens"
             ),
+            Self::Resume {
+                step,
+                total_steps,
+                damaged,
+                elapsed_s,
+            } => {
+                for damaged in damaged {
+                    writeln!(f, "warning: {damaged}; the one before is taken")?;
+                }
+                let elapsed = clock(*elapsed_s);
+                write!(
+                    f,
+                    "going on after step {step}/{total_steps}, which took {elapsed}"
+                )
+            }
+            Self::Skipped(step) => step.fmt(f),
             Self::Step(step) => write!(f, "step {}/{}  {step}", step.step, step.total_steps),
             Self::Validation(found) => found.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for SkippedEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "step {} skipped: {} (loss {:.3}, |g| {:.2}, lr {:.1e}), {} in a row",
+            self.step,
+            self.skipped.reason,
+            self.loss,
+            self.grad_norm,
+            self.lr,
+            self.skipped.in_a_row
+        )
     }
 }
 
@@ -42,12 +73,16 @@ impl fmt::Display for StepEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "epoch {}  loss {:.3}  ppl {:.2}  lr {:.1e}  |g| {:.2}  {:.0} src + {:.0} tgt tokens/s  {} left",
+            "epoch {}  loss {:.3}  ppl {:.2}  lr {:.1e}  |g| {:.2}{}  {:.0} src + {:.0} tgt tokens/s  {} left",
             self.epoch,
             self.loss,
             self.ppl,
             self.lr,
             self.grad_norm,
+            match self.skipped {
+                0 => String::new(),
+                skipped => format!("  {skipped} skipped"),
+            },
             self.src_tokens_per_s,
             self.tgt_tokens_per_s,
             clock(self.left_s),
@@ -80,7 +115,11 @@ impl fmt::Display for ValidationEvent {
 /// Such as `800 steps in 1:05`.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} steps in {}", self.steps, clock(self.elapsed_s))
+        write!(f, "{} steps in {}", self.steps, clock(self.elapsed_s))?;
+        match self.skipped {
+            0 => Ok(()),
+            skipped => write!(f, ", {skipped} of them skipped"),
+        }
     }
 }
 
@@ -115,6 +154,7 @@ mod tests {
             ppl: 12.182,
             lr: 1e-3,
             grad_norm: 0.75,
+            skipped: 0,
             src_tokens_per_s: 1000.4,
             tgt_tokens_per_s: 900.0,
             elapsed_s: 5.0,

@@ -1,6 +1,8 @@
 use att_core::{Error, Result, check};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::exact;
+
 /// The learning rate over time; in TOML `schedule = { kind = "inverse_sqrt", lr = 1e-3 }`.
 ///
 /// Each kind first rises linearly from 0 to `lr` over `warmup` steps.
@@ -136,8 +138,7 @@ impl ScheduleConfig {
         Schedule {
             config: self.clone(),
             total_steps,
-            reduction: 1.0,
-            without_better: 0,
+            reduction: Reduction::default(),
         }
     }
 }
@@ -147,9 +148,28 @@ impl ScheduleConfig {
 pub struct Schedule {
     config: ScheduleConfig,
     total_steps: usize,
-    /// What a plateau has multiplied the learning rate by so far.
-    reduction: f64,
+    /// All that it remembers.
+    pub(crate) reduction: Reduction,
+}
+
+/// What plateaus have made of the learning rate so far.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reduction {
+    /// What it is multiplied by.
+    #[serde(with = "exact")]
+    factor: f64,
+    /// Validations in a row without a better score.
     without_better: usize,
+}
+
+impl Default for Reduction {
+    fn default() -> Self {
+        Self {
+            factor: 1.0,
+            without_better: 0,
+        }
+    }
 }
 
 impl Schedule {
@@ -170,7 +190,7 @@ impl Schedule {
                 let height = (1.0 + (std::f64::consts::PI * progress).cos()) / 2.0;
                 config.min_lr + (lr - config.min_lr) * height
             }
-            ScheduleConfig::Plateau(config) => (lr * self.reduction).max(config.min_lr),
+            ScheduleConfig::Plateau(config) => (lr * self.reduction.factor).max(config.min_lr),
         }
     }
 
@@ -179,10 +199,14 @@ impl Schedule {
         let ScheduleConfig::Plateau(config) = &self.config else {
             return;
         };
-        self.without_better = if better { 0 } else { self.without_better + 1 };
-        if self.without_better >= config.patience {
-            self.reduction *= config.factor;
-            self.without_better = 0;
+        let Reduction {
+            factor,
+            without_better,
+        } = &mut self.reduction;
+        *without_better = if better { 0 } else { *without_better + 1 };
+        if *without_better >= config.patience {
+            *factor *= config.factor;
+            *without_better = 0;
         }
     }
 }

@@ -1,12 +1,21 @@
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use att_core::{Precision, on_kernel_threads, random};
 use att_data::Batch;
-use att_model::Seq2Seq;
-use burn::optim::GradientsParams;
+use att_model::{Seq2Seq, weights};
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
+use crate::average::WeightAverage;
+use crate::checkpoint::{Checkpoint, Numbers, Tensors, tensor};
+use crate::guard::{Guard, GuardState, SkipReason};
 use crate::optimizer::Optimizer;
-use crate::{Error, Result, TrainingConfig, gradients};
+use crate::r_drop::divergence;
+use crate::word_dropout::WordDropout;
+use crate::{Diverged, Error, Result, TrainingConfig, gradients};
 
 /// A model in training and its optimiser: [`step`](Self::step) is the one way to train on a batch,
 /// for the [`Trainer`](crate::Trainer) and for [`TrainBench`](crate::TrainBench), which times it.
@@ -15,9 +24,25 @@ pub struct TrainStep {
     seed: u64,
     label_smoothing: f64,
     clip_norm: f32,
+    max_skipped: usize,
+    r_drop: f64,
+    word_dropout: WordDropout,
     /// None only while the optimiser has it, which writes to weights that nothing else holds.
     model: Option<Seq2Seq>,
     optimizer: Optimizer,
+    guard: Guard,
+    average: Option<WeightAverage>,
+}
+
+/// What a checkpoint says of a [`TrainStep`], beside tensors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StepState {
+    /// Steps of the optimiser on each weight that it has changed.
+    optimizer: BTreeMap<String, usize>,
+    guard: GuardState,
+    /// Steps in the mean of the weights.
+    averaged: usize,
 }
 
 /// What [`TrainStep::step`] did.
@@ -29,12 +54,25 @@ pub struct StepOutput {
     pub nll: f32,
     /// Norm of the gradient, before clipping.
     pub grad_norm: f32,
+    /// Why the weights were left as they are; none where they changed.
+    pub skipped: Option<Skipped>,
     /// Real source tokens of the batch, EOS included.
     pub src_tokens: usize,
     /// Predicted target tokens of the batch, EOS included.
     pub tgt_tokens: usize,
     /// How long its parts took.
     pub times: StepTimes,
+}
+
+/// A step that changed nothing.
+#[derive(Clone, Debug, Serialize)]
+pub struct Skipped {
+    /// Why.
+    pub reason: SkipReason,
+    /// Steps that were skipped up to this one, without a break.
+    pub in_a_row: usize,
+    /// The weights, and gradients of weights, that have numbers which are not finite, by name.
+    pub not_finite: Vec<String>,
 }
 
 /// How long the parts of a step took. A GPU may still be at work when a part ends; forward and
@@ -52,14 +90,20 @@ pub struct StepTimes {
 impl TrainStep {
     /// Before the first step.
     ///
-    /// - `model`: on a device with autodiff
+    /// - `model`: on a device with autodiff; what is frozen is frozen in it (`training.freeze` is not read
+    ///   here)
     /// - `seed`: of the dropout masks
     pub fn new(model: Seq2Seq, training: &TrainingConfig, seed: u64) -> Self {
         Self {
             seed,
             label_smoothing: training.label_smoothing,
             clip_norm: training.clip_norm as f32,
+            max_skipped: training.max_skipped,
+            r_drop: training.r_drop,
+            word_dropout: WordDropout::new(training),
             optimizer: training.optimizer.init(),
+            guard: Guard::new(training),
+            average: WeightAverage::new(training.average_decay),
             model: Some(model),
         }
     }
@@ -69,6 +113,16 @@ impl TrainStep {
         self.model.as_ref().expect("the optimiser gave it back")
     }
 
+    /// The model to validate and keep, on a device without autodiff: that of the mean weights if there is
+    /// a mean ([`TrainingConfig::average_decay`]), else the model as it is now.
+    pub fn averaged(&self) -> Seq2Seq {
+        let model = self.model().valid();
+        match &self.average {
+            Some(average) => average.apply(model),
+            None => model,
+        }
+    }
+
     /// One step on one batch: loss, gradients, clipping, and the optimiser at the learning rate `lr`.
     ///
     /// `number` counts the steps of a run from 1. It decides the dropout masks, whatever came
@@ -76,57 +130,216 @@ impl TrainStep {
     ///
     /// # Errors
     ///
-    /// [`Error::Diverged`] if the loss or the gradient leaves the numbers; the weights stay as they
-    /// are then.
+    /// As of [`accumulated_step`](Self::accumulated_step).
     ///
     /// # Panics
     ///
     /// If the batch is empty, or the model's device has no autodiff.
     pub fn step(&mut self, number: usize, lr: f64, batch: &Batch) -> Result<StepOutput> {
-        let begun = Instant::now();
+        self.accumulated_step(number, lr, std::slice::from_ref(batch))
+    }
+
+    /// One step on several batches, taken one after the other: as on one batch of all their rows, with the
+    /// memory of one.
+    ///
+    /// ```text
+    /// g = sum_i n_i/n grad loss_i        n = sum_i n_i
+    /// ```
+    ///
+    /// where `loss_i` is the mean over the `n_i` predicted tokens of batch i.
+    ///
+    /// The step is skipped, and the weights stay as they are, where the loss or the gradient is not finite or
+    /// the gradient is a spike ([`TrainingConfig::spike_factor`]).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Diverged`] if more than [`TrainingConfig::max_skipped`] steps in a row were skipped.
+    ///
+    /// # Panics
+    ///
+    /// As of [`step`](Self::step), and if there is no batch.
+    pub fn accumulated_step(
+        &mut self,
+        number: usize,
+        lr: f64,
+        batches: &[Batch],
+    ) -> Result<StepOutput> {
         random::seed(random::mix(self.seed, number as u64));
         let model = self.model();
-        let output = model.forward(batch);
-        let cross_entropy = model.cross_entropy(&output, self.label_smoothing);
-        let tgt_tokens = output.gold.len();
-        let loss = match output.auxiliary_loss.clone() {
-            Some(auxiliary) => cross_entropy.loss + auxiliary,
-            None => cross_entropy.loss,
-        };
-        drop(output);
-        let value: f32 = loss.clone().into_scalar();
-        let nll: f32 = cross_entropy.nll.into_scalar();
-        let forward = begun.elapsed();
-        let gradients = GradientsParams::from_grads(loss.backward(), model);
+        // All but BOS are predicted.
+        let predicted = |batch: &Batch| batch.tgt.lengths.iter().map(|n| n - 1).sum::<usize>();
+        let tgt_tokens: usize = batches.iter().map(predicted).sum();
+        let mut accumulator = GradientsAccumulator::new();
+        let (mut value, mut nll) = (0.0, 0.0);
+        let (mut forward, mut backward) = (Duration::ZERO, Duration::ZERO);
+        for batch in batches {
+            let begun = Instant::now();
+            let share = predicted(batch) as f32 / tgt_tokens as f32;
+            let mut pass = |share: f32| {
+                let output = model.forward_reading(&self.word_dropout.apply(batch), batch);
+                let cross_entropy = model.cross_entropy(&output, self.label_smoothing);
+                nll += share * cross_entropy.nll.into_scalar::<f32>();
+                let loss = match output.auxiliary_loss.clone() {
+                    Some(auxiliary) => cross_entropy.loss + auxiliary,
+                    None => cross_entropy.loss,
+                };
+                (loss, output)
+            };
+            let loss = if self.r_drop > 0.0 {
+                let [(loss_1, first), (loss_2, second)] = [pass(share / 2.0), pass(share / 2.0)];
+                let logits = [first, second].map(|output| model.logits(&output));
+                (loss_1 + loss_2) * 0.5 + divergence(logits) * self.r_drop
+            } else {
+                pass(share).0
+            };
+            value += share * loss.clone().into_scalar::<f32>();
+            forward += begun.elapsed();
+
+            let begun = Instant::now();
+            let loss = match batches {
+                [_] => loss,
+                _ => loss * share,
+            };
+            accumulator.accumulate(model, GradientsParams::from_grads(loss.backward(), model));
+            backward += begun.elapsed();
+        }
+        let begun = Instant::now();
+        let gradients = accumulator.grads();
         let norm = gradients::norm(&gradients, model);
-        let backward = begun.elapsed() - forward;
-        if !value.is_finite() || !norm.is_finite() {
-            return Err(Error::Diverged {
+        backward += begun.elapsed();
+
+        let begun = Instant::now();
+        let skipped = match self.guard.judge(value, norm) {
+            None => {
+                self.take(lr, norm, gradients);
+                None
+            }
+            Some(reason) => Some(Skipped {
+                reason,
+                in_a_row: self.guard.state.in_a_row,
+                not_finite: gradients::not_finite(&gradients, self.model()),
+            }),
+        };
+        if let Some(last) = skipped.clone()
+            && last.in_a_row > self.max_skipped
+        {
+            return Err(Error::Diverged(Box::new(Diverged {
                 step: number,
                 loss: value,
                 grad_norm: norm,
-            });
+                lr,
+                last,
+            })));
         }
+        Ok(StepOutput {
+            loss: value,
+            nll,
+            grad_norm: norm,
+            skipped,
+            src_tokens: batches.iter().flat_map(|batch| &batch.src.lengths).sum(),
+            tgt_tokens,
+            times: StepTimes {
+                forward,
+                backward,
+                optimizer: begun.elapsed(),
+            },
+        })
+    }
+
+    /// Takes the step.
+    fn take(&mut self, lr: f64, norm: f32, gradients: GradientsParams) {
         let scale = if self.clip_norm > 0.0 && norm > self.clip_norm {
             self.clip_norm / norm
         } else {
             1.0
         };
         let model = self.model.take().expect("the optimiser gave it back");
-        self.model = Some(self.optimizer.step(lr, scale, model, gradients));
-        Ok(StepOutput {
-            loss: value,
-            nll,
-            grad_norm: norm,
-            src_tokens: batch.src.lengths.iter().sum(),
-            tgt_tokens,
-            times: StepTimes {
-                forward,
-                backward,
-                optimizer: begun.elapsed() - forward - backward,
-            },
-        })
+        let model = self.optimizer.step(lr, scale, model, gradients);
+        if let Some(average) = &mut self.average {
+            average.update(&model);
+        }
+        self.model = Some(model);
     }
+
+    /// Its state, for a checkpoint.
+    pub(crate) fn save(&self) -> (StepState, Tensors) {
+        let mut tensors = Tensors::new();
+        let model = self.model().valid();
+        collect(&model, "model", &mut tensors);
+        let mut optimizer = BTreeMap::new();
+        for (name, weight) in weights::named(&model) {
+            if let Some((time, moments)) = self.optimizer.state(weight.id) {
+                for (part, moment) in MOMENTS.into_iter().zip(moments) {
+                    tensors.insert(format!("{part}.{name}"), Numbers::of(moment.clone()));
+                }
+                optimizer.insert(name, time);
+            }
+        }
+        if let Some(average) = &self.average {
+            collect(&average.apply(model), "average", &mut tensors);
+        }
+        let state = StepState {
+            optimizer,
+            guard: self.guard.state.clone(),
+            averaged: self.average.as_ref().map_or(0, |average| average.steps),
+        };
+        (state, tensors)
+    }
+
+    /// Goes back to the state of a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Checkpoint`] if it is another model's.
+    pub(crate) fn restore(mut self, checkpoint: &Checkpoint) -> Result<Self> {
+        let (state, file) = (&checkpoint.state.step, checkpoint.tensors());
+        let model = self.model.take().expect("the optimiser gave it back");
+        let restore = || -> Result<Seq2Seq, String> {
+            let model = weights::from_part(model, &file, "model.")?;
+            let device = model.device().inner();
+            for (name, weight) in weights::named(&model) {
+                let len = weight.shape.iter().product();
+                let read = |part: &str| tensor(&file, &format!("{part}.{name}"), len, &device);
+                if let Some(&time) = state.optimizer.get(&name) {
+                    let [first, second] = MOMENTS.map(read);
+                    self.optimizer.restore(weight.id, time, [first?, second?]);
+                }
+                if let Some(average) = &mut self.average {
+                    average.steps = state.averaged;
+                    if average.steps > 0 {
+                        average.means.insert(weight.id, read("average")?);
+                    }
+                }
+            }
+            Ok(model)
+        };
+        self.model = Some(restore().map_err(|reason| checkpoint.refuse(reason))?);
+        self.guard.state = state.guard.clone();
+        Ok(self)
+    }
+}
+
+/// The names of the optimiser's moments in a checkpoint.
+const MOMENTS: [&str; 2] = ["moment_1", "moment_2"];
+
+/// The weights of a module under their names with this part before.
+fn collect<M: Module>(module: &M, part: &str, into: &mut Tensors) {
+    struct Collect<'a> {
+        names: HashMap<ParamId, String>,
+        into: &'a mut Tensors,
+    }
+    impl ModuleVisitor for Collect<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let name = self.names[&param.id].clone();
+            self.into.insert(name, Numbers::of(param.val()));
+        }
+    }
+    let named = weights::named(module).into_iter();
+    let names = named.map(|(name, weight)| (weight.id, format!("{part}.{name}")));
+    module.visit(&mut Collect {
+        names: names.collect(),
+        into,
+    });
 }
 
 /// Runs on the kernels' threads with the products in this precision, and sets back what was there

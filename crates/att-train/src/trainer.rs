@@ -1,21 +1,23 @@
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use att_data::{Batcher, Corpus, Example, Tokenizer, write_atomic};
+use att_data::{Batch, Batcher, Corpus, Example, Tokenizer, write_atomic};
 use att_decoder::search::{SearchConfig, StrategyConfig};
-use att_eval::Metric;
 use att_model::{ModelConfig, ModelDirectory, Seq2Seq, Translator, weights};
 use burn::module::Module;
 use burn::tensor::Device;
 
+use crate::checkpoint::{self, Checkpoint, State};
 use crate::evaluate::mean_nll;
+use crate::freeze::freeze;
+use crate::identity::Identity;
+use crate::progress::{Progress, Validated};
 use crate::step::{TrainStep, in_precision};
 use crate::{
-    Error, Event, ExperimentConfig, Observer, Result, Schedule, StepEvent, TokenizersConfig,
-    ValidationEvent, evaluate,
+    Error, Event, ExperimentConfig, Observer, Result, Schedule, SkippedEvent, StepEvent,
+    TokenizersConfig, ValidationEvent, evaluate,
 };
 
 /// One run of an experiment, into one directory:
@@ -24,6 +26,7 @@ use crate::{
 /// | --- | --- |
 /// | the [`ModelDirectory`]'s files | the best model so far by validation |
 /// | `last.safetensors` | the weights at the last validation, and at the end |
+/// | `checkpoint-00001200.safetensors` | the state after so many steps, the last few of them |
 /// | `experiment.toml` | the experiment, every setting written out |
 /// | `log.jsonl` | the run's [`Event`]s, one a line |
 #[derive(Debug)]
@@ -33,6 +36,34 @@ pub struct Trainer {
     batcher: Batcher,
     valid_batcher: Batcher,
     valid: Corpus,
+    identity: Identity,
+    /// Open, empty or what a run before has left, and locked.
+    log: File,
+    init_from: Option<PathBuf>,
+    resumed: Option<Resumed>,
+}
+
+/// How a run begins.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// Whether the files of a run that is there may be replaced. They are removed once settings and data
+    /// have proved usable; a file that no run writes is never touched. False unless told.
+    pub overwrite: bool,
+    /// Whether to go on from the last checkpoint of the run that is there, if there is one: on the same CPU
+    /// backend and number of threads to the same bytes as without the break. Settings and data must be
+    /// those of before. False unless told.
+    pub resume: bool,
+    /// A model directory whose tokenisers and weights are those that the run begins with. Settings of
+    /// tokenisers are not read then, and the model's must give it the same weights. None unless told.
+    pub init_from: Option<PathBuf>,
+}
+
+/// Where a run goes on.
+#[derive(Debug)]
+struct Resumed {
+    checkpoint: Checkpoint,
+    /// Newer ones that are of no use, and why.
+    damaged: Vec<(PathBuf, Error)>,
 }
 
 /// How a run ended.
@@ -40,9 +71,11 @@ pub struct Trainer {
 pub struct Summary {
     /// Steps done.
     pub steps: usize,
+    /// Of these, steps that were skipped since the run began or went on.
+    pub skipped: usize,
     /// The best score of a validation, in percent.
     pub best_score: Option<f64>,
-    /// Seconds.
+    /// Seconds, over all parts of the run.
     pub elapsed_s: f64,
     /// Real source tokens a second, over all steps, validation left out.
     pub src_tokens_per_s: f64,
@@ -53,15 +86,11 @@ pub struct Summary {
 }
 
 impl Trainer {
-    /// Trains the tokenisers, encodes the data, and makes the run's directory.
-    ///
-    /// `overwrite`: whether the files of a run that is there may be replaced. They are removed once
-    /// settings and data have proved usable; a file that no run writes is never touched.
+    /// [`start`](Self::start)s a run with new weights.
     ///
     /// # Errors
     ///
-    /// If settings or data can't be used, or the directory has something in it that may not be
-    /// replaced.
+    /// As of [`start`](Self::start).
     pub fn create(
         config: ExperimentConfig,
         train: &Corpus,
@@ -69,10 +98,47 @@ impl Trainer {
         run: impl Into<PathBuf>,
         overwrite: bool,
     ) -> Result<Self> {
+        let start = Start {
+            overwrite,
+            ..Default::default()
+        };
+        Self::start(config, train, valid, run, &start)
+    }
+
+    /// Trains the tokenisers, encodes the data, and makes the run's directory; or reads where the run that
+    /// is there goes on.
+    ///
+    /// # Errors
+    ///
+    /// If settings or data can't be used, or the directory has something in it that may not be
+    /// replaced, or a run that can't go on so.
+    pub fn start(
+        config: ExperimentConfig,
+        train: &Corpus,
+        valid: &Corpus,
+        run: impl Into<PathBuf>,
+        start: &Start,
+    ) -> Result<Self> {
         config.validate()?;
         let run = run.into();
-        let old_run = old_run(&run, overwrite)?;
-        let (src, tgt) = train_tokenizers(&config, train)?;
+        let resumed = match start.resume {
+            true => find_checkpoint(&run)?,
+            false => None,
+        };
+        // What was killed before it had anything to go on from may begin again.
+        let old_run = old_run(&run, start.overwrite || start.resume)?;
+        let [_, src_file, tgt_file, weights_file] = ModelDirectory::FILES;
+        let (src, tgt) = match (&resumed, &start.init_from) {
+            (Some(_), _) => (
+                Tokenizer::load(run.join(src_file))?,
+                Tokenizer::load(run.join(tgt_file))?,
+            ),
+            (None, Some(model)) => {
+                let model = ModelDirectory::open(model)?;
+                (model.src_tokenizer, model.tgt_tokenizer)
+            }
+            (None, None) => train_tokenizers(&config, train)?,
+        };
         // Settings that do not fit show before anything is written.
         let (n_src, n_tgt) = (src.vocab_size(), tgt.vocab_size());
         let batcher = Batcher::new(
@@ -84,19 +150,47 @@ impl Trainer {
             examples(&config.model, valid, &src, &tgt),
         )?;
         config.model.validate_vocabularies(n_src, n_tgt)?;
-        for path in old_run {
-            fs::remove_file(&path).map_err(|source| Error::Write { path, source })?;
+        let init_from = start
+            .init_from
+            .as_ref()
+            .map(|model| model.join(weights_file));
+        let identity = || {
+            let (src, tgt) = (run.join(src_file), run.join(tgt_file));
+            let mut files = vec![(src_file, src.as_path()), (tgt_file, tgt.as_path())];
+            files.extend(
+                init_from
+                    .as_deref()
+                    .map(|file| ("the model to begin with", file)),
+            );
+            Identity::new(&config, train, valid, &files)
+        };
+        if let Some(Resumed { checkpoint, .. }) = &resumed {
+            let changes = checkpoint.state.identity.changes(&identity()?);
+            if !changes.is_empty() {
+                return Err(Error::OtherRun { path: run, changes });
+            }
+        } else if !old_run.is_empty() {
+            drop(open_log(&run)?); // nobody is at it
+            old_run
+                .iter()
+                .try_for_each(|path| checkpoint::remove(path))?;
         }
         let directory =
             ModelDirectory::create(&run, config.model.clone(), config.search.clone(), src, tgt)?;
+        let log = open_log(&run)?;
         let experiment = toml::to_string(&config).expect("a configuration can be TOML");
         write_atomic(run.join(EXPERIMENT), experiment.as_bytes())?;
+        let identity = identity()?;
         Ok(Self {
             config,
             directory,
             batcher,
             valid_batcher,
             valid: valid.clone(),
+            identity,
+            log,
+            init_from,
+            resumed,
         })
     }
 
@@ -107,15 +201,20 @@ impl Trainer {
 
     /// Trains until a limit is reached, the score stops rising, or the observer says so.
     ///
-    /// On one CPU backend and number of threads the same experiment gives the same bytes.
+    /// On one CPU backend and number of threads the same experiment gives the same bytes, also if it was
+    /// resumed.
     ///
     /// # Errors
     ///
-    /// If a file can't be written or the loss leaves the numbers; the best model saved before
-    /// stays as it is.
-    pub fn run(self, device: &Device, observer: &mut (impl Observer + Send)) -> Result<Summary> {
+    /// If a file can't be written or the loss leaves the numbers; what was saved before stays as it is.
+    pub fn run(
+        mut self,
+        device: &Device,
+        observer: &mut (impl Observer + Send),
+    ) -> Result<Summary> {
+        let resumed = self.resumed.take();
         in_precision(self.config.training.precision, || {
-            Run::begin(&self, device, observer).and_then(Run::train)
+            Run::begin(&self, resumed, device, observer).and_then(Run::train)
         })
     }
 
@@ -123,14 +222,24 @@ impl Trainer {
     fn total_steps(&self) -> usize {
         let training = &self.config.training;
         // By tokens, epochs differ in their number of batches.
+        let batches = |epoch| self.batcher.epoch(self.config.seed, epoch).len();
         let steps = (0..training.max_epochs as u64)
-            .map(|epoch| self.batcher.epoch(self.config.seed, epoch).len())
+            .map(|epoch| batches(epoch).div_ceil(training.accumulate))
             .sum();
         match training.max_steps {
             0 => steps,
             max_steps => max_steps.min(steps),
         }
     }
+}
+
+/// The checkpoints of a run, the last one last; none where there is no run.
+///
+/// # Errors
+///
+/// If the directory can't be read.
+pub fn checkpoints(run: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+    checkpoint::list(run.as_ref())
 }
 
 const EXPERIMENT: &str = "experiment.toml";
@@ -152,14 +261,11 @@ fn old_run(run: &Path, overwrite: bool) -> Result<Vec<PathBuf>> {
     };
     let mut files = Vec::new();
     for entry in entries.flatten() {
-        let name = entry.file_name();
-        let mut ours = [EXPERIMENT, LAST, LOG, PICTURE, COMPARED]
-            .into_iter()
-            .chain(ModelDirectory::FILES);
-        if !ours.any(|file| name == file) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !is_of_a_run(&name) && !is_temporary(&name) {
             return Err(Error::NotARun {
                 path: run.into(),
-                entry: name.to_string_lossy().into_owned(),
+                entry: name,
             });
         }
         files.push(entry.path());
@@ -168,6 +274,58 @@ fn old_run(run: &Path, overwrite: bool) -> Result<Vec<PathBuf>> {
         return Err(Error::RunExists { path: run.into() });
     }
     Ok(files)
+}
+
+/// Whether a run writes a file of this name.
+fn is_of_a_run(name: &str) -> bool {
+    [EXPERIMENT, LAST, LOG, PICTURE, COMPARED].contains(&name)
+        || ModelDirectory::FILES.contains(&name)
+        || checkpoint::step_of(Path::new(name)).is_some()
+}
+
+/// Whether a file of this name is what a write that was killed has left ([`write_atomic`]).
+fn is_temporary(name: &str) -> bool {
+    let written = name
+        .strip_prefix('.')
+        .and_then(|name| name.strip_suffix(".tmp"));
+    let parts = written.and_then(|written| written.rsplit_once('.'));
+    parts.is_some_and(|(file, process)| is_of_a_run(file) && process.parse::<u32>().is_ok())
+}
+
+/// The last checkpoint of a run that can be used; none where there is nothing to lose.
+fn find_checkpoint(run: &Path) -> Result<Option<Resumed>> {
+    let mut damaged = Vec::new();
+    for path in checkpoint::list(run)?.into_iter().rev() {
+        match Checkpoint::read(&path) {
+            Ok(checkpoint) => {
+                return Ok(Some(Resumed {
+                    checkpoint,
+                    damaged,
+                }));
+            }
+            Err(error) => damaged.push((path, error)),
+        }
+    }
+    let [.., weights_file] = ModelDirectory::FILES;
+    if damaged.is_empty() && !run.join(weights_file).exists() {
+        return Ok(None);
+    }
+    Err(Error::NoCheckpoint {
+        path: run.into(),
+        damaged: damaged.iter().map(|(_, error)| error.to_string()).collect(),
+    })
+}
+
+/// The log of a run, behind its last line, and locked: a process that writes to it is alone.
+fn open_log(run: &Path) -> Result<File> {
+    let path = run.join(LOG);
+    let log = OpenOptions::new().create(true).append(true).open(&path);
+    let log = log.map_err(|source| Error::Write { path, source })?;
+    match log.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Error::Busy { path: run.into() }),
+        // Some file systems have no locks.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(log),
+    }
 }
 
 /// The tokenisers of an experiment, trained: that of the source and that of the target.
@@ -206,218 +364,298 @@ pub(crate) fn examples(
 struct Run<'a, O> {
     trainer: &'a Trainer,
     observer: &'a mut O,
-    log: File,
     stepper: TrainStep,
     schedule: Schedule,
     total_steps: usize,
-    step: usize,
+    progress: Progress,
+    /// When this part of the run began.
     begun: Instant,
-    since: Since,
-    trained: Trained,
-    epoch: usize,
-    best: Option<Validated>,
-    without_better: usize,
+    /// When, and after which step, the last checkpoint was saved.
+    saved: (Instant, usize),
+    skipped: usize,
     interrupted: bool,
 }
 
-/// What a validation found.
-#[derive(Clone, Copy)]
-struct Validated {
-    score: f64,
-    loss: f64,
-}
-
-impl Validated {
-    /// By the metric; a tie, such as between two scores of zero, goes to the lower loss.
-    fn is_better_than(&self, other: &Self, metric: Metric) -> bool {
-        if self.score == other.score {
-            self.loss < other.loss
-        } else {
-            (self.score > other.score) == metric.higher_is_better()
-        }
-    }
-}
-
-/// Sums over all reports.
-#[derive(Default)]
-struct Trained {
-    seconds: f64,
-    src_tokens: usize,
-    tgt_tokens: usize,
-}
-
-/// Sums since the last report.
-struct Since {
-    begun: Instant,
-    steps: usize,
-    src_tokens: usize,
-    tgt_tokens: usize,
-    loss: f64,
-    nll: f64,
-    grad_norm: f64,
-}
-
-impl Since {
-    fn now() -> Self {
-        Self {
-            begun: Instant::now(),
-            steps: 0,
-            src_tokens: 0,
-            tgt_tokens: 0,
-            loss: 0.0,
-            nll: 0.0,
-            grad_norm: 0.0,
-        }
-    }
-}
-
 impl<'a, O: Observer> Run<'a, O> {
-    fn begin(trainer: &'a Trainer, device: &Device, observer: &'a mut O) -> Result<Self> {
-        let path = trainer.path().join(LOG);
-        let log = File::create(&path).map_err(|source| Error::Write { path, source })?;
-        let seed = trainer.config.seed;
-        let model = trainer.directory.init(seed, &device.clone().autodiff())?;
+    fn begin(
+        trainer: &'a Trainer,
+        resumed: Option<Resumed>,
+        device: &Device,
+        observer: &'a mut O,
+    ) -> Result<Self> {
+        let (seed, training) = (trainer.config.seed, &trainer.config.training);
+        let mut model = trainer.directory.init(seed, &device.clone().autodiff())?;
+        if let (None, Some(file)) = (&resumed, &trainer.init_from) {
+            model = weights::load(model, file)?;
+        }
+        let model = freeze(model, &training.freeze)?;
         let parameters = model.num_params();
         let (src_vocab, tgt_vocab) = (model.src_vocab(), model.tgt_vocab());
+        let mut stepper = TrainStep::new(model, training, seed);
         let total_steps = trainer.total_steps();
-        let mut run = Self {
-            trainer,
-            observer,
-            log,
-            stepper: TrainStep::new(model, &trainer.config.training, seed),
-            schedule: trainer.config.training.schedule.init(total_steps),
-            total_steps,
-            step: 0,
-            begun: Instant::now(),
-            since: Since::now(),
-            trained: Trained::default(),
-            epoch: 1,
-            best: None,
-            without_better: 0,
-            interrupted: false,
-        };
-        run.report(&Event::Start {
+        let mut progress = Progress::default();
+        let mut event = Event::Start {
             parameters,
             examples: trainer.batcher.examples().len() - trainer.batcher.left_out(),
             left_out: trainer.batcher.left_out(),
             src_vocab,
             tgt_vocab,
             total_steps,
-        })?;
+        };
+        if let Some(Resumed {
+            checkpoint,
+            damaged,
+        }) = resumed
+        {
+            stepper = stepper.restore(&checkpoint)?;
+            progress = checkpoint.state.progress;
+            event = Event::Resume {
+                step: progress.step,
+                total_steps,
+                damaged: damaged.iter().map(|(_, error)| error.to_string()).collect(),
+                elapsed_s: progress.elapsed_s,
+            };
+            // Else they would count as the last ones.
+            damaged
+                .iter()
+                .try_for_each(|(path, _)| checkpoint::remove(path))?;
+        }
+        let mut schedule = training.schedule.init(total_steps);
+        schedule.reduction = progress.reduction.clone();
+        let mut run = Self {
+            trainer,
+            observer,
+            stepper,
+            schedule,
+            total_steps,
+            begun: Instant::now(),
+            saved: (Instant::now(), progress.step),
+            progress,
+            skipped: 0,
+            interrupted: false,
+        };
+        run.clean_up()?;
+        run.report(&event)?;
         Ok(run)
     }
 
-    fn model(&self) -> &Seq2Seq {
-        self.stepper.model()
+    /// Removes what was written behind the checkpoint, and what was not written to its end.
+    fn clean_up(&self) -> Result<()> {
+        let log = &self.trainer.log;
+        let bytes = self.progress.log_bytes;
+        let cut = || match log.metadata()?.len() > bytes {
+            true => log.set_len(bytes),
+            false => Ok(()),
+        };
+        cut().map_err(|source| self.log_error(source))?;
+        for entry in fs::read_dir(self.trainer.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            if is_temporary(&entry.file_name().to_string_lossy()) {
+                checkpoint::remove(&entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     fn train(mut self) -> Result<Summary> {
-        let training = &self.trainer.config.training;
-        let mut validated_at = 0;
-        'run: for epoch in 0..training.max_epochs {
-            self.epoch = epoch + 1;
-            for indices in self
-                .trainer
-                .batcher
-                .epoch(self.trainer.config.seed, epoch as u64)
-            {
-                self.train_step(&indices)?;
-                if self.step.is_multiple_of(training.log_every) {
+        let Trainer {
+            config, batcher, ..
+        } = self.trainer;
+        let training = &config.training;
+        'run: while self.progress.epoch < training.max_epochs {
+            let plan = batcher.epoch(config.seed, self.progress.epoch as u64);
+            loop {
+                // Each part of this looks at where the run stands, so a resumed one enters here.
+                if self.interrupted || self.is_over() {
+                    break 'run;
+                }
+                if self.validation_is_due(plan.len()) {
+                    self.validate()?;
+                    continue;
+                }
+                if self.checkpoint_is_due() {
+                    self.save_checkpoint()?;
+                }
+                let rest = &plan[self.progress.batch..];
+                if rest.is_empty() {
+                    break;
+                }
+                self.train_step(&rest[..training.accumulate.min(rest.len())])?;
+                if self.progress.step.is_multiple_of(training.log_every) {
                     self.report_steps()?;
                 }
-                let minutes = self.begun.elapsed().as_secs_f64() / 60.0;
-                let out_of_time = training.max_minutes > 0.0 && minutes >= training.max_minutes;
                 if self.observer.poll().is_break() {
                     self.interrupted = true;
                 }
-                if self.step >= self.total_steps || out_of_time || self.interrupted {
-                    break 'run;
-                }
-                if training.valid_every > 0 && self.step.is_multiple_of(training.valid_every) {
-                    validated_at = self.step;
-                    if self.validate()?.is_break() {
-                        break 'run;
-                    }
-                }
             }
-            if training.valid_every == 0 {
-                validated_at = self.step;
-                if self.validate()?.is_break() {
-                    break 'run;
-                }
-            }
+            self.progress.epoch += 1;
+            self.progress.batch = 0;
         }
-        if self.since.steps > 0 {
+        // Before the last report and validation, which a longer run would not have had.
+        if training.keep > 0 && self.saved.1 < self.progress.step {
+            self.save_checkpoint()?;
+        }
+        if self.progress.since.steps > 0 {
             self.report_steps()?;
         }
-        if self.step > 0 && validated_at < self.step && !self.interrupted {
-            let _ = self.validate()?;
+        if self.progress.validated_at < self.progress.step && !self.interrupted {
+            self.validate()?;
         }
-        self.save_last()?;
-        if self.best.is_none() {
+        let model = self.stepper.averaged();
+        self.save_last(&model)?;
+        if self.progress.best.is_none() {
             // Nothing was validated: the last model is the best there is.
-            self.trainer.directory.save_weights(self.model())?;
+            self.trainer.directory.save_weights(&model)?;
         }
         Ok(Summary {
-            steps: self.step,
-            best_score: self.best.map(|best| best.score),
-            elapsed_s: self.begun.elapsed().as_secs_f64(),
-            src_tokens_per_s: self.trained.src_tokens as f64 / self.trained.seconds,
-            tgt_tokens_per_s: self.trained.tgt_tokens as f64 / self.trained.seconds,
+            steps: self.progress.step,
+            skipped: self.skipped,
+            best_score: self.progress.best.map(|best| best.score),
+            elapsed_s: self.elapsed_s(),
+            src_tokens_per_s: self.progress.trained.src_tokens_per_s(),
+            tgt_tokens_per_s: self.progress.trained.tgt_tokens_per_s(),
             interrupted: self.interrupted,
         })
     }
 
-    fn train_step(&mut self, indices: &[usize]) -> Result<()> {
-        self.step += 1;
-        let batch = self.trainer.batcher.batch(indices);
-        let lr = self.schedule.lr(self.step);
-        let done = self.stepper.step(self.step, lr, &batch)?;
+    /// Seconds of training, over all parts of the run.
+    fn elapsed_s(&self) -> f64 {
+        self.progress.elapsed_s + self.begun.elapsed().as_secs_f64()
+    }
+
+    /// Whether there is no step left, no time or no patience.
+    fn is_over(&self) -> bool {
+        let training = &self.trainer.config.training;
+        let (step, minutes) = (self.progress.step, self.elapsed_s() / 60.0);
+        step >= self.total_steps
+            || (training.max_minutes > 0.0 && step > 0 && minutes >= training.max_minutes)
+            || (training.patience > 0 && self.progress.without_better >= training.patience)
+    }
+
+    fn validation_is_due(&self, batches: usize) -> bool {
+        let Progress {
+            step,
+            batch,
+            validated_at,
+            ..
+        } = self.progress;
+        let due = match self.trainer.config.training.valid_every {
+            0 => batch == batches,
+            valid_every => step.is_multiple_of(valid_every),
+        };
+        due && validated_at < step
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        let training = &self.trainer.config.training;
+        let (saved, saved_at) = self.saved;
+        let step = self.progress.step;
+        let minutes = saved.elapsed().as_secs_f64() / 60.0;
+        training.keep > 0
+            && step > saved_at
+            && (self.progress.validated_at == step
+                || (training.save_every > 0 && step.is_multiple_of(training.save_every))
+                || (training.save_minutes > 0.0 && minutes >= training.save_minutes))
+    }
+
+    fn save_checkpoint(&mut self) -> Result<()> {
+        let (step, tensors) = self.stepper.save();
+        let broken = tensors.iter().filter(|(_, numbers)| !numbers.is_finite());
+        let names: Vec<String> = broken.map(|(name, _)| name.clone()).collect();
+        if !names.is_empty() {
+            let step = self.progress.step;
+            return Err(Error::NotFinite { step, names });
+        }
+        let log_bytes = self
+            .trainer
+            .log
+            .sync_data()
+            .and_then(|()| self.trainer.log.metadata());
+        let progress = Progress {
+            elapsed_s: self.elapsed_s(),
+            reduction: self.schedule.reduction.clone(),
+            log_bytes: log_bytes.map_err(|source| self.log_error(source))?.len(),
+            ..self.progress.clone()
+        };
+        let state = State::new(self.trainer.identity.clone(), progress, step);
+        let keep = self.trainer.config.training.keep;
+        checkpoint::write(self.trainer.path(), &state, &tensors, keep)?;
+        self.saved = (Instant::now(), self.progress.step);
+        Ok(())
+    }
+
+    fn train_step(&mut self, rows: &[Vec<usize>]) -> Result<()> {
+        self.progress.step += 1;
+        self.progress.batch += rows.len();
+        let step = self.progress.step;
+        let batches: Vec<Batch> = rows
+            .iter()
+            .map(|rows| self.trainer.batcher.batch(rows))
+            .collect();
+        let lr = self.schedule.lr(step);
+        let done = self.stepper.accumulated_step(step, lr, &batches)?;
+        let since = &mut self.progress.since;
+        since.steps += 1;
+        since.src_tokens += done.src_tokens;
+        since.tgt_tokens += done.tgt_tokens;
+        if let Some(skipped) = done.skipped {
+            since.skipped += 1;
+            self.skipped += 1;
+            return self.report(&Event::Skipped(SkippedEvent {
+                step,
+                lr,
+                loss: done.loss,
+                grad_norm: done.grad_norm,
+                skipped,
+            }));
+        }
         let tgt_tokens = done.tgt_tokens as f64;
-        self.since.steps += 1;
-        self.since.src_tokens += done.src_tokens;
-        self.since.tgt_tokens += done.tgt_tokens;
-        self.since.loss += f64::from(done.loss) * tgt_tokens;
-        self.since.nll += f64::from(done.nll) * tgt_tokens;
-        self.since.grad_norm += f64::from(done.grad_norm);
+        since.loss_tokens += done.tgt_tokens;
+        since.loss += f64::from(done.loss) * tgt_tokens;
+        since.nll += f64::from(done.nll) * tgt_tokens;
+        since.grad_norm += f64::from(done.grad_norm);
         Ok(())
     }
 
     fn report_steps(&mut self) -> Result<()> {
-        let since = std::mem::replace(&mut self.since, Since::now());
+        let since = std::mem::take(&mut self.progress.since);
         let seconds = since.begun.elapsed().as_secs_f64();
-        self.trained.seconds += seconds;
-        self.trained.src_tokens += since.src_tokens;
-        self.trained.tgt_tokens += since.tgt_tokens;
-        let elapsed_s = self.begun.elapsed().as_secs_f64();
-        let left_steps = (self.total_steps - self.step) as f64;
+        self.progress.trained.add(&since, seconds);
+        let elapsed_s = self.elapsed_s();
+        let step = self.progress.step;
+        let left_steps = self.total_steps.saturating_sub(step) as f64;
         // Over the whole run, so that validation counts.
-        let mut left_s = left_steps * elapsed_s / self.step as f64;
+        let mut left_s = left_steps * elapsed_s / step as f64;
         let max_minutes = self.trainer.config.training.max_minutes;
         if max_minutes > 0.0 {
             left_s = left_s.min((max_minutes * 60.0 - elapsed_s).max(0.0));
         }
-        let tokens = since.tgt_tokens as f64;
+        let tokens = since.loss_tokens as f64;
         self.report(&Event::Step(StepEvent {
-            step: self.step,
+            step,
             total_steps: self.total_steps,
-            epoch: self.epoch,
+            epoch: self.progress.epoch + 1,
             loss: since.loss / tokens,
             ppl: (since.nll / tokens).exp(),
-            lr: self.schedule.lr(self.step),
-            grad_norm: since.grad_norm / since.steps as f64,
+            lr: self.schedule.lr(step),
+            grad_norm: since.grad_norm / (since.steps - since.skipped) as f64,
+            skipped: since.skipped,
             src_tokens_per_s: since.src_tokens as f64 / seconds,
-            tgt_tokens_per_s: tokens / seconds,
+            tgt_tokens_per_s: since.tgt_tokens as f64 / seconds,
             elapsed_s,
             left_s,
         }))
     }
 
-    /// Scores the model and keeps it if it is the best; `Break` where patience has run out.
-    fn validate(&mut self) -> Result<ControlFlow<()>> {
+    /// Scores the model and keeps it if it is the best.
+    fn validate(&mut self) -> Result<()> {
         let training = &self.trainer.config.training;
         let paused = Instant::now();
-        let model = self.model().valid();
+        let step = self.progress.step;
+        let model = self.stepper.averaged();
         let loss = mean_nll(&model, &self.trainer.valid_batcher);
         let search = SearchConfig {
             // A score that decides which weights are kept is no matter of chance.
@@ -432,22 +670,23 @@ impl<'a, O: Observer> Run<'a, O> {
             score: evaluation.score,
             loss,
         };
-        let better = match &self.best {
+        let better = match &self.progress.best {
             None => true,
             Some(best) => found.is_better_than(best, training.metric),
         };
         self.schedule.validated(better);
-        self.save_last()?;
+        self.progress.validated_at = step;
+        self.save_last(translator.model())?;
         if better {
-            self.best = Some(found);
-            self.without_better = 0;
+            self.progress.best = Some(found);
+            self.progress.without_better = 0;
             self.trainer.directory.save_weights(translator.model())?;
         } else {
-            self.without_better += 1;
+            self.progress.without_better += 1;
         }
-        let sample = self.step % evaluation.sources.len();
+        let sample = step % evaluation.sources.len();
         self.report(&Event::Validation(ValidationEvent {
-            step: self.step,
+            step,
             loss,
             ppl: loss.exp(),
             metric: training.metric.to_string(),
@@ -458,32 +697,31 @@ impl<'a, O: Observer> Run<'a, O> {
                 evaluation.outputs[sample].clone(),
                 evaluation.references[sample].join(" | "),
             ],
-            elapsed_s: self.begun.elapsed().as_secs_f64(),
+            elapsed_s: self.elapsed_s(),
         }))?;
         // Validation does not count as training time in the speed of the next report.
-        self.since.begun += paused.elapsed();
-        let patience = training.patience;
-        Ok(if patience > 0 && self.without_better >= patience {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        })
+        self.progress.since.begun += paused.elapsed();
+        Ok(())
     }
 
-    fn save_last(&self) -> Result<()> {
+    fn save_last(&self, model: &Seq2Seq) -> Result<()> {
         let path = self.trainer.path().join(LAST);
-        Ok(write_atomic(path, &weights::to_bytes(self.model()))?)
+        Ok(write_atomic(path, &weights::to_bytes(model))?)
     }
 
     fn report(&mut self, event: &Event) -> Result<()> {
-        let line = serde_json::to_string(event).expect("an event can be JSON");
-        writeln!(self.log, "{line}").map_err(|source| Error::Write {
-            path: self.trainer.path().join(LOG),
-            source,
-        })?;
+        let line = serde_json::to_string(event).expect("an event can be JSON") + "\n";
+        let mut log = &self.trainer.log;
+        log.write_all(line.as_bytes())
+            .map_err(|source| self.log_error(source))?;
         if self.observer.observe(event).is_break() {
             self.interrupted = true;
         }
         Ok(())
+    }
+
+    fn log_error(&self, source: std::io::Error) -> Error {
+        let path = self.trainer.path().join(LOG);
+        Error::Write { path, source }
     }
 }

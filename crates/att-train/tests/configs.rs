@@ -9,7 +9,7 @@ use att_core::DeviceSpec;
 use att_data::{Corpus, Pair};
 use att_decoder::search::SearchConfig;
 use att_model::Translator;
-use att_train::{Event, ExperimentConfig, Trainer};
+use att_train::{Event, ExperimentConfig, Observer, Start, Trainer};
 use toml::Value;
 
 /// What sizes are divided by; it divides them all.
@@ -122,5 +122,40 @@ fn every_file_trains_and_translates_alike_on_all_backends() {
             }
             assert_eq!(texts, other_texts, "{name} on {device}");
         }
+    }
+}
+
+/// Ends a run after its first step.
+struct Once;
+
+impl Observer for Once {
+    fn observe(&mut self, _: &Event) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn poll(&mut self) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+}
+
+#[test]
+fn every_file_resumes_to_the_same_bytes() {
+    let corpus = corpus();
+    let device = DeviceSpec::Flex.init().unwrap();
+    let resume = Start {
+        resume: true,
+        ..Default::default()
+    };
+    for path in files() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = |run: &str| {
+            let run = folder.path().join(run);
+            Trainer::start(small(&path), &corpus, &corpus, run, &resume).unwrap()
+        };
+        let ignore = &mut |_: &Event| ControlFlow::Continue(());
+        start("whole").run(&device, ignore).unwrap();
+        while start("broken").run(&device, &mut Once).unwrap().interrupted {}
+        let last = |run: &str| fs::read(folder.path().join(run).join("last.safetensors")).unwrap();
+        assert!(last("whole") == last("broken"), "{}", path.display());
     }
 }

@@ -17,7 +17,7 @@ pub enum Options {
     #[command(override_usage = "att bench train <CONFIG> --train <FILE>... [OPTIONS]")]
     Train(TrainOptions),
     /// Time the translation of lines of text with a trained model
-    Decode(DecodeOptions),
+    Decode(Box<DecodeOptions>),
 }
 
 #[derive(Args)]

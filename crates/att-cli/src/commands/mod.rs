@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub mod average;
 pub mod bench;
 pub mod compare;
 pub mod evaluate;

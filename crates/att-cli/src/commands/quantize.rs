@@ -1,4 +1,3 @@
-use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -9,7 +8,7 @@ use att_model::{ModelDirectory, Translator};
 use clap::Args;
 
 use super::{CommandResult, Outcome};
-use crate::options::read_corpus;
+use crate::options::{not_there_yet, read_corpus};
 
 #[derive(Args)]
 pub struct Options {
@@ -36,12 +35,7 @@ pub struct Options {
 
 pub fn run(options: &Options) -> CommandResult {
     let shown = options.out.display();
-    match fs::read_dir(&options.out).map(Iterator::count) {
-        Ok(0) => (),
-        Ok(_) => return Err(format!("{shown} is not empty: choose another directory").into()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-        Err(error) => return Err(format!("{shown}: {error}").into()),
-    }
+    not_there_yet(&options.out)?;
     let corpus = (!options.data.is_empty())
         .then(|| read_corpus(&options.data))
         .transpose()?;

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use att_train::{ExperimentConfig, Trainer};
+use att_train::{Error, ExperimentConfig, Start, Trainer};
 use clap::Args;
 
 use super::{CommandResult, Outcome};
@@ -22,8 +22,15 @@ pub struct Options {
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
     /// Replace the run that is in the directory
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     overwrite: bool,
+    /// Go on from the last checkpoint of the run that is in the directory, with the settings and data that it
+    /// was begun with; begin where there is none. So the same command can be given again and again
+    #[arg(long)]
+    resume: bool,
+    /// Begin with the tokenisers and weights of this model directory
+    #[arg(long, value_name = "DIR")]
+    init_from: Option<PathBuf>,
     /// Take this seed instead of the experiment's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -49,15 +56,38 @@ pub fn run(options: &Options) -> CommandResult {
     }
     let train = read_corpus(&options.train)?;
     let valid = read_corpus(&options.valid)?;
-    let trainer = Trainer::create(config, &train, &valid, &options.out, options.overwrite)?;
+    let start = Start {
+        overwrite: options.overwrite,
+        resume: options.resume,
+        init_from: options.init_from.clone(),
+    };
+    let trainer = Trainer::start(config, &train, &valid, &options.out, &start);
+    let trainer = trainer.map_err(|error| name_files(error, options))?;
     let mut progress = Progress::new()?;
     let summary = trainer.run(&device, &mut progress)?;
     drop(progress);
     eprintln!("{summary}");
     if summary.interrupted {
+        eprintln!("the same command with --resume goes on from here");
         return Ok(Outcome::Interrupted);
     }
     let out = options.out.display();
     eprintln!("the model is in {out}; next: att translate {out}");
     Ok(Outcome::Done)
+}
+
+/// Says which files the data are that a run has changed.
+fn name_files(error: Error, options: &Options) -> Box<dyn std::error::Error> {
+    if !matches!(error, Error::OtherRun { .. }) {
+        return error.into();
+    }
+    let list = |files: &[PathBuf]| {
+        let files: Vec<_> = files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect();
+        files.join(" and ")
+    };
+    let (train, valid) = (list(&options.train), list(&options.valid));
+    format!("{error} (training data: {train}; validation data: {valid})").into()
 }

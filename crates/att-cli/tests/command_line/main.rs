@@ -9,6 +9,7 @@ mod ensemble;
 mod evaluate;
 mod quantize;
 mod quickstart;
+mod resume;
 mod score;
 mod support;
 mod train;
@@ -33,6 +34,7 @@ fn help_lists_the_verbs() {
         "score",
         "inspect",
         "bench",
+        "average",
     ] {
         assert!(help.contains(verb), "{help}");
     }
@@ -77,7 +79,10 @@ fn a_full_disk_is_an_error_and_leaves_no_half_written_file() {
         text(&folder.path("run")),
     );
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-    refused(&output, &["last.safetensors", "cannot write"]);
+    refused(
+        &output,
+        &["checkpoint-00000003.safetensors", "cannot write"],
+    );
     let mut left = fs::read_dir(folder.path("run"))
         .unwrap()
         .map(|entry| entry.unwrap().path());

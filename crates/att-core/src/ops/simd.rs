@@ -69,7 +69,7 @@ pub(super) fn ln(x: f32) -> f32 {
     let p = m * p - 1.666_805_8e-1;
     let p = m * p + 2.000_071_5e-1;
     let p = m * p - 2.499_999_4e-1;
-    let p = m * p + 3.333_333_1e-1;
+    let p = m * p + 3.333_333e-1;
     let z = m * m;
     // ln 2 in two parts; e times the last is exact.
     m + (m * z * p + e * -2.121_944_4e-4 - 0.5 * z) + e * 0.693_359_4

@@ -34,7 +34,8 @@ pub struct TokenLogProb {
 /// - `choices`: one a row
 ///
 /// Ties go to the smaller id; what is not a number comes last, and a token whose logit is minus infinity
-/// can't be chosen. Where fewer may be chosen, fewer come back. Computed on the host: a step of search needs the result there.
+/// can't be chosen. Where fewer may be chosen, fewer come back. Computed on the host: a step of search needs
+/// the result there.
 ///
 /// # Panics
 ///
@@ -95,6 +96,8 @@ pub fn best_tokens(logits: &[f32], k: usize, choice: Choice) -> Vec<TokenLogProb
     };
     // What is not a number compares as the least.
     let key = |token: usize| f32::max(logits[token], f32::NEG_INFINITY);
+    let never =
+        |token: usize| logits[token] == f32::NEG_INFINITY || except.contains(&(token as u32));
     let mut best: Vec<usize> = Vec::with_capacity(k + 1);
     let beaten = |best: &[usize], x: f32| best.len() == k && x <= key(best[k - 1]);
     for (block, max) in maxima.into_iter().enumerate() {
@@ -102,8 +105,7 @@ pub fn best_tokens(logits: &[f32], k: usize, choice: Choice) -> Vec<TokenLogProb
             continue;
         }
         for token in block * BLOCK..logits.len().min((block + 1) * BLOCK) {
-            let never = logits[token] == f32::NEG_INFINITY || except.contains(&(token as u32));
-            if never || beaten(&best, key(token)) {
+            if never(token) || beaten(&best, key(token)) {
                 continue;
             }
             let rank = best.partition_point(|&other| key(other) >= key(token));

@@ -9,20 +9,35 @@ use std::fs;
 use std::path::Path;
 
 use att_core::ops::WeightFormat;
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
 use safetensors::tensor::{SafeTensors, serialize};
 
 use crate::{Error, Result};
 use stored::{Stored, Weight};
 
-/// The name, shape and size of each weight, in the order of the names.
+/// The name and shape of each weight, in the order of the names.
 pub fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
-    struct Shapes {
+    let named = named(module).into_iter();
+    named.map(|(name, weight)| (name, weight.shape)).collect()
+}
+
+/// A weight of a module, as far as it is no matter of numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// By which optimisers know it; another one in each process.
+    pub id: ParamId,
+    /// Its shape.
+    pub shape: Vec<usize>,
+}
+
+/// Each weight by its name.
+pub fn named<M: Module>(module: &M) -> BTreeMap<String, Named> {
+    struct Names {
         path: Vec<String>,
-        shapes: BTreeMap<String, Vec<usize>>,
+        named: BTreeMap<String, Named>,
     }
-    impl ModuleVisitor for Shapes {
+    impl ModuleVisitor for Names {
         fn enter_module(&mut self, name: &str, _container: &str) {
             self.path.push(name.into());
         }
@@ -30,16 +45,16 @@ pub fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
             self.path.pop();
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let dims = param.val().dims().to_vec();
-            self.shapes.insert(self.path.join("."), dims);
+            let (id, shape) = (param.id, param.val().dims().to_vec());
+            self.named.insert(self.path.join("."), Named { id, shape });
         }
     }
-    let mut visitor = Shapes {
+    let mut visitor = Names {
         path: Vec::new(),
-        shapes: BTreeMap::new(),
+        named: BTreeMap::new(),
     };
     module.visit(&mut visitor);
-    visitor.shapes
+    visitor.named
 }
 
 /// All weights of a module as the bytes of a safetensors file, in f32; the same weights give the same
@@ -106,6 +121,23 @@ pub fn load<M: Module>(module: M, path: &Path) -> Result<M> {
 ///
 /// A sentence that says what does not fit.
 pub fn from_bytes<M: Module>(module: M, bytes: &[u8]) -> Result<M, String> {
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| format!("it is truncated or no safetensors file ({error})"))?;
+    from_part(module, &file, "")
+}
+
+/// Replaces all weights of a module by those in a file whose names begin with `prefix`, which is no
+/// part of the weights' names.
+///
+/// # Errors
+///
+/// A sentence that says what does not fit.
+pub fn from_part<M: Module>(module: M, file: &SafeTensors, prefix: &str) -> Result<M, String> {
+    replace(module, stored::read(file, prefix)?)
+}
+
+/// Replaces all weights of a module by these.
+fn replace<M: Module>(module: M, weights: BTreeMap<String, Weight>) -> Result<M, String> {
     struct Replace {
         path: Vec<String>,
         weights: BTreeMap<String, Weight>,
@@ -137,9 +169,6 @@ pub fn from_bytes<M: Module>(module: M, bytes: &[u8]) -> Result<M, String> {
         }
     }
 
-    let file = SafeTensors::deserialize(bytes)
-        .map_err(|error| format!("it is truncated or no safetensors file ({error})"))?;
-    let weights = stored::read(&file)?;
     let mut replace = Replace {
         path: Vec::new(),
         weights,
@@ -154,6 +183,75 @@ pub fn from_bytes<M: Module>(module: M, bytes: &[u8]) -> Result<M, String> {
         None => Ok(module),
     }
 }
+
+/// The mean of several models' weights, element by element:
+///
+/// ```text
+/// w = (w_1 + ... + w_n) / n
+/// ```
+///
+/// summed in f64 (Vaswani et al. 2017, section 6.1, for the last checkpoints of a run). A file holds a
+/// model's weights, or is a training run's checkpoint; of that count the averaged weights, if it has
+/// any.
+///
+/// # Errors
+///
+/// [`Error::Read`] and [`Error::Weights`] for a file that can't be used or is of another model than
+/// the first.
+///
+/// # Panics
+///
+/// If there is no file.
+pub fn mean<M: Module>(module: M, files: &[impl AsRef<Path>]) -> Result<M> {
+    let mut sums: BTreeMap<String, (Vec<usize>, Vec<f64>)> = BTreeMap::new();
+    for (n, path) in files.iter().enumerate() {
+        let path = path.as_ref();
+        let refuse = |reason: String| Error::Weights {
+            path: path.into(),
+            reason,
+        };
+        let bytes = fs::read(path).map_err(|source| Error::Read {
+            path: path.into(),
+            source,
+        })?;
+        let file = SafeTensors::deserialize(&bytes)
+            .map_err(|error| refuse(format!("it is truncated or no safetensors file ({error})")))?;
+        let has = |prefix: &str| file.names().iter().any(|name| name.starts_with(prefix));
+        let prefix = CHECKPOINT_PARTS.into_iter().find(|part| has(part));
+        let weights = stored::read(&file, prefix.unwrap_or("")).map_err(refuse)?;
+        if n > 0 && !weights.keys().eq(sums.keys()) {
+            return Err(refuse(
+                "its weights have other names than those of the first".into(),
+            ));
+        }
+        for (name, Weight { shape, data }) in weights {
+            let zeros = || (shape.clone(), vec![0.0; data.len()]);
+            let (expected, sum) = sums.entry(name.clone()).or_insert_with(zeros);
+            if shape != *expected {
+                let reason =
+                    format!("'{name}' has shape {shape:?}, that of the first {expected:?}");
+                return Err(refuse(reason));
+            }
+            for (sum, x) in sum.iter_mut().zip(data) {
+                *sum += f64::from(x);
+            }
+        }
+    }
+    let first = files.first().expect("at least one file").as_ref();
+    let n = files.len() as f64;
+    let means = sums.into_iter().map(|(name, (shape, sum))| {
+        let data = sum.into_iter().map(|sum| (sum / n) as f32).collect();
+        (name, Weight { shape, data })
+    });
+    replace(module, means.collect()).map_err(|reason| Error::Weights {
+        path: first.into(),
+        reason,
+    })
+}
+
+/// Where a training run's checkpoint has the weights that the model would be saved with: their mean
+/// over time where there is one, else the last.
+const CHECKPOINT_PARTS: [&str; 2] = ["average.", "model."];
 
 /// What the matrices in the bytes of a file are stored in; f32 if they are no weights.
 pub(crate) fn format(bytes: &[u8]) -> WeightFormat {
@@ -191,13 +289,68 @@ mod tests {
     }
 
     #[test]
+    fn the_mean_of_weights_is_that_of_each_number() {
+        let device = Device::flex();
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let layers = [1, 2, 3].map(|seed| {
+            att_core::random::seed(seed);
+            linear(3, 2, true, &device)
+        });
+        let numbers = |layer: &_| {
+            let bytes = to_bytes(layer);
+            let file = SafeTensors::deserialize(&bytes).unwrap();
+            stored::read(&file, "").unwrap()["weight"].data.clone()
+        };
+        let [a, b, c] = ["a", "b", "c"].map(file);
+        for (layer, path) in layers.iter().zip([&a, &b]) {
+            fs::write(path, to_bytes(layer)).unwrap();
+        }
+        // A checkpoint, whose mean counts.
+        let views = |prefix: &str, bytes: &'static [u8]| {
+            let views = SafeTensors::deserialize(bytes)
+                .unwrap()
+                .tensors()
+                .into_iter();
+            views
+                .map(|(name, view)| (format!("{prefix}.{name}"), view))
+                .collect::<Vec<_>>()
+        };
+        let [first, third]: [&'static [u8]; 2] =
+            [&layers[0], &layers[2]].map(|layer| &*to_bytes(layer).leak());
+        let checkpoint = [views("model", first), views("average", third)].concat();
+        fs::write(&c, serialize(checkpoint, None).unwrap()).unwrap();
+
+        let fresh = || linear(3, 2, true, &device);
+        let found = numbers(&mean(fresh(), &[&a, &b, &c]).unwrap());
+        let [x, y, z] = layers.each_ref().map(numbers);
+        for (i, found) in found.into_iter().enumerate() {
+            assert!((found - (x[i] + y[i] + z[i]) / 3.0).abs() < 1e-6);
+        }
+        assert_eq!(numbers(&mean(fresh(), &[&a, &a, &a]).unwrap()), x);
+
+        fs::write(&b, to_bytes(&linear(2, 3, true, &device))).unwrap();
+        let error = mean(fresh(), &[&a, &b]).unwrap_err().to_string();
+        assert!(
+            error.contains("shape [2, 3]") || error.contains("shape [3]"),
+            "{error}"
+        );
+        fs::write(&b, to_bytes(&linear(3, 2, false, &device))).unwrap();
+        let error = mean(fresh(), &[&a, &b]).unwrap_err().to_string();
+        assert!(
+            error.contains("/b ") && error.contains("other names"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn matrices_are_stored_in_fewer_bits_and_read_back_rounded_once() {
         let device = Device::flex();
         let layer = linear(30, 20, true, &device);
         let whole = to_bytes(&layer);
         let numbers = |bytes: &[u8]| {
             let file = SafeTensors::deserialize(bytes).unwrap();
-            stored::read(&file).unwrap()
+            stored::read(&file, "").unwrap()
         };
         for (given, tolerance) in [
             (WeightFormat::Bf16, 1.0 / 256.0),

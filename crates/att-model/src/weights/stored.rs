@@ -99,14 +99,18 @@ pub(super) struct Weight {
     pub(super) data: Vec<f32>,
 }
 
-/// The weights of a file by name, whatever they are stored in.
+/// The weights of a file whose names begin with `prefix`, by the rest of the name, whatever they are
+/// stored in.
 ///
 /// # Errors
 ///
 /// A sentence that says what is wrong.
-pub(super) fn read(file: &SafeTensors) -> Result<BTreeMap<String, Weight>, String> {
+pub(super) fn read(file: &SafeTensors, prefix: &str) -> Result<BTreeMap<String, Weight>, String> {
     let mut weights = BTreeMap::new();
     for (name, view) in file.iter() {
+        let Some(short) = name.strip_prefix(prefix) else {
+            continue;
+        };
         let of = name.strip_suffix(SCALES);
         if of.is_some_and(|of| file.tensor(of).is_ok_and(|of| of.dtype() == Dtype::I8)) {
             continue; // read with its matrix
@@ -116,7 +120,7 @@ pub(super) fn read(file: &SafeTensors) -> Result<BTreeMap<String, Weight>, Strin
             return Err(format!("'{name}' has numbers that are not finite"));
         }
         let shape = view.shape().to_vec();
-        weights.insert(name.to_string(), Weight { shape, data });
+        weights.insert(short.to_string(), Weight { shape, data });
     }
     Ok(weights)
 }
