@@ -564,9 +564,10 @@ struct Job {
 }
 
 /// How many batches a few lines are cut into, whatever the number of threads ...
-const LEAST_BATCHES: usize = 4;
-/// ... unless they would have fewer rows than this: a batch of a few rows takes as long as this one.
-const LEAST_ROWS: usize = 16;
+const LEAST_BATCHES: usize = 2;
+/// ... unless they would have fewer rows than this: smaller batches read the weights more often than
+/// another thread makes up for.
+const LEAST_ROWS: usize = 32;
 
 /// Products with a model's matrices, arranged once for all batches.
 fn prepare(model: &Seq2Seq, format: WeightFormat) -> PreparedWeights {
