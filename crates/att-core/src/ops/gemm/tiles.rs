@@ -78,8 +78,13 @@ impl Panels {
             }
             let cols = width.min(n - from);
             if rhs.col_stride == 1 {
-                for (i, row) in numbers.chunks_exact_mut(width).enumerate() {
-                    row[..cols].copy_from_slice(&rhs.data[i * rhs.row_stride + from..][..cols]);
+                for (i, to) in numbers.chunks_exact_mut(width).enumerate() {
+                    let row = &rhs.data[i * rhs.row_stride + from..][..cols];
+                    // Pieces of a known size are not worth a call of memmove.
+                    let (to, rest) = to[..cols].as_chunks_mut::<8>();
+                    let (row, row_rest) = row.as_chunks::<8>();
+                    to.iter_mut().zip(row).for_each(|(to, from)| *to = *from);
+                    rest.copy_from_slice(row_rest);
                 }
             } else {
                 // Blocks of rows keep the lines that are written in the first cache.
@@ -279,6 +284,23 @@ impl<const R: usize> WithSimd for Tile<'_, R> {
                 b = b.add(2);
             }
         }
+        if width == 2 * S::F32_LANES {
+            for (i, sums) in sums.into_iter().enumerate() {
+                for (j, mut sum) in sums.into_iter().enumerate() {
+                    // SAFETY: there is room for R rows of two vectors.
+                    unsafe {
+                        let at = out.data.add(i * out.row_stride + j * S::F32_LANES);
+                        let at = at.cast::<S::f32s>();
+                        if out.accumulate {
+                            sum = simd.add_f32s(sum, at.read_unaligned());
+                        }
+                        at.write_unaligned(sum);
+                    }
+                }
+            }
+            return;
+        }
+        // Masks are calls of functions here, too dear for all tiles.
         let lanes = S::F32_LANES as u32;
         let width = width as u32;
         let masks = [
