@@ -51,7 +51,11 @@ impl<'a> Together<'a> {
         for (request, length) in requests.iter_mut().zip(lengths) {
             request.n_states = length.div_ceil(tokens_per_state);
         }
-        let allowed = allowed(&requests);
+        let allowed: Option<Vec<_>> = requests.iter().map(Request::vocabulary).collect();
+        assert!(
+            allowed.is_some() || requests.iter().all(|request| request.allowed.is_none()),
+            "all sources have a list of tokens, or none has"
+        );
         let device = first.device();
         let of_models = || self.models.iter().zip(sources);
         let copying = |(model, batch): (&&'a Seq2Seq, &Batch)| Copying {
@@ -87,20 +91,4 @@ impl<'a> Together<'a> {
         }
         found
     }
-}
-
-/// For each source the tokens that it may have, those that it must have included; none where each may have
-/// all.
-fn allowed(requests: &[Request]) -> Option<Vec<Vec<u32>>> {
-    requests.first()?.allowed.as_ref()?;
-    let of_request = |request: &Request| {
-        let allowed = request.allowed.as_ref();
-        let allowed = allowed.expect("all sources have a list of tokens, or none has");
-        let asked = request
-            .prefix
-            .iter()
-            .chain(request.constraints.iter().flatten());
-        allowed.iter().chain(asked).copied().collect()
-    };
-    Some(requests.iter().map(of_request).collect())
 }

@@ -409,8 +409,11 @@ impl Translator {
         let sources: Vec<Batch> = self.members.iter().map(source).collect();
         let request = |(row, &index): (usize, &usize)| -> Result<Request> {
             let asked = &window.requests[index];
-            // As the model would copy it.
+            // As the model would copy it; for nothing the line need not be cut again.
             let target = |text: &String| {
+                if text.is_empty() {
+                    return Vec::new();
+                }
                 let pair = Pair::new(asked.line.as_str(), text.as_str());
                 self.example(&pair).tgt
             };

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use burn::tensor::{Tensor, TensorData, assert_shape};
 
-use super::simd::{exp, ln, max_of, sum_of, vectorise};
+use super::log_sum_exp;
+use super::simd::{exp, ln, vectorise};
 use crate::{Error, Result, host_vec};
 
 /// How probabilities of several models become one.
@@ -87,13 +88,6 @@ pub fn mixed_log_probs(logits: Vec<Tensor<2>>, weights: &[f32], mixture: Mixture
         );
     }
     Tensor::from_data(TensorData::new(mixed, [rows, vocab]), &device)
-}
-
-/// `log sum_i exp(x[i])`.
-#[inline(always)]
-fn log_sum_exp(x: &[f32]) -> f32 {
-    let max = max_of(x);
-    max + sum_of(x, |x| exp(x - max)).ln()
 }
 
 /// Around the greatest of the models' log-probabilities, so that none is too small.

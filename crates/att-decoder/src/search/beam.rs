@@ -72,14 +72,6 @@ impl<'a> Search<'a> {
         // What is asked for has to fit.
         let least = request.prefix.len() + request.constraint_len();
         bounds.max = bounds.max.max(least);
-        let allowed = request.allowed.as_ref().map(|allowed| {
-            let asked = request.constraints.iter().flatten().chain(&request.prefix);
-            let mut all: Vec<u32> = allowed.iter().chain(asked).copied().collect();
-            all.push(EOS);
-            all.sort_unstable();
-            all.dedup();
-            all
-        });
         let phrases = &request.constraints;
         let root = Tip {
             node: None,
@@ -96,7 +88,7 @@ impl<'a> Search<'a> {
             config,
             request,
             bounds,
-            allowed,
+            allowed: request.vocabulary(),
             len: 0,
             nodes: Vec::new(),
             groups: (0..groups).map(group).collect(),

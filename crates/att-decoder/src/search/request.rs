@@ -44,6 +44,23 @@ impl Request {
         self.constraints.is_empty() && self.allowed.is_none()
     }
 
+    /// All tokens that the target may have, those that are among them unasked included, rising; none where
+    /// these are the whole vocabulary.
+    pub fn vocabulary(&self) -> Option<Vec<u32>> {
+        let asked = self.constraints.iter().flatten().chain(&self.prefix);
+        let mut all: Vec<u32> = self
+            .allowed
+            .as_ref()?
+            .iter()
+            .chain(asked)
+            .copied()
+            .collect();
+        all.push(EOS);
+        all.sort_unstable();
+        all.dedup();
+        Some(all)
+    }
+
     /// Tokens of all constraints.
     pub(super) fn constraint_len(&self) -> usize {
         self.constraints.iter().map(Vec::len).sum()
