@@ -5,11 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use att_data::Corpus;
-use crc32fast::Hasher;
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
-use crate::{Error, ExperimentConfig, Result, ScheduleConfig};
+use crate::{Error, ExperimentConfig, Result, ScheduleConfig, digest};
 
 /// The settings of a run, and fingerprints of its data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,21 +22,21 @@ pub(crate) struct Identity {
     files: BTreeMap<String, u32>,
 }
 
-/// Of a corpus, each side its own checksum.
+/// Of a corpus, each side its own [`digest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fingerprint {
     pairs: usize,
-    sources: u32,
-    targets: u32,
+    sources: String,
+    targets: String,
 }
 
 impl Fingerprint {
     fn of(corpus: &Corpus) -> Self {
         Self {
             pairs: corpus.pairs.len(),
-            sources: checksum(corpus.sources()),
-            targets: checksum(corpus.targets()),
+            sources: digest(corpus.sources()),
+            targets: digest(corpus.targets()),
         }
     }
 
@@ -48,23 +47,14 @@ impl Fingerprint {
             return;
         }
         for (side, was, is) in [
-            ("sources", self.sources, now.sources),
-            ("targets", self.targets, now.targets),
+            ("sources", &self.sources, &now.sources),
+            ("targets", &self.targets, &now.targets),
         ] {
             if was != is {
                 into.push(format!("the {side} of the {name} data are others"));
             }
         }
     }
-}
-
-fn checksum<'a>(lines: impl Iterator<Item = &'a str>) -> u32 {
-    let mut hasher = Hasher::new();
-    for line in lines {
-        hasher.update(line.as_bytes());
-        hasher.update(b"\n"); // no line has one
-    }
-    hasher.finalize()
 }
 
 impl Identity {
