@@ -3,7 +3,7 @@
 //! A right factor that is used more than once is packed once ([`Packed`]); where the processor has
 //! vectors these products are our own ([`tiles`]), and bf16 ones use AMX tiles if there are any
 //! ([`amx`]). Others are those of the `gemm` crate. Products with a few rows, as in decoding,
-//! read the right factor where it lies ([`few_rows`]). A run of many products with the same weights
+//! read the right factor where it lies ([`few_rows`]), unless a run of many products with the same weights
 //! has them arranged once for all ([`prepared`]).
 
 #[cfg(target_arch = "x86_64")]
@@ -324,8 +324,8 @@ fn share(
         });
 }
 
-/// [`product`] with a right factor that is used once, or was [`prepared`] in fewer bits. Where the left
-/// one has a few rows only, packing for bf16 would not pay: the product is f32 then, whatever is set.
+/// [`product`] with a right factor that is used once, or was [`prepared`]. Where the left one has a few
+/// rows only, packing for bf16 would not pay: the product is f32 then, whatever is set.
 pub(in crate::ops) fn matmul(
     out: &mut [f32],
     row_stride: usize,
@@ -334,7 +334,7 @@ pub(in crate::ops) fn matmul(
     rhs: Mat,
     parallelism: Parallelism,
 ) {
-    let packed = prepared::find(rhs).or_else(|| {
+    let packed = prepared::find_for(rhs, lhs.rows).or_else(|| {
         let pays = crate::precision() == Precision::Bf16 && !few_rows::takes(lhs, rhs);
         pays.then(|| Packed::with_format(rhs, WeightFormat::Bf16))
     });

@@ -36,6 +36,8 @@ struct View {
     strides: [usize; 2],
 }
 
+const PACKED_ROWS: usize = 64;
+
 /// A number for a new run.
 pub(in crate::ops) fn new_run() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -76,6 +78,15 @@ pub(in crate::ops) fn remove(run: u64) {
 /// The right factor, if it was prepared.
 pub(super) fn find(rhs: Mat) -> Option<Packed> {
     weight_of(rhs).map(|weight| weight.packed(rhs))
+}
+
+/// The same for a product with `rows` rows whose right factor is packed for nothing else: above
+/// [`PACKED_ROWS`] f32 products are as fast with factors where they lie.
+pub(super) fn find_for(rhs: Mat, rows: usize) -> Option<Packed> {
+    let pays = |weight: &Arc<Weight>| weight.format != WeightFormat::F32 || rows <= PACKED_ROWS;
+    weight_of(rhs)
+        .filter(pays)
+        .map(|weight| weight.packed(rhs))
 }
 
 fn weight_of(rhs: Mat) -> Option<Arc<Weight>> {

@@ -9,11 +9,11 @@ use pulp::{Simd, WithSimd};
 
 use super::{Mat, Out};
 
-/// Numbers of a panel's piece, the part of a panel that tiles are made of at a time, are this many
-/// times its columns squared: with AVX-512 64 KiB, read from the second cache, and with AVX2 16 KiB.
-const PIECE: usize = 16;
-/// Numbers of the left factor that are packed at a time: 240 KiB in the second cache.
-const LEFT_NUMBERS: usize = 61_440;
+/// Terms of a sum that are added up in registers: what a panel has of them, 64 KiB with AVX-512 and 32
+/// with AVX2, is read from the second cache. Results are read and written again for each further part.
+const DEPTH: usize = 512;
+/// Rows of the left factor that are packed at a time: 240 KiB in the second cache.
+const LEFT_ROWS: usize = 120;
 
 /// Columns of a panel on this processor: two vectors.
 ///
@@ -167,14 +167,12 @@ impl WithSimd for Product<'_> {
         let mr = rows_of_tile::<S>();
         let nr = 2 * S::F32_LANES;
         assert_eq!(nr, rhs.width, "packed on another processor");
-        let kc = PIECE * nr;
-        let mc = LEFT_NUMBERS / kc;
         let (k, panels) = (lhs.cols, rhs.numbers());
         LEFT.with_borrow_mut(|left| {
-            for first in (0..lhs.rows).step_by(mc) {
-                let rows = mc.min(lhs.rows - first);
-                for k_from in (0..k).step_by(kc) {
-                    let depth = kc.min(k - k_from);
+            for first in (0..lhs.rows).step_by(LEFT_ROWS) {
+                let rows = LEFT_ROWS.min(lhs.rows - first);
+                for k_from in (0..k).step_by(DEPTH) {
+                    let depth = DEPTH.min(k - k_from);
                     pack_left(left, mr, lhs, first..first + rows, k_from..k_from + depth);
                     for col in cols.clone().step_by(nr) {
                         let width = nr.min(cols.end - col);
@@ -269,6 +267,9 @@ impl<const R: usize> WithSimd for Tile<'_, R> {
         } = self;
         let depth = left.len() / R;
         assert!(right.len() == depth * 2 * S::F32_LANES && width <= 2 * S::F32_LANES);
+        for i in 0..R {
+            prefetch(out.data.wrapping_add(i * out.row_stride));
+        }
         let mut sums = [[simd.splat_f32s(0.0); 2]; R];
         // SAFETY: `left` has R numbers, and `right` two vectors, for each of `depth`.
         unsafe {
@@ -319,5 +320,16 @@ impl<const R: usize> WithSimd for Tile<'_, R> {
                 }
             }
         }
+    }
+}
+
+/// Asks for the line of the result that is written when the sums are done.
+#[inline(always)]
+fn prefetch(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, whatever the address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch(at.cast(), _MM_HINT_T0);
     }
 }
