@@ -109,7 +109,7 @@ pub(crate) fn force(model: &Seq2Seq, batch: &Batch) -> Vec<Forced> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::translator::tests::translator_of;
+    use crate::translator::test_support::translator_of;
     use att_decoder::search::SearchConfig;
 
     /// Encoders and decoders.

@@ -84,9 +84,7 @@ pub(super) fn find(rhs: Mat) -> Option<Packed> {
 /// [`PACKED_ROWS`] f32 products are as fast with factors where they lie.
 pub(super) fn find_for(rhs: Mat, rows: usize) -> Option<Packed> {
     let pays = |weight: &Arc<Weight>| weight.format != WeightFormat::F32 || rows <= PACKED_ROWS;
-    weight_of(rhs)
-        .filter(pays)
-        .map(|weight| weight.packed(rhs))
+    weight_of(rhs).filter(pays).map(|weight| weight.packed(rhs))
 }
 
 fn weight_of(rhs: Mat) -> Option<Arc<Weight>> {
