@@ -1,4 +1,3 @@
-mod gold;
 mod measure;
 mod report;
 
@@ -8,10 +7,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use att_model::Translator;
-use att_train::{Comparison, Contestant, ExperimentConfig, Observer, attention_variants, digest};
+use att_train::{
+    Comparison, Contestant, ExperimentConfig, GoldAlignments, Observer, TokenizersConfig,
+    attention_variants, digest,
+};
 use clap::Args;
 
-use self::gold::GoldAlignments;
 use self::measure::{Figures, measure};
 use self::report::{Report, Row};
 use super::{CommandResult, Outcome};
@@ -73,9 +74,10 @@ pub fn run(options: &Options) -> CommandResult {
     let mut given = BTreeMap::from([("device".into(), options.device.device.to_string())]);
     let gold = match &options.gold_alignments {
         Some(path) => {
-            let gold = GoldAlignments::read(path, &valid)?;
+            let gold = GoldAlignments::read(path, &valid, "validation")?;
             for contestant in &contestants {
-                gold.check(&contestant.config.tokenizer, &valid)?;
+                let TokenizersConfig { shared, src, tgt } = &contestant.config.tokenizer;
+                gold.check(src, if *shared { src } else { tgt }, &valid)?;
             }
             given.insert("gold_alignments".into(), digest(gold.lines()));
             Some(gold)
