@@ -1,13 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use att_core::{Result, check};
+use att_core::{Error, Result, check};
 use att_data::{Batch, Corpus, Tokenizer};
 use att_eval::PharaohLink;
 use att_model::ForcedOutput;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::gold_alignments::{GoldAlignments, token_positions};
+use crate::{ExperimentConfig, GoldAlignments, token_positions};
 
 /// Guided alignment (Chen et al. 2016): training also draws the attention weights towards alignments that are
 /// given; in TOML `guided_alignment = { weight = 0.5 }`.
@@ -92,28 +93,46 @@ struct GoldWeight {
 }
 
 impl Guide {
-    /// - `gold`: of the pairs of `corpus`, with no link beyond its pair
-    /// - `tokens_per_state`: how many source tokens a state of the memory stands for
-    pub(crate) fn new(
-        config: GuidedAlignmentConfig,
-        gold: &GoldAlignments,
-        corpus: &Corpus,
+    /// What guides the attention of an experiment on the pairs of `train`; none where it does not say so.
+    ///
+    /// # Errors
+    ///
+    /// If it does and there is no file, or the other way round, or the file is not one of these pairs.
+    pub(crate) fn read(
+        experiment: &ExperimentConfig,
+        file: Option<&Path>,
+        train: &Corpus,
         src: &Tokenizer,
         tgt: &Tokenizer,
-        tokens_per_state: usize,
-    ) -> Self {
+    ) -> crate::Result<Option<Self>> {
+        let refuse = |reason: &str| Err(Error::config("training.guided_alignment", reason).into());
+        let (config, file) = match (&experiment.training.guided_alignment, file) {
+            (Some(config), Some(file)) => (config.clone(), file),
+            (None, None) => return Ok(None),
+            (Some(_), None) => {
+                return refuse("it needs the alignments of the training pairs (`--alignments`)");
+            }
+            (None, Some(_)) => {
+                return refuse(
+                    "alignments are given, and it is not set: `guided_alignment = {}` uses them",
+                );
+            }
+        };
+        let gold = GoldAlignments::read(file, train, "training")?;
+        gold.check(src.config(), tgt.config(), train)?;
+        let tokens_per_state = experiment.model.encoder.tokens_per_state();
         let positions = |tokenizer: &Tokenizer, text: &str| {
             token_positions(&tokenizer.tokens(text), tokenizer.marks_words())
         };
-        let pairs = gold.lines().zip(&corpus.pairs);
+        let pairs = gold.lines().zip(&train.pairs);
         let rows = pairs.map(|(line, pair)| {
             let (src, tgt) = (positions(src, &pair.src), positions(tgt, &pair.tgt));
             gold_weights(line, &src, &tgt, tokens_per_state)
         });
-        Self {
+        Ok(Some(Self {
             config,
             rows: rows.collect(),
-        }
+        }))
     }
 
     /// What a step adds to the loss of a batch, `[1]`. Rows of the batch that are no pair with an alignment

@@ -246,7 +246,7 @@ mod tests {
             let ids = |text: &str| risk.tokenizer.encode(text);
             risk.risks(&[ids(text)], &ids("a b c d"))[0]
         };
-        assert_eq!(of(RiskKind::Bleu, "a b c d"), 0.0);
+        assert!(of(RiskKind::Bleu, "a b c d").abs() < 1e-6);
         assert!(of(RiskKind::Bleu, "a b c e") < of(RiskKind::Bleu, "a e c g"));
         assert_eq!(of(RiskKind::EditDistance, "a b c d"), 0.0);
         assert_eq!(of(RiskKind::EditDistance, "b c e"), 0.5);

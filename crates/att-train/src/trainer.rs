@@ -22,8 +22,8 @@ use crate::progress::{Progress, Validated};
 use crate::replay::Replay;
 use crate::step::{TrainStep, in_precision};
 use crate::{
-    Error, Event, ExperimentConfig, GoldAlignments, NewVocabulary, Observer, Result, Schedule,
-    SkippedEvent, StepEvent, TokenizersConfig, ValidationEvent, evaluate,
+    Error, Event, ExperimentConfig, NewVocabulary, Observer, Result, Schedule, SkippedEvent,
+    StepEvent, TokenizersConfig, ValidationEvent, evaluate,
 };
 
 /// One run of an experiment, into one directory:
@@ -171,7 +171,7 @@ impl Trainer {
             examples(&config.model, valid, &src, &tgt),
         )?;
         config.model.validate_vocabularies(n_src, n_tgt)?;
-        let guide = guide(&config, start.alignments.as_deref(), train, &src, &tgt)?;
+        let guide = Guide::read(&config, start.alignments.as_deref(), train, &src, &tgt)?;
         let origin = model.map(|model| Origin::new(&model, &src, &tgt));
         let n_new = batcher.examples().len();
         let replay = fine_tuning::replay(&config, start.replay.as_ref(), n_new, &src, &tgt)?;
@@ -214,7 +214,7 @@ impl Trainer {
             log,
             origin,
             replay,
-            guide,
+            guide: guide.map(Arc::new),
             resumed,
         })
     }
@@ -399,34 +399,6 @@ pub(crate) fn examples(
 ) -> Vec<Example> {
     let pairs = corpus.pairs.iter();
     pairs.map(|pair| model.example(pair, src, tgt)).collect()
-}
-
-/// What guides the attention of an experiment that says so.
-fn guide(
-    config: &ExperimentConfig,
-    file: Option<&Path>,
-    train: &Corpus,
-    src: &Tokenizer,
-    tgt: &Tokenizer,
-) -> Result<Option<Arc<Guide>>> {
-    let (guided, file) = match (&config.training.guided_alignment, file) {
-        (Some(guided), Some(file)) => (guided, file),
-        (None, None) => return Ok(None),
-        (guided, _) => {
-            let reason = match guided {
-                Some(_) => "it needs the alignments of the training pairs (`--alignments`)",
-                None => {
-                    "alignments are given, and it is not set: `guided_alignment = {}` uses them"
-                }
-            };
-            return Err(att_core::Error::config("training.guided_alignment", reason).into());
-        }
-    };
-    let gold = GoldAlignments::read(file, train, "training")?;
-    gold.check(src.config(), tgt.config(), train)?;
-    let tokens_per_state = config.model.encoder.tokens_per_state();
-    let guide = Guide::new(guided.clone(), &gold, train, src, tgt, tokens_per_state);
-    Ok(Some(Arc::new(guide)))
 }
 
 /// A run under way.
