@@ -105,18 +105,10 @@ impl Guide {
         src: &Tokenizer,
         tgt: &Tokenizer,
     ) -> crate::Result<Option<Self>> {
-        let refuse = |reason: &str| Err(Error::config("training.guided_alignment", reason).into());
         let (config, file) = match (&experiment.training.guided_alignment, file) {
             (Some(config), Some(file)) => (config.clone(), file),
             (None, None) => return Ok(None),
-            (Some(_), None) => {
-                return refuse("it needs the alignments of the training pairs (`--alignments`)");
-            }
-            (None, Some(_)) => {
-                return refuse(
-                    "alignments are given, and it is not set: `guided_alignment = {}` uses them",
-                );
-            }
+            (config, _) => return Err(without_the_other(config.is_some())),
         };
         let gold = GoldAlignments::read(file, train, "training")?;
         gold.check(src.config(), tgt.config(), train)?;
@@ -166,6 +158,15 @@ impl Guide {
         };
         sum * (self.config.weight_at(step) / output.gold.len() as f64)
     }
+}
+
+/// The setting is there and no alignments, or they are and it is not.
+pub(crate) fn without_the_other(is_set: bool) -> crate::Error {
+    let reason = match is_set {
+        true => "it needs the alignments of the training pairs (`--alignments`)",
+        false => "alignments are given, and it is not set: `guided_alignment = {}` uses them",
+    };
+    Error::config("training.guided_alignment", reason).into()
 }
 
 /// The rows of weights that a line of links stands for, given the position of each token's word.

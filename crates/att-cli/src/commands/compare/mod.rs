@@ -62,6 +62,9 @@ pub struct Options {
     /// adds the alignment error rate. Positions are words, or characters where the tokeniser has those
     #[arg(long, value_name = "FILE")]
     gold_alignments: Option<PathBuf>,
+    /// Alignments of the training pairs, likewise, for the experiments with guided_alignment
+    #[arg(long, value_name = "FILE")]
+    alignments: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceOption,
 }
@@ -84,7 +87,8 @@ pub fn run(options: &Options) -> CommandResult {
         }
         None => None,
     };
-    let comparison = Comparison::new(contestants, &train, &valid, &options.out, given)?;
+    let comparison = Comparison::new(contestants, &train, &valid, &options.out, given)?
+        .with_alignments(options.alignments.clone())?;
     let contestants = comparison.contestants();
     // All that may be refused is refused before the first step.
     let finished: Vec<Option<Figures>> = contestants
