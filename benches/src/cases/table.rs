@@ -19,6 +19,7 @@ fn variants([batch, len, vocab, d_embed]: [usize; 4], device: &Device) -> Vec<Va
     let config = EmbeddingConfig {
         d_embed,
         dropout: 0.0,
+        ..Default::default()
     };
     let ours = |device: &Device| config.init(vocab, device);
     let burns = |device: &Device| BurnEmbeddingConfig::new(vocab, d_embed).init(device);

@@ -82,7 +82,7 @@ impl BahdanauConfig {
             combine: self.combine.init(d_embed, spec.d_memory, device),
             recurrent: self.recurrent.init_with_context(d_input, d_context, device),
             deep: init::linear(d_deep, self.d_output, true, device),
-            dropout: Dropout::new(self.dropout),
+            dropout: Dropout::new(self.dropout).variational(self.recurrent.variational_dropout),
             output: OutputLayer::new(self.d_output, &embedding, tie_output, self.copy, device),
             embedding,
             attention_layer: self.attention_layer,
@@ -153,8 +153,15 @@ impl BahdanauDecoder {
         let input = self.combine.forward(embedded, read.context.clone());
         let lengths = vec![1; input.dims()[0]];
         let (stack, layers) = (&self.recurrent, 0..state.layers.len());
-        let output = stack.forward_layers(layers, input, for_upper_layers, &lengths, state.layers);
-        Advanced::new(output.hidden, read, output.states)
+        let output = stack.forward_layers(
+            layers,
+            input,
+            for_upper_layers,
+            &lengths,
+            state.layers,
+            &state.masks,
+        );
+        Advanced::new(output.hidden, read, output.states, state.masks)
     }
 
     /// The deep output over state, context and previous token.
@@ -207,8 +214,10 @@ impl Decoder for BahdanauDecoder {
     }
 
     fn initial_state(&self, source: &EncoderOutput) -> DecoderState {
+        let [batch, _, _] = source.memory.dims();
         DecoderState {
             layers: self.bridge.forward(source, &self.recurrent.layers),
+            masks: self.recurrent.masks(batch, &source.memory.device()),
             attention: vec![self.attention.initial_state(&source.src_pad_mask)],
             ..Default::default()
         }

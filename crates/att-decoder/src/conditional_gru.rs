@@ -29,6 +29,9 @@ pub struct ConditionalGruConfig {
     pub d_output: usize,
     /// Dropout on the deep output; 0.1 unless told.
     pub dropout: f64,
+    /// Whether all steps of a sequence have the same mask of dropout (Gal and Ghahramani 2016); false unless
+    /// told.
+    pub variational_dropout: bool,
     /// Whether it can copy tokens of the source, also such as the target vocabulary lacks; false unless
     /// told. See [`CopyGate`](crate::CopyGate).
     pub copy: bool,
@@ -42,6 +45,7 @@ impl Default for ConditionalGruConfig {
             bridge: BridgeConfig::Mean,
             d_output: 512,
             dropout: 0.1,
+            variational_dropout: false,
             copy: false,
         }
     }
@@ -85,7 +89,7 @@ impl ConditionalGruConfig {
             attention: self.attention.init(d_hidden, spec.d_memory, device),
             second: CellKind::Gru.init(spec.d_memory, d_hidden, device),
             deep: init::linear(d_deep, self.d_output, true, device),
-            dropout: Dropout::new(self.dropout),
+            dropout: Dropout::new(self.dropout).variational(self.variational_dropout),
             output: OutputLayer::new(self.d_output, &embedding, tie_output, self.copy, device),
             embedding,
         }
@@ -142,7 +146,7 @@ impl ConditionalGruDecoder {
         let (query, memory) = (between.hidden, &memory.attention[0]);
         let read = read(&self.attention, query, memory, Some(attention));
         let output = step(&self.second, read.context.clone(), between.last);
-        Advanced::new(output.hidden, read, vec![output.last])
+        Advanced::new(output.hidden, read, vec![output.last], Vec::new())
     }
 
     /// The deep output over state, context and previous token.

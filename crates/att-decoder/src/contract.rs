@@ -58,6 +58,7 @@ fn configs() -> Vec<DecoderConfig> {
                     d_hidden: 6,
                     layers,
                     dropout: 0.0,
+                    variational_dropout: false,
                     residual: flag,
                     residual_from: 1,
                 };
@@ -265,6 +266,7 @@ fn decoder(config: &DecoderConfig, tie: bool, device: &Device) -> AnyDecoder {
         // As large as the memory: a convolutional decoder's queries are of this size.
         d_embed: if tie { d_features } else { 6 },
         dropout: 0.0,
+        ..Default::default()
     };
     config.init(embedding.init(VOCAB, device), tie, &SPEC, device)
 }
@@ -620,6 +622,68 @@ fn the_rows_of_a_beam_carry_their_states() {
             assert!(close(finite(one.logits), finite(expected)), "{config:?}");
         }
     });
+}
+
+/// In training: a step takes its masks from the state, which has one for all of them; a whole pass has those
+/// that its first state would have.
+#[test]
+fn variational_dropout_has_one_mask_for_all_steps() {
+    let device = Device::flex().autodiff();
+    let recurrent = |layers, variational_dropout| RecurrentStackConfig {
+        d_hidden: 6,
+        layers,
+        dropout: 0.5,
+        variational_dropout,
+        ..Default::default()
+    };
+    let luong = |layers, input_feeding, attention_layer, variational| {
+        DecoderConfig::Luong(LuongConfig {
+            recurrent: recurrent(layers, variational),
+            input_feeding,
+            attention_layer,
+            dropout: 0.5,
+            ..Default::default()
+        })
+    };
+    let bahdanau = |variational| {
+        DecoderConfig::Bahdanau(BahdanauConfig {
+            recurrent: recurrent(2, variational),
+            // That on the deep output does not enter the recurrence: its mask is not in the state.
+            dropout: 0.0,
+            ..Default::default()
+        })
+    };
+    use AttentionLayer::{First, Last};
+    let all = |variational| {
+        [
+            luong(1, true, Last, variational),
+            luong(2, false, Last, variational),
+            luong(3, true, First, variational),
+            bahdanau(variational),
+        ]
+    };
+    for (config, plain) in all(true).into_iter().zip(all(false)) {
+        let (source, tgt) = (source(&device), target(&device));
+        let whole = |config: &DecoderConfig| {
+            let decoder = decoder(config, false, &device);
+            random::seed(5);
+            all_logits(&decoder, &decoder.forward(tgt.clone(), &[4; 3], &source))
+        };
+        let found = whole(&config);
+        assert!(!close(found.clone(), whole(&plain)), "{config:?}");
+        let decoder = decoder(&config, false, &device);
+        let memory = prepare(&decoder, &source);
+        random::seed(5);
+        let mut state = decoder.initial_state(&source);
+        for t in 0..4 {
+            random::seed(t as u64); // nothing is drawn any more
+            let tokens = tgt.clone().narrow(1, t, 1).squeeze_dim(1);
+            let step = decoder.step(tokens, &memory, state);
+            let expected = found.clone().narrow(1, t, 1).squeeze_dim(1);
+            assert!(close(finite(step.logits), expected), "{config:?} {t}");
+            state = step.state;
+        }
+    }
 }
 
 #[test]

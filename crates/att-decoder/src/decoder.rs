@@ -155,6 +155,9 @@ pub struct DecoderState {
     /// What the next window of each convolution begins with, from the bottom,
     /// `[rows, width - 1, d_hidden]`.
     pub windows: Vec<Tensor<3>>,
+    /// Masks of dropout that all steps of a sequence share, `[rows, 1, d]` each; in training with variational
+    /// dropout. What they belong to is the decoder's matter.
+    pub masks: Vec<Option<Tensor<3>>>,
     /// How many steps there were; counted where positions have vectors.
     pub position: usize,
     /// Keys and values of the steps so far, of each layer of a Transformer from the bottom; empty
@@ -190,6 +193,11 @@ impl DecoderState {
                 .windows
                 .into_iter()
                 .map(|window| window.select(0, rows.clone()))
+                .collect(),
+            masks: self
+                .masks
+                .into_iter()
+                .map(|mask| mask.map(|mask| mask.select(0, rows.clone())))
                 .collect(),
             position: self.position,
             past: self

@@ -1,4 +1,4 @@
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 use crate::{Copies, CopyIds};
 
@@ -25,6 +25,17 @@ impl Features {
         Self {
             vectors: rows(&self.vectors),
             copies,
+        }
+    }
+
+    /// Those at `positions`, `[m]`, in that order.
+    pub fn select(self, positions: Tensor<1, Int>) -> Self {
+        Self {
+            vectors: self.vectors.select(0, positions.clone()),
+            copies: self.copies.map(|copies| Copies {
+                weights: copies.weights.select(0, positions.clone()),
+                ids: copies.ids.select(positions),
+            }),
         }
     }
 }

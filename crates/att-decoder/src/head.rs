@@ -104,6 +104,17 @@ impl TokenHead<'_> {
         }
     }
 
+    /// The log-probability of each of `n` tokens, `[n]`, in nats: [`ops::linear_log_probs()`].
+    ///
+    /// # Panics
+    ///
+    /// As of [`cross_entropy`](Self::cross_entropy), and of a decoder that copies.
+    pub fn log_probs(&self, features: Features, tokens: &[u32]) -> Tensor<1> {
+        assert!(self.output.copy.is_none(), "of the vocabulary alone");
+        let (weight, bias) = self.output.weights(self.embedding);
+        ops::linear_log_probs(features.vectors, weight, bias, tokens).of_gold
+    }
+
     /// Number of tokens.
     pub fn vocab(&self) -> usize {
         self.embedding.vocab()

@@ -90,7 +90,7 @@ impl LuongConfig {
             bridge: self.bridge.init(&self.recurrent, spec, device),
             combine: self.combine.init(d_hidden, spec.d_memory, device),
             attentional: init::linear(d_combined, self.d_attentional, true, device),
-            dropout: Dropout::new(self.dropout),
+            dropout: Dropout::new(self.dropout).variational(self.recurrent.variational_dropout),
             output: OutputLayer::new(
                 self.d_attentional,
                 &embedding,
@@ -168,8 +168,16 @@ impl LuongDecoder {
         tanh(self.attentional.forward(combined))
     }
 
+    /// The dropout on attentional vectors.
+    fn drop(&self, attentional: Tensor<3>, masks: &[Option<Tensor<3>>]) -> Tensor<3> {
+        match masks.last() {
+            Some(Some(mask)) => attentional * mask.clone(),
+            _ => self.dropout.forward(attentional),
+        }
+    }
+
     /// All steps of `input`, `[rows, len, d_input]`, of which `lengths` are real; or one, given the
-    /// state of `attention` before it.
+    /// state of `attention` before it. `masks` are those of variational dropout between layers.
     fn attend(
         &self,
         input: Tensor<3>,
@@ -177,12 +185,13 @@ impl LuongDecoder {
         lengths: &[usize],
         mut states: Vec<RecurrentState>,
         attention: Option<AttentionState>,
+        masks: &[Option<Tensor<3>>],
     ) -> Attended {
         let stack = &self.recurrent;
         let read = |query| read(&self.attention, query, &memory.attention[0], attention);
         match self.attention_layer {
             AttentionLayer::Last => {
-                let output = stack.forward(input, lengths, states);
+                let output = stack.forward(input, lengths, states, masks);
                 Attended {
                     read: read(output.hidden.clone()),
                     hidden: output.hidden,
@@ -192,10 +201,18 @@ impl LuongDecoder {
             AttentionLayer::First => {
                 let upper = states.split_off(1);
                 let n_layers = stack.layers.len();
-                let first = stack.forward_layers(0..1, input, None, lengths, states);
+                let first = stack.forward_layers(0..1, input, None, lengths, states, masks);
                 let read = read(first.hidden.clone());
                 let context = Some(read.context.clone());
-                let top = stack.forward_layers(1..n_layers, first.hidden, context, lengths, upper);
+                let upper_layers = 1..n_layers;
+                let top = stack.forward_layers(
+                    upper_layers,
+                    first.hidden,
+                    context,
+                    lengths,
+                    upper,
+                    masks,
+                );
                 Attended {
                     hidden: top.hidden,
                     read,
@@ -218,16 +235,25 @@ impl LuongDecoder {
             None => embedded,
         };
         let lengths = vec![1; input.dims()[0]];
-        let attended = self.attend(input, memory, &lengths, state.layers, Some(attention));
+        let masks = state.masks;
+        let attended = self.attend(
+            input,
+            memory,
+            &lengths,
+            state.layers,
+            Some(attention),
+            &masks,
+        );
         let Read {
             context,
             weights,
             state: attention,
         } = attended.read;
         let attentional = self.attentional(attended.hidden, context);
-        let attentional = self.dropout.forward(attentional);
+        let attentional = self.drop(attentional, &masks);
         Advanced {
             state: DecoderState {
+                masks,
                 layers: attended.layers,
                 attentional: self
                     .input_feeding
@@ -287,11 +313,14 @@ impl LuongDecoder {
             recurrent_bias: layer.recurrent_bias,
             attentional_weight: self.attentional.weight.val(),
             attentional_bias: self.attentional.bias.as_ref()?.val(),
-            // In the order of the steps, as the cached step draws them.
-            dropout: self
-                .dropout
-                .factors([tgt_len, batch, d_attentional], &embedded.device())
-                .map(|factors| factors.swap_dims(0, 1)),
+            dropout: match state.masks.last() {
+                Some(Some(mask)) => Some(mask.clone().expand([batch, tgt_len, d_attentional])),
+                // In the order of the steps, as the cached step draws them.
+                _ => self
+                    .dropout
+                    .factors([tgt_len, batch, d_attentional], &embedded.device())
+                    .map(|factors| factors.swap_dims(0, 1)),
+            },
         };
         Some((inputs, src_lengths))
     }
@@ -329,11 +358,16 @@ impl Decoder for LuongDecoder {
     fn initial_state(&self, source: &EncoderOutput) -> DecoderState {
         let [batch, _, _] = source.memory.dims();
         let [_, d_attentional] = self.attentional.weight.dims();
+        let device = source.memory.device();
+        // Those between layers, and that of the attentional vectors.
+        let mut masks = self.recurrent.masks(batch, &device);
+        masks.push(self.dropout.sequence_mask(batch, d_attentional, &device));
         DecoderState {
+            masks,
             layers: self.bridge.forward(source, &self.recurrent.layers),
             attentional: self
                 .input_feeding
-                .then(|| Tensor::zeros([batch, d_attentional], &source.memory.device())),
+                .then(|| Tensor::zeros([batch, d_attentional], &device)),
             attention: vec![self.attention.initial_state(&source.src_pad_mask)],
             ..Default::default()
         }
@@ -369,12 +403,19 @@ impl Decoder for LuongDecoder {
         if !self.input_feeding {
             // Nothing recurs through attention: all steps attend at once.
             let memory = self.prepare(source);
-            let attended = self.attend(embedded, &memory, tgt_lengths, state.layers, None);
+            let attended = self.attend(
+                embedded,
+                &memory,
+                tgt_lengths,
+                state.layers,
+                None,
+                &state.masks,
+            );
             let Read {
                 context, weights, ..
             } = attended.read;
             let attentional = self.attentional(attended.hidden, context);
-            let features = self.dropout.forward(attentional);
+            let features = self.drop(attentional, &state.masks);
             return DecoderOutput::attended(features, weights, &self.attention);
         }
         if let Some((inputs, src_lengths)) = self.whole_pass(&embedded, source, &state) {

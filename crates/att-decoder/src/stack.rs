@@ -19,6 +19,9 @@ pub struct RecurrentStackConfig {
     pub layers: usize,
     /// Dropout between layers; 0.1 unless told.
     pub dropout: f64,
+    /// Whether all steps of a sequence have the same mask of dropout, between these layers and on what the
+    /// decoder makes of them (Gal and Ghahramani 2016); false unless told.
+    pub variational_dropout: bool,
     /// Whether a layer adds its input to its output where the sizes agree (Wu et al. 2016);
     /// false unless told.
     pub residual: bool,
@@ -34,6 +37,7 @@ impl Default for RecurrentStackConfig {
             d_hidden: 512,
             layers: 1,
             dropout: 0.1,
+            variational_dropout: false,
             residual: false,
             residual_from: 1,
         }
@@ -73,7 +77,7 @@ impl RecurrentStackConfig {
         };
         RecurrentStack {
             layers: (0..self.layers).map(layer).collect(),
-            dropout: Dropout::new(self.dropout),
+            dropout: Dropout::new(self.dropout).variational(self.variational_dropout),
             residual_from: self.residual.then(|| self.residual_from - 1),
         }
     }
@@ -113,6 +117,13 @@ pub(crate) struct OnlyLayer {
 }
 
 impl RecurrentStack {
+    /// The masks of variational dropout below each layer but the first, `[batch, 1, d_hidden]`.
+    pub(crate) fn masks(&self, batch: usize, device: &Device) -> Vec<Option<Tensor<3>>> {
+        let d_hidden = self.layers.iter().skip(1).map(Recurrent::d_hidden);
+        let mask = |d| self.dropout.sequence_mask(batch, d, device);
+        d_hidden.map(mask).collect()
+    }
+
     /// The weights, for operations that have the layer within; none where there are more layers, or
     /// the layer adds its input to its output.
     pub(crate) fn only_layer(&self) -> Option<OnlyLayer> {
@@ -140,13 +151,16 @@ impl RecurrentStack {
 
     /// All steps of `input`, `[batch, len, d_input]`, of which `lengths` are real; a single step is
     /// `len == 1`.
+    ///
+    /// - `masks`: those of variational dropout, where they are not to be new ones
     pub(crate) fn forward(
         &self,
         input: Tensor<3>,
         lengths: &[usize],
         states: Vec<RecurrentState>,
+        masks: &[Option<Tensor<3>>],
     ) -> StackOutput {
-        self.forward_layers(0..self.layers.len(), input, None, lengths, states)
+        self.forward_layers(0..self.layers.len(), input, None, lengths, states, masks)
     }
 
     /// [`forward`](Self::forward) through some of the layers, given their states. A `context`,
@@ -158,13 +172,17 @@ impl RecurrentStack {
         context: Option<Tensor<3>>,
         lengths: &[usize],
         states: Vec<RecurrentState>,
+        masks: &[Option<Tensor<3>>],
     ) -> StackOutput {
         let mut hidden = input;
         let mut last = Vec::with_capacity(states.len());
         for (index, state) in layers.zip(states) {
             let mut input = hidden.clone();
             if index > 0 {
-                hidden = self.dropout.forward(hidden);
+                hidden = match masks.get(index - 1) {
+                    Some(Some(mask)) => hidden * mask.clone(),
+                    _ => self.dropout.forward(hidden),
+                };
                 input = match &context {
                     Some(context) => Tensor::cat(vec![hidden.clone(), context.clone()], 2),
                     None => hidden.clone(),

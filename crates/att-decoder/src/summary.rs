@@ -70,7 +70,7 @@ impl SummaryConfig {
             bridge: self.bridge.init(&self.recurrent, spec, device),
             recurrent: self.recurrent.init(d_input, device),
             deep: init::linear(d_deep, self.d_output, true, device),
-            dropout: Dropout::new(self.dropout),
+            dropout: Dropout::new(self.dropout).variational(self.recurrent.variational_dropout),
             output: OutputLayer::new(self.d_output, &embedding, tie_output, false, device),
             embedding,
             feed_summary: self.feed_summary,
@@ -156,7 +156,7 @@ impl Decoder for SummaryDecoder {
         let input = self.input(embedded, memory.summary.clone());
         let lengths = vec![1; input.dims()[0]];
         let stack = &self.recurrent;
-        let output = stack.forward(input.clone(), &lengths, state.layers);
+        let output = stack.forward(input.clone(), &lengths, state.layers, &[]);
         let features = self.features(output.hidden, input);
         DecoderStep {
             logits: self.head().step(features, None, memory),
@@ -178,9 +178,9 @@ impl Decoder for SummaryDecoder {
         let input = self.input(self.embedding.forward(tgt), self.prepare(source).summary);
         let states = self.initial_state(source).layers;
         let stack = &self.recurrent;
-        let hidden = stack.forward(input.clone(), tgt_lengths, states).hidden;
+        let output = stack.forward(input.clone(), tgt_lengths, states, &[]);
         DecoderOutput {
-            features: self.features(hidden, input),
+            features: self.features(output.hidden, input),
             weights: None,
             head_weights: Vec::new(),
             auxiliary_loss: None,

@@ -17,7 +17,12 @@ pub(crate) struct Advanced {
 
 impl Advanced {
     /// Of a step of attention, and what the recurrence came to.
-    pub(crate) fn new(hidden: Tensor<3>, read: Read, layers: Vec<RecurrentState>) -> Self {
+    pub(crate) fn new(
+        hidden: Tensor<3>,
+        read: Read,
+        layers: Vec<RecurrentState>,
+        masks: Vec<Option<Tensor<3>>>,
+    ) -> Self {
         Self {
             hidden,
             context: read.context,
@@ -25,6 +30,7 @@ impl Advanced {
             state: DecoderState {
                 layers,
                 attention: read.state.into_iter().collect(),
+                masks,
                 ..Default::default()
             },
         }

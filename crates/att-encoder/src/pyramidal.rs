@@ -23,6 +23,9 @@ pub struct PyramidalEncoderConfig {
     pub layers: usize,
     /// Dropout on the output of each layer; 0.1 unless told.
     pub dropout: f64,
+    /// Whether all steps of a sequence have the same mask of dropout (Gal and Ghahramani 2016); false unless
+    /// told.
+    pub variational_dropout: bool,
 }
 
 impl Default for PyramidalEncoderConfig {
@@ -32,6 +35,7 @@ impl Default for PyramidalEncoderConfig {
             d_hidden: 256,
             layers: 3,
             dropout: 0.1,
+            variational_dropout: false,
         }
     }
 }
@@ -83,7 +87,7 @@ impl PyramidalEncoderConfig {
         };
         PyramidalEncoder {
             layers: (0..self.layers).map(layer).collect(),
-            dropout: Dropout::new(self.dropout),
+            dropout: Dropout::new(self.dropout).variational(self.variational_dropout),
         }
     }
 }

@@ -37,6 +37,9 @@ pub struct RecurrentEncoderConfig {
     pub join: JoinKind,
     /// Dropout on the output of each layer; 0.1 unless told.
     pub dropout: f64,
+    /// Whether all steps of a sequence have the same mask of dropout (Gal and Ghahramani 2016); false unless
+    /// told.
+    pub variational_dropout: bool,
     /// Whether a layer adds its input to its output where the sizes agree (Wu et al. 2016);
     /// false unless told.
     pub residual: bool,
@@ -57,6 +60,7 @@ impl Default for RecurrentEncoderConfig {
             bidirectional_layers: 0,
             join: JoinKind::Concat,
             dropout: 0.1,
+            variational_dropout: false,
             residual: false,
             residual_from: 1,
             layer_norm: false,
@@ -132,7 +136,7 @@ impl RecurrentEncoderConfig {
         };
         RecurrentEncoder {
             layers: (0..self.layers).map(layer).collect(),
-            dropout: Dropout::new(self.dropout),
+            dropout: Dropout::new(self.dropout).variational(self.variational_dropout),
         }
     }
 }

@@ -7,9 +7,13 @@ use burn::tensor::{Device, Tensor, TensorData};
 ///
 /// Training is when the tensor's device has autodiff. The mask comes from [`att_core::random`],
 /// so a seed gives the same masks on every backend.
+///
+/// Where it is variational (Gal and Ghahramani 2016), a sequence `[batch, len, d]` has one mask for all of
+/// its steps, `[batch, 1, d]`.
 #[derive(Module, Debug)]
 pub struct Dropout {
     prob: f64,
+    variational: bool,
 }
 
 impl Dropout {
@@ -21,12 +25,41 @@ impl Dropout {
             (0.0..1.0).contains(&prob),
             "dropout of {prob} is not in [0, 1)"
         );
-        Self { prob }
+        Self {
+            prob,
+            variational: false,
+        }
+    }
+
+    /// The same, variational if told.
+    pub fn variational(self, variational: bool) -> Self {
+        Self {
+            variational,
+            ..self
+        }
+    }
+
+    /// The mask for all steps of sequences, `[batch, 1, d]`, for a pass that is made of steps; none where it is
+    /// not variational, or changes nothing.
+    pub fn sequence_mask(&self, batch: usize, d: usize, device: &Device) -> Option<Tensor<3>> {
+        match self.variational {
+            true => self.factors([batch, 1, d], device),
+            false => None,
+        }
     }
 
     /// Returns a tensor of the same shape.
+    ///
+    /// # Panics
+    ///
+    /// If it is variational and `input` is not `[batch, len, d]`.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        match self.factors(input.dims(), &input.device()) {
+        let mut shape = input.dims();
+        if self.variational {
+            assert_eq!(D, 3, "a mask for all steps needs [batch, len, d]");
+            shape[1] = 1;
+        }
+        match self.factors(shape, &input.device()) {
             Some(factors) => input * factors,
             None => input,
         }
@@ -58,5 +91,17 @@ mod tests {
         let values: Vec<f32> = dropped.into_data().iter().collect();
         assert!(values.iter().all(|&x| x == 0.0 || x == 2.0));
         assert!(values.contains(&0.0) && values.contains(&2.0));
+    }
+
+    #[test]
+    fn all_steps_have_one_mask_where_it_is_variational() {
+        let dropout = Dropout::new(0.5).variational(true);
+        let dropped = dropout.forward(Tensor::<3>::ones([2, 4, 20], &Device::flex().autodiff()));
+        let step = |t: usize| dropped.clone().narrow(1, t, 1).into_data();
+        for t in 1..4 {
+            step(t).assert_eq(&step(0), true);
+        }
+        let row = |b: usize| dropped.clone().narrow(0, b, 1).into_data();
+        assert_ne!(row(0), row(1), "each sequence has its own");
     }
 }

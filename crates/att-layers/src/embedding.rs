@@ -13,6 +13,9 @@ pub struct EmbeddingConfig {
     pub d_embed: usize,
     /// Dropout on the vectors; 0.1 unless told.
     pub dropout: f64,
+    /// Whether all tokens of a sequence have the same mask of dropout (Gal and Ghahramani 2016); false
+    /// unless told.
+    pub variational_dropout: bool,
 }
 
 impl Default for EmbeddingConfig {
@@ -20,6 +23,7 @@ impl Default for EmbeddingConfig {
         Self {
             d_embed: 256,
             dropout: 0.1,
+            variational_dropout: false,
         }
     }
 }
@@ -38,7 +42,7 @@ impl EmbeddingConfig {
         let std = 1.0 / (self.d_embed as f64).sqrt();
         Embedding {
             weight: init::normal([vocab, self.d_embed], std, device),
-            dropout: Dropout::new(self.dropout),
+            dropout: Dropout::new(self.dropout).variational(self.variational_dropout),
         }
     }
 }
@@ -84,6 +88,7 @@ mod tests {
         let embedding = EmbeddingConfig {
             d_embed: 3,
             dropout: 0.0,
+            ..Default::default()
         }
         .init(5, &device);
         let out = embedding.forward(Tensor::from_data([[4, 0]], &device));

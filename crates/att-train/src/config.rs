@@ -8,7 +8,10 @@ use att_eval::Metric;
 use att_model::ModelConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, OptimizerConfig, Result, ScheduleConfig};
+use crate::{
+    Error, GuidedAlignmentConfig, LoraConfig, MinimumRiskConfig, OptimizerConfig, Result,
+    ScheduleConfig, ScheduledSamplingConfig,
+};
 
 /// A whole experiment: everything but where the data lies. One TOML file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -84,6 +87,16 @@ impl ExperimentConfig {
             let reason = "what may be copied has no finite divergence where it is not looked at: set it \
                           to 0, or copy = false";
             return Err(CoreError::config("training.r_drop", reason).into());
+        }
+        if self.training.guided_alignment.is_some() && !self.model.decoder.has_attention() {
+            let reason = "this decoder has no attention whose weights could be guided: use another, or leave \
+                          the key out";
+            return Err(CoreError::config("training.guided_alignment", reason).into());
+        }
+        if self.training.minimum_risk.is_some() && self.model.decoder.copies() {
+            let reason = "its outputs are weighed by the vocabulary's probabilities alone: set copy = false, \
+                          or leave the key out";
+            return Err(CoreError::config("training.minimum_risk", reason).into());
         }
         self.search.validate().map_err(within("search"))?;
         if !self.model.decoder.has_attention() {
@@ -162,9 +175,31 @@ pub struct TrainingConfig {
     /// A step takes about twice as long, and memory for the probabilities of the whole batch. Not for a model
     /// that copies: a token that is not looked at has no logarithm.
     pub r_drop: f64,
+    /// Draws attention towards the alignments of the training pairs ([`Start::alignments`](crate::Start)); not
+    /// unless told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guided_alignment: Option<GuidedAlignmentConfig>,
+    /// Lets the decoder read some of its own predictions; not unless told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_sampling: Option<ScheduledSamplingConfig>,
+    /// Minimises the expected risk of the model's own outputs; not unless told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minimum_risk: Option<MinimumRiskConfig>,
     /// Weights that training leaves as they are, by a part of their name between dots, such as `"encoder"` or
     /// `"attention"`; `"embeddings"` are all tables of tokens. None unless told.
     pub freeze: Vec<String>,
+    /// How strongly weights are pulled towards those that the run begins with
+    /// ([`Start::init_from`](crate::Start)): `l2_to_init/2 ||weights - first weights||^2` joins the loss, but not
+    /// what is reported of it (L2-SP, Li et al. 2018). 0, as unless told, is not at all.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub l2_to_init: f64,
+    /// The share of batches that are of old data ([`Start::replay`](crate::Start)), from 0, as unless told, to
+    /// below 1. Epochs are passes over the new data.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub replay: f64,
+    /// Changes matrices by products of low rank and leaves all else; not unless told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
     /// Steps whose gradient has more than this many times the mean norm are skipped (an exponential mean of
     /// about 100 steps; from the 50th step on). 0, as unless told, is none; in any case those whose loss or
     /// gradient is not finite are.
@@ -213,7 +248,13 @@ impl Default for TrainingConfig {
             src_word_dropout: 0.0,
             tgt_word_dropout: 0.0,
             r_drop: 0.0,
+            guided_alignment: None,
+            scheduled_sampling: None,
+            minimum_risk: None,
             freeze: Vec::new(),
+            l2_to_init: 0.0,
+            replay: 0.0,
+            lora: None,
             spike_factor: 0.0,
             max_skipped: 10,
             max_epochs: 20,
@@ -247,8 +288,24 @@ impl TrainingConfig {
             ("average_decay", self.average_decay),
             ("src_word_dropout", self.src_word_dropout),
             ("tgt_word_dropout", self.tgt_word_dropout),
+            ("replay", self.replay),
         ] {
             check::probability(key, prob)?;
+        }
+        if let Some(config) = &self.guided_alignment {
+            let valid = config.validate();
+            valid.map_err(|error| error.within("guided_alignment"))?;
+        }
+        if let Some(config) = &self.scheduled_sampling {
+            let valid = config.validate();
+            valid.map_err(|error| error.within("scheduled_sampling"))?;
+        }
+        if let Some(config) = &self.minimum_risk {
+            let valid = config.validate();
+            valid.map_err(|error| error.within("minimum_risk"))?;
+        }
+        if let Some(config) = &self.lora {
+            config.validate().map_err(|error| error.within("lora"))?;
         }
         check::size("accumulate", self.accumulate)?;
         check::size("max_epochs", self.max_epochs)?;
@@ -260,6 +317,7 @@ impl TrainingConfig {
         for (key, value) in [
             ("clip_norm", self.clip_norm),
             ("r_drop", self.r_drop),
+            ("l2_to_init", self.l2_to_init),
             ("spike_factor", self.spike_factor),
             ("max_minutes", self.max_minutes),
             ("save_minutes", self.save_minutes),
@@ -273,6 +331,10 @@ impl TrainingConfig {
         }
         Ok(())
     }
+}
+
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 /// A metric by its name.
@@ -326,6 +388,29 @@ mod tests {
             "model = { decoder = { kind = 'luong', copy = true } }\n[training]\nr_drop = 0.5",
             "training.r_drop",
         );
+        refused(
+            "model = { decoder = { kind = 'summary' } }\n[training]\nguided_alignment = {}",
+            "training.guided_alignment: this decoder has no attention",
+        );
+        refused(
+            "[training]\nguided_alignment = { weight = 0.0 }",
+            "training.guided_alignment.weight",
+        );
+        refused(
+            "[training]\nscheduled_sampling = { kind = 'exponential', base = 2.0 }",
+            "training.scheduled_sampling.base",
+        );
+        refused(
+            "model = { decoder = { kind = 'luong', copy = true } }\n[training]\nminimum_risk = {}",
+            "training.minimum_risk",
+        );
+        refused(
+            "[training]\nminimum_risk = { candidates = 0 }",
+            "training.minimum_risk.candidates",
+        );
+        refused("[training]\nreplay = 1.0", "training.replay");
+        refused("[training]\nl2_to_init = -1", "training.l2_to_init");
+        refused("[training]\nlora = { rank = 0 }", "training.lora.rank");
         refused("[training]\naverage_decay = 1", "training.average_decay");
         refused("[training]\nsave_minutes = -1", "training.save_minutes");
         refused("[search]\nbeam_size = 0", "search.beam_size");

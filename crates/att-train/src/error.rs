@@ -75,6 +75,14 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A file of alignments that is not one of the pairs.
+    #[error("{} {reason}", path.display())]
+    Alignments {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
     /// The run in the directory is of other settings or data.
     #[error(
         "the run in {} can't go on, because this one is another: {}; undo that, or begin a run in another directory",

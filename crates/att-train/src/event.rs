@@ -2,7 +2,7 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use crate::Skipped;
+use crate::{Skipped, VocabularyEvent};
 
 /// What happens in a run, in order; one line of `log.jsonl` each.
 #[derive(Clone, Debug, Serialize)]
@@ -35,6 +35,8 @@ pub enum Event {
         /// Seconds of training before.
         elapsed_s: f64,
     },
+    /// The vocabulary of a side is another than that of the model that the run began with.
+    Vocabulary(VocabularyEvent),
     /// A step was skipped.
     Skipped(SkippedEvent),
     /// Some steps are done.

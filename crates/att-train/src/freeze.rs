@@ -58,7 +58,8 @@ pub(crate) fn freeze<M: Module>(model: M, parts: &[String]) -> att_core::Result<
     }))
 }
 
-fn is_in(name: &str, part: &str) -> bool {
+/// Whether a weight's name has this part; see [`freeze`].
+pub(crate) fn is_in(name: &str, part: &str) -> bool {
     match part {
         "embeddings" => name.ends_with("embedding.weight"),
         _ => format!(".{name}.").contains(&format!(".{part}.")),

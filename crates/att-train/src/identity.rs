@@ -18,6 +18,9 @@ pub(crate) struct Identity {
     experiment: String,
     train: Fingerprint,
     valid: Fingerprint,
+    /// Of old data, where they are replayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replay: Option<Fingerprint>,
     /// Checksums of the files that the run was begun with, by what they are.
     files: BTreeMap<String, u32>,
 }
@@ -67,6 +70,7 @@ impl Identity {
         config: &ExperimentConfig,
         train: &Corpus,
         valid: &Corpus,
+        replay: Option<&Corpus>,
         files: &[(&str, &Path)],
     ) -> Result<Self> {
         let checksum = |&(name, path): &(&str, &Path)| {
@@ -80,6 +84,7 @@ impl Identity {
             experiment: toml::to_string(config).expect("a configuration can be TOML"),
             train: Fingerprint::of(train),
             valid: Fingerprint::of(valid),
+            replay: replay.map(Fingerprint::of),
             files: files.iter().map(checksum).collect::<Result<_>>()?,
         })
     }
@@ -106,6 +111,10 @@ impl Identity {
         }
         self.train.changes(&now.train, "training", &mut changes);
         self.valid.changes(&now.valid, "validation", &mut changes);
+        // Where there is but one, `training.replay` is another.
+        if let (Some(was), Some(is)) = (&self.replay, &now.replay) {
+            was.changes(is, "replayed", &mut changes);
+        }
         let files = names(&self.files, &now.files).into_iter();
         let others = files.filter(|&name| self.files.get(name) != now.files.get(name));
         changes.extend(others.map(|name| format!("{name} is another one")));
@@ -160,7 +169,7 @@ mod tests {
 
     fn identity(text: &str, train: &Corpus) -> Identity {
         let config = ExperimentConfig::from_toml(text).unwrap();
-        Identity::new(&config, train, &corpus(["x", "y"]), &[]).unwrap()
+        Identity::new(&config, train, &corpus(["x", "y"]), None, &[]).unwrap()
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | run it into a model directory, resume it bit for bit | [`Trainer`] |
 //! | watch it | [`Observer`], [`Event`], [`PrintEvents`]; the same events go to `log.jsonl` |
 //! | score a model on a corpus | [`evaluate`] |
+//! | see what fine-tuning has cost | [`ForgettingReport`] |
 //! | train step by step in a loop of your own | [`TrainStep`] |
 //! | train several experiments alike, interrupted or not, and keep what came out | [`Comparison`] |
 //! | vary the attention of one | [`attention_variants`] |
@@ -40,6 +41,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod anchor;
 mod average;
 mod bench;
 mod checkpoint;
@@ -48,16 +50,25 @@ mod config;
 mod error;
 mod evaluate;
 mod event;
+mod fine_tuning;
+mod forgetting;
 mod freeze;
+mod gold_alignments;
 mod gradients;
 mod guard;
+mod guided_alignment;
 mod identity;
+mod lora;
+mod minimum_risk;
+mod new_vocabulary;
 mod optimizer;
 mod print;
 mod process;
 mod progress;
 mod r_drop;
+mod replay;
 mod schedule;
+mod scheduled_sampling;
 mod step;
 mod trainer;
 mod word_dropout;
@@ -68,9 +79,18 @@ pub use config::{ExperimentConfig, TokenizersConfig, TrainingConfig};
 pub use error::{Diverged, Error, Result};
 pub use evaluate::{Evaluation, evaluate};
 pub use event::{Event, Observer, SkippedEvent, StepEvent, ValidationEvent};
+pub use forgetting::{BeforeAndAfter, DomainScore, ForgettingReport};
+pub use gold_alignments::{GoldAlignments, token_positions};
 pub use guard::SkipReason;
+pub use guided_alignment::{AlignmentLoss, GuidedAlignmentConfig};
+pub use lora::LoraConfig;
+pub use minimum_risk::{MinimumRiskConfig, RiskKind};
+pub use new_vocabulary::{NewVocabulary, VocabularyEvent};
 pub use optimizer::OptimizerConfig;
 pub use print::PrintEvents;
 pub use schedule::{Schedule, ScheduleConfig};
+pub use scheduled_sampling::{
+    ExponentialDecayConfig, InverseSigmoidDecayConfig, LinearDecayConfig, ScheduledSamplingConfig,
+};
 pub use step::{Skipped, StepOutput, StepTimes, TrainStep};
 pub use trainer::{Start, Summary, Trainer, checkpoints};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use crate::{Event, Observer, SkippedEvent, StepEvent, Summary, ValidationEvent};
+use crate::{Event, Observer, SkippedEvent, StepEvent, Summary, ValidationEvent, VocabularyEvent};
 
 /// An [`Observer`] that prints each event to the standard output.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,10 +46,26 @@ impl fmt::Display for Event {
                     "going on after step {step}/{total_steps}, which took {elapsed}"
                 )
             }
+            Self::Vocabulary(found) => found.fmt(f),
             Self::Skipped(step) => step.fmt(f),
             Self::Step(step) => write!(f, "step {}/{}  {step}", step.step, step.total_steps),
             Self::Validation(found) => found.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for VocabularyEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            side,
+            kept,
+            new,
+            dropped,
+        } = self;
+        write!(
+            f,
+            "{side} vocabulary: {kept} tokens kept their weights, {new} are new, {dropped} were dropped"
+        )
     }
 }
 

@@ -1,4 +1,6 @@
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use att_core::{Precision, on_kernel_threads, random};
@@ -9,13 +11,17 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::anchor::Anchor;
 use crate::average::WeightAverage;
 use crate::checkpoint::{Checkpoint, Numbers, Tensors, tensor};
 use crate::guard::{Guard, GuardState, SkipReason};
+use crate::guided_alignment::Guide;
+use crate::lora::Lora;
+use crate::minimum_risk::MinimumRisk;
 use crate::optimizer::Optimizer;
 use crate::r_drop::divergence;
 use crate::word_dropout::WordDropout;
-use crate::{Diverged, Error, Result, TrainingConfig, gradients};
+use crate::{Diverged, Error, Result, ScheduledSamplingConfig, TrainingConfig, gradients};
 
 /// A model in training and its optimiser: [`step`](Self::step) is the one way to train on a batch,
 /// for the [`Trainer`](crate::Trainer) and for [`TrainBench`](crate::TrainBench), which times it.
@@ -27,11 +33,17 @@ pub struct TrainStep {
     max_skipped: usize,
     r_drop: f64,
     word_dropout: WordDropout,
+    scheduled_sampling: Option<ScheduledSamplingConfig>,
+    /// Of the examples by whose indices batches are made.
+    pub(crate) guide: Option<Arc<Guide>>,
+    pub(crate) minimum_risk: Option<MinimumRisk>,
     /// None only while the optimiser has it, which writes to weights that nothing else holds.
     model: Option<Seq2Seq>,
     optimizer: Optimizer,
     guard: Guard,
     average: Option<WeightAverage>,
+    anchor: Option<Anchor>,
+    lora: Option<Lora>,
 }
 
 /// What a checkpoint says of a [`TrainStep`], beside tensors.
@@ -101,11 +113,33 @@ impl TrainStep {
             max_skipped: training.max_skipped,
             r_drop: training.r_drop,
             word_dropout: WordDropout::new(training),
+            scheduled_sampling: training.scheduled_sampling.clone(),
+            guide: None,
+            minimum_risk: None,
             optimizer: training.optimizer.init(),
             guard: Guard::new(training),
             average: WeightAverage::new(training.average_decay),
+            anchor: None,
+            lora: None,
             model: Some(model),
         }
+    }
+
+    /// Trains on from the weights that the model has now: with [`TrainingConfig::l2_to_init`] and
+    /// [`TrainingConfig::lora`], where they are set.
+    ///
+    /// # Errors
+    ///
+    /// If a part of a name that `lora` tells is in none.
+    pub fn adapted(mut self, training: &TrainingConfig) -> Result<Self> {
+        if let Some(config) = &training.lora {
+            let model = self.model.take().expect("the optimiser gave it back");
+            let (lora, model) = Lora::new(config, model, self.seed)?;
+            (self.lora, self.model) = (Some(lora), Some(model));
+        }
+        let strength = training.l2_to_init;
+        self.anchor = (strength > 0.0).then(|| Anchor::new(strength, self.model()));
+        Ok(self)
     }
 
     /// The model as it is now.
@@ -175,15 +209,21 @@ impl TrainStep {
         for batch in batches {
             let begun = Instant::now();
             let share = predicted(batch) as f32 / tgt_tokens as f32;
+            let read = match &self.scheduled_sampling {
+                Some(sampling) => sampling.apply(number, model, batch),
+                None => Cow::Borrowed(batch),
+            };
             let mut pass = |share: f32| {
-                let output = model.forward_reading(&self.word_dropout.apply(batch), batch);
+                let output = model.forward_reading(&self.word_dropout.apply(&read), batch);
                 let cross_entropy = model.cross_entropy(&output, self.label_smoothing);
                 nll += share * cross_entropy.nll.into_scalar::<f32>();
-                let loss = match output.auxiliary_loss.clone() {
-                    Some(auxiliary) => cross_entropy.loss + auxiliary,
-                    None => cross_entropy.loss,
-                };
-                (loss, output)
+                let guide = self.guide.as_ref();
+                let guided = guide.map(|guide| guide.loss(number, &output, batch));
+                let added = output.auxiliary_loss.clone().into_iter().chain(guided);
+                (
+                    added.fold(cross_entropy.loss, |loss, term| loss + term),
+                    output,
+                )
             };
             let loss = if self.r_drop > 0.0 {
                 let [(loss_1, first), (loss_2, second)] = [pass(share / 2.0), pass(share / 2.0)];
@@ -191,6 +231,17 @@ impl TrainStep {
                 (loss_1 + loss_2) * 0.5 + divergence(logits) * self.r_drop
             } else {
                 pass(share).0
+            };
+            let loss = match &self.minimum_risk {
+                Some(minimum_risk) => {
+                    let seed = random::mix(self.seed, number as u64);
+                    let risk = minimum_risk.loss(seed, model, batch);
+                    match minimum_risk.config.cross_entropy {
+                        0.0 => risk,
+                        weight => risk + loss * weight,
+                    }
+                }
+                None => loss,
             };
             value += share * loss.clone().into_scalar::<f32>();
             forward += begun.elapsed();
@@ -204,14 +255,22 @@ impl TrainStep {
             backward += begun.elapsed();
         }
         let begun = Instant::now();
-        let gradients = accumulator.grads();
-        let norm = gradients::norm(&gradients, model);
+        let mut gradients = accumulator.grads();
+        if let Some(anchor) = &self.anchor {
+            anchor.add(&mut gradients, model);
+        }
+        let lora = self.lora.as_ref();
+        let of_factors = lora.map(|lora| lora.gradients(&mut gradients));
+        let mut norm = gradients::norm(&gradients, model);
+        if let (Some(lora), Some(of_factors)) = (lora, &of_factors) {
+            norm = norm.hypot(gradients::norm(of_factors, &lora.factors));
+        }
         backward += begun.elapsed();
 
         let begun = Instant::now();
         let skipped = match self.guard.judge(value, norm) {
             None => {
-                self.take(lr, norm, gradients);
+                self.take(lr, norm, gradients, of_factors);
                 None
             }
             Some(reason) => Some(Skipped {
@@ -247,14 +306,25 @@ impl TrainStep {
     }
 
     /// Takes the step.
-    fn take(&mut self, lr: f64, norm: f32, gradients: GradientsParams) {
+    fn take(
+        &mut self,
+        lr: f64,
+        norm: f32,
+        gradients: GradientsParams,
+        of_factors: Option<GradientsParams>,
+    ) {
         let scale = if self.clip_norm > 0.0 && norm > self.clip_norm {
             self.clip_norm / norm
         } else {
             1.0
         };
         let model = self.model.take().expect("the optimiser gave it back");
-        let model = self.optimizer.step(lr, scale, model, gradients);
+        let mut model = self.optimizer.step(lr, scale, model, gradients);
+        if let (Some(lora), Some(gradients)) = (&mut self.lora, of_factors) {
+            let factors = std::mem::take(&mut lora.factors);
+            lora.factors = self.optimizer.step(lr, scale, factors, gradients);
+            model = lora.merge(model);
+        }
         if let Some(average) = &mut self.average {
             average.update(&model);
         }
@@ -266,8 +336,13 @@ impl TrainStep {
         let mut tensors = Tensors::new();
         let model = self.model().valid();
         collect(&model, "model", &mut tensors);
+        let mut named = weights::named(&model);
+        if let Some(lora) = &self.lora {
+            collect(&lora.factors, LORA, &mut tensors);
+            named.extend(of_part(LORA, &lora.factors));
+        }
         let mut optimizer = BTreeMap::new();
-        for (name, weight) in weights::named(&model) {
+        for (name, weight) in named {
             if let Some((time, moments)) = self.optimizer.state(weight.id) {
                 for (part, moment) in MOMENTS.into_iter().zip(moments) {
                     tensors.insert(format!("{part}.{name}"), Numbers::of(moment.clone()));
@@ -297,7 +372,13 @@ impl TrainStep {
         let restore = || -> Result<Seq2Seq, String> {
             let model = weights::from_part(model, &file, "model.")?;
             let device = model.device().inner();
-            for (name, weight) in weights::named(&model) {
+            let mut named = weights::named(&model);
+            if let Some(lora) = &mut self.lora {
+                let factors = std::mem::take(&mut lora.factors);
+                lora.factors = weights::from_part(factors, &file, &format!("{LORA}."))?;
+                named.extend(of_part(LORA, &lora.factors));
+            }
+            for (name, weight) in named {
                 let len = weight.shape.iter().product();
                 let read = |part: &str| tensor(&file, &format!("{part}.{name}"), len, &device);
                 if let Some(&time) = state.optimizer.get(&name) {
@@ -306,7 +387,7 @@ impl TrainStep {
                 }
                 if let Some(average) = &mut self.average {
                     average.steps = state.averaged;
-                    if average.steps > 0 {
+                    if average.steps > 0 && !name.starts_with(LORA) {
                         average.means.insert(weight.id, read("average")?);
                     }
                 }
@@ -322,6 +403,15 @@ impl TrainStep {
 /// The names of the optimiser's moments in a checkpoint.
 const MOMENTS: [&str; 2] = ["moment_1", "moment_2"];
 
+/// Where a checkpoint has the factors of low-rank adaptation.
+const LORA: &str = "lora";
+
+/// The weights of a module by their names with this part before.
+fn of_part<M: Module>(part: &str, module: &M) -> impl Iterator<Item = (String, weights::Named)> {
+    let named = weights::named(module).into_iter();
+    named.map(move |(name, weight)| (format!("{part}.{name}"), weight))
+}
+
 /// The weights of a module under their names with this part before.
 fn collect<M: Module>(module: &M, part: &str, into: &mut Tensors) {
     struct Collect<'a> {
@@ -334,8 +424,7 @@ fn collect<M: Module>(module: &M, part: &str, into: &mut Tensors) {
             self.into.insert(name, Numbers::of(param.val()));
         }
     }
-    let named = weights::named(module).into_iter();
-    let names = named.map(|(name, weight)| (weight.id, format!("{part}.{name}")));
+    let names = of_part(part, module).map(|(name, weight)| (weight.id, name));
     module.visit(&mut Collect {
         names: names.collect(),
         into,

@@ -1,6 +1,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use att_data::{Batch, Batcher, Corpus, Example, Tokenizer, write_atomic};
@@ -11,13 +12,18 @@ use burn::tensor::Device;
 
 use crate::checkpoint::{self, Checkpoint, State};
 use crate::evaluate::mean_nll;
+use crate::fine_tuning::{self, Origin};
+use crate::forgetting;
 use crate::freeze::freeze;
+use crate::guided_alignment::Guide;
 use crate::identity::Identity;
+use crate::minimum_risk::MinimumRisk;
 use crate::progress::{Progress, Validated};
+use crate::replay::Replay;
 use crate::step::{TrainStep, in_precision};
 use crate::{
-    Error, Event, ExperimentConfig, Observer, Result, Schedule, SkippedEvent, StepEvent,
-    TokenizersConfig, ValidationEvent, evaluate,
+    Error, Event, ExperimentConfig, NewVocabulary, Observer, Result, Schedule, SkippedEvent,
+    StepEvent, TokenizersConfig, ValidationEvent, evaluate,
 };
 
 /// One run of an experiment, into one directory:
@@ -39,7 +45,9 @@ pub struct Trainer {
     identity: Identity,
     /// Open, empty or what a run before has left, and locked.
     log: File,
-    init_from: Option<PathBuf>,
+    origin: Option<Origin>,
+    replay: Option<Replay>,
+    guide: Option<Arc<Guide>>,
     resumed: Option<Resumed>,
 }
 
@@ -56,6 +64,15 @@ pub struct Start {
     /// A model directory whose tokenisers and weights are those that the run begins with. Settings of
     /// tokenisers are not read then, and the model's must give it the same weights. None unless told.
     pub init_from: Option<PathBuf>,
+    /// Other vocabularies than those of that model; a run that goes on has those that it began with. None
+    /// unless told.
+    pub new_vocabulary: Option<NewVocabulary>,
+    /// Old data, batches of which come between those of the new
+    /// ([`TrainingConfig::replay`](crate::TrainingConfig)). None unless told.
+    pub replay: Option<Corpus>,
+    /// A file with the alignments of the training pairs, a line each in the Pharaoh format, for
+    /// [`TrainingConfig::guided_alignment`](crate::TrainingConfig). None unless told.
+    pub alignments: Option<PathBuf>,
 }
 
 /// Where a run goes on.
@@ -120,6 +137,7 @@ impl Trainer {
         start: &Start,
     ) -> Result<Self> {
         config.validate()?;
+        fine_tuning::check(&config, start)?;
         let run = run.into();
         let resumed = match start.resume {
             true => find_checkpoint(&run)?,
@@ -127,17 +145,20 @@ impl Trainer {
         };
         // What was killed before it had anything to go on from may begin again.
         let old_run = old_run(&run, start.overwrite || start.resume)?;
-        let [_, src_file, tgt_file, weights_file] = ModelDirectory::FILES;
-        let (src, tgt) = match (&resumed, &start.init_from) {
-            (Some(_), _) => (
+        let [_, src_file, tgt_file, _] = ModelDirectory::FILES;
+        let model = start.init_from.as_ref().map(ModelDirectory::open);
+        let model = model.transpose()?;
+        let (src, tgt) = match (&resumed, &model, start.new_vocabulary) {
+            (Some(_), ..) => (
                 Tokenizer::load(run.join(src_file))?,
                 Tokenizer::load(run.join(tgt_file))?,
             ),
-            (None, Some(model)) => {
-                let model = ModelDirectory::open(model)?;
-                (model.src_tokenizer, model.tgt_tokenizer)
+            (None, Some(model), Some(new)) => {
+                let data = fine_tuning::all_data(train, start.replay.as_ref());
+                new.tokenizers(model, &config, &data)?
             }
-            (None, None) => train_tokenizers(&config, train)?,
+            (None, Some(model), None) => (model.src_tokenizer.clone(), model.tgt_tokenizer.clone()),
+            (None, None, _) => train_tokenizers(&config, train)?,
         };
         // Settings that do not fit show before anything is written.
         let (n_src, n_tgt) = (src.vocab_size(), tgt.vocab_size());
@@ -150,19 +171,21 @@ impl Trainer {
             examples(&config.model, valid, &src, &tgt),
         )?;
         config.model.validate_vocabularies(n_src, n_tgt)?;
-        let init_from = start
-            .init_from
-            .as_ref()
-            .map(|model| model.join(weights_file));
+        let guide = Guide::read(&config, start.alignments.as_deref(), train, &src, &tgt)?;
+        let origin = model.map(|model| Origin::new(&model, &src, &tgt));
+        let n_new = batcher.examples().len();
+        let replay = fine_tuning::replay(&config, start.replay.as_ref(), n_new, &src, &tgt)?;
         let identity = || {
             let (src, tgt) = (run.join(src_file), run.join(tgt_file));
             let mut files = vec![(src_file, src.as_path()), (tgt_file, tgt.as_path())];
             files.extend(
-                init_from
-                    .as_deref()
-                    .map(|file| ("the model to begin with", file)),
+                origin
+                    .as_ref()
+                    .map(|origin| ("the model to begin with", origin.weights.as_path())),
             );
-            Identity::new(&config, train, valid, &files)
+            let alignments = start.alignments.as_deref();
+            files.extend(alignments.map(|file| ("the file of alignments", file)));
+            Identity::new(&config, train, valid, start.replay.as_ref(), &files)
         };
         if let Some(Resumed { checkpoint, .. }) = &resumed {
             let changes = checkpoint.state.identity.changes(&identity()?);
@@ -189,7 +212,9 @@ impl Trainer {
             valid: valid.clone(),
             identity,
             log,
-            init_from,
+            origin,
+            replay,
+            guide: guide.map(Arc::new),
             resumed,
         })
     }
@@ -218,11 +243,26 @@ impl Trainer {
         })
     }
 
+    /// The batches of an epoch.
+    fn plan(&self, epoch: u64) -> Vec<Vec<usize>> {
+        let plan = self.batcher.epoch(self.config.seed, epoch);
+        match &self.replay {
+            Some(replay) => replay.mix(plan, self.config.seed, epoch),
+            None => plan,
+        }
+    }
+
+    /// A batch of a plan.
+    fn batch(&self, rows: &[usize]) -> Batch {
+        let old = self.replay.as_ref().and_then(|replay| replay.batch(rows));
+        old.unwrap_or_else(|| self.batcher.batch(rows))
+    }
+
     /// Steps that the run will have, unless it ends early.
     fn total_steps(&self) -> usize {
         let training = &self.config.training;
         // By tokens, epochs differ in their number of batches.
-        let batches = |epoch| self.batcher.epoch(self.config.seed, epoch).len();
+        let batches = |epoch| self.plan(epoch).len();
         let steps = (0..training.max_epochs as u64)
             .map(|epoch| batches(epoch).div_ceil(training.accumulate))
             .sum();
@@ -280,6 +320,7 @@ fn old_run(run: &Path, overwrite: bool) -> Result<Vec<PathBuf>> {
 fn is_of_a_run(name: &str) -> bool {
     [EXPERIMENT, LAST, LOG, PICTURE, COMPARED].contains(&name)
         || ModelDirectory::FILES.contains(&name)
+        || forgetting::FILES.contains(&name)
         || checkpoint::step_of(Path::new(name)).is_some()
 }
 
@@ -385,13 +426,18 @@ impl<'a, O: Observer> Run<'a, O> {
     ) -> Result<Self> {
         let (seed, training) = (trainer.config.seed, &trainer.config.training);
         let mut model = trainer.directory.init(seed, &device.clone().autodiff())?;
-        if let (None, Some(file)) = (&resumed, &trainer.init_from) {
-            model = weights::load(model, file)?;
+        if let Some(origin) = &trainer.origin {
+            model = origin.load(model, seed)?;
         }
         let model = freeze(model, &training.freeze)?;
         let parameters = model.num_params();
         let (src_vocab, tgt_vocab) = (model.src_vocab(), model.tgt_vocab());
-        let mut stepper = TrainStep::new(model, training, seed);
+        let mut stepper = TrainStep::new(model, training, seed).adapted(training)?;
+        stepper.guide = trainer.guide.clone();
+        stepper.minimum_risk = training.minimum_risk.clone().map(|config| {
+            let tokenizer = trainer.directory.tgt_tokenizer.clone();
+            MinimumRisk { config, tokenizer }
+        });
         let total_steps = trainer.total_steps();
         let mut progress = Progress::default();
         let mut event = Event::Start {
@@ -436,6 +482,11 @@ impl<'a, O: Observer> Run<'a, O> {
         };
         run.clean_up()?;
         run.report(&event)?;
+        if let (Event::Start { .. }, Some(origin)) = (&event, &trainer.origin) {
+            for found in origin.events() {
+                run.report(&Event::Vocabulary(found))?;
+            }
+        }
         Ok(run)
     }
 
@@ -461,12 +512,9 @@ impl<'a, O: Observer> Run<'a, O> {
     }
 
     fn train(mut self) -> Result<Summary> {
-        let Trainer {
-            config, batcher, ..
-        } = self.trainer;
-        let training = &config.training;
+        let training = &self.trainer.config.training;
         'run: while self.progress.epoch < training.max_epochs {
-            let plan = batcher.epoch(config.seed, self.progress.epoch as u64);
+            let plan = self.trainer.plan(self.progress.epoch as u64);
             loop {
                 // Each part of this looks at where the run stands, so a resumed one enters here.
                 if self.interrupted || self.is_over() {
@@ -591,10 +639,7 @@ impl<'a, O: Observer> Run<'a, O> {
         self.progress.step += 1;
         self.progress.batch += rows.len();
         let step = self.progress.step;
-        let batches: Vec<Batch> = rows
-            .iter()
-            .map(|rows| self.trainer.batcher.batch(rows))
-            .collect();
+        let batches: Vec<Batch> = rows.iter().map(|rows| self.trainer.batch(rows)).collect();
         let lr = self.schedule.lr(step);
         let done = self.stepper.accumulated_step(step, lr, &batches)?;
         let since = &mut self.progress.since;

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use att_core::DeviceSpec;
 use att_data::{Corpus, Pair};
-use att_train::{Event, ExperimentConfig, Observer, Result, Start, Summary, Trainer, checkpoints};
+use att_train::{
+    Event, ExperimentConfig, NewVocabulary, Observer, Result, Start, Summary, Trainer, checkpoints,
+};
 use serde_json::Value;
 
 /// With all that has a state: dropout, a schedule that looks back, patience, several batches a step, a
@@ -40,13 +42,15 @@ const EXPERIMENT: &str = "
 
 fn corpus() -> Corpus {
     let words = ["abc", "cab", "bca", "ac", "ba", "cb", "abca"];
-    let pair = |word: &str| {
-        let letters: Vec<String> = word.chars().rev().map(String::from).collect();
-        Pair::new(word, letters.join(" "))
-    };
     Corpus {
-        pairs: words.map(pair).into(),
+        pairs: words.map(spelled).into(),
     }
+}
+
+/// A word and its letters from the last to the first.
+fn spelled(word: &str) -> Pair {
+    let letters: Vec<String> = word.chars().rev().map(String::from).collect();
+    Pair::new(word, letters.join(" "))
 }
 
 /// Ends a run after a step, or copies its directory then, as if the process were killed.
@@ -168,6 +172,77 @@ fn a_run_interrupted_again_and_again_is_the_same_run() {
         assert!(parts > 5, "{parts}");
         assert_same(&whole, &broken);
     }
+}
+
+/// With all that fine-tuning can have.
+#[test]
+fn fine_tuning_interrupted_again_and_again_is_the_same_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().join("base");
+    let short = format!("{EXPERIMENT}\nmax_steps = 6");
+    begin(&short, &base, &mut At::default()).unwrap();
+    let new = Corpus {
+        pairs: ["dab", "bad", "cdd", "ad"].map(spelled).into(),
+    };
+    let links = new.pairs.iter().map(|pair| {
+        let n = pair.src.len();
+        let links = (0..n).map(|t| format!("{}-{t}", n - 1 - t));
+        links.collect::<Vec<_>>().join(" ")
+    });
+    let alignments = folder.path().join("alignments");
+    fs::write(&alignments, links.collect::<Vec<_>>().join("\n")).unwrap();
+    let text = EXPERIMENT.replace("d_hidden = 7", "d_hidden = 7, variational_dropout = true");
+    let text = format!(
+        "{text}
+        guided_alignment = {{ weight = 0.5, half_life = 10 }}
+        scheduled_sampling = {{ kind = 'linear', steps = 10, end = 0.2 }}
+        replay = 0.4
+        l2_to_init = 0.01
+        minimum_risk = {{ candidates = 3, cross_entropy = 0.5 }}
+        lora = {{ rank = 2, train = ['embeddings'] }}"
+    );
+    let start = |resume| Start {
+        resume,
+        init_from: Some(base.clone()),
+        new_vocabulary: Some(NewVocabulary::Extend),
+        replay: Some(corpus()),
+        alignments: Some(alignments.clone()),
+        ..Default::default()
+    };
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    let summary = train_on(&text, &new, &whole, &start(false), &mut At::default()).unwrap();
+    assert!(summary.steps > 20, "{summary:?}");
+    for (part, steps) in [1, 2, 3, 5].into_iter().cycle().enumerate() {
+        let mut at = At {
+            interrupt: Some(steps),
+            ..Default::default()
+        };
+        let found = train_on(&text, &new, &broken, &start(true), &mut at).unwrap();
+        if !found.interrupted {
+            assert!(part > 5);
+            break;
+        }
+    }
+    assert_same(&whole, &broken);
+
+    let refused = |start: Start, expected: &str| {
+        let start = Start {
+            resume: true,
+            ..start
+        };
+        let error = train_on(&text, &new, &whole, &start, &mut At::default());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    let mut other = corpus();
+    other.pairs[0].tgt = "b".into();
+    let replay = Start {
+        replay: Some(other),
+        ..start(true)
+    };
+    refused(replay, "the targets of the replayed data are others");
+    fs::write(&alignments, "0-0\n\n\n\n").unwrap();
+    refused(start(true), "the file of alignments is another one");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use att_train::{Error, ExperimentConfig, Start, Trainer};
+use att_train::{Error, ExperimentConfig, ForgettingReport, NewVocabulary, Start, Trainer};
 use clap::Args;
 
 use super::{CommandResult, Outcome};
@@ -31,6 +31,21 @@ pub struct Options {
     /// Begin with the tokenisers and weights of this model directory
     #[arg(long, value_name = "DIR")]
     init_from: Option<PathBuf>,
+    /// With --init-from: train the experiment's tokenisers on the new data (and --replay); replace takes them,
+    /// extend adds their tokens to the model's. Tokens that the model has keep their weights
+    #[arg(long, value_name = "extend|replace", requires = "init_from")]
+    new_vocab: Option<NewVocabulary>,
+    /// Old data, as --train, to mix in with the share that `replay` says, so that less is forgotten
+    #[arg(long, num_args = 1..=2, value_name = "FILE")]
+    replay: Vec<PathBuf>,
+    /// With --init-from: held-out data of the model's old domain, as --valid; at the end scores before and
+    /// after are told and written to the run's directory (forgetting.json, forgetting.md)
+    #[arg(long, num_args = 1..=2, value_name = "FILE", requires = "init_from")]
+    forgetting: Vec<PathBuf>,
+    /// Alignments of the training pairs, a line each as `0-0 1-2 2p3`, for guided_alignment. Positions are
+    /// words, or characters where the tokeniser has those
+    #[arg(long, value_name = "FILE")]
+    alignments: Option<PathBuf>,
     /// Take this seed instead of the experiment's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -56,10 +71,19 @@ pub fn run(options: &Options) -> CommandResult {
     }
     let train = read_corpus(&options.train)?;
     let valid = read_corpus(&options.valid)?;
+    let given = |files: &[PathBuf]| match files {
+        [] => Ok(None),
+        files => read_corpus(files).map(Some),
+    };
+    let old = given(&options.forgetting)?;
+    let metric = config.training.metric;
     let start = Start {
         overwrite: options.overwrite,
         resume: options.resume,
         init_from: options.init_from.clone(),
+        new_vocabulary: options.new_vocab,
+        replay: given(&options.replay)?,
+        alignments: options.alignments.clone(),
     };
     let trainer = Trainer::start(config, &train, &valid, &options.out, &start);
     let trainer = trainer.map_err(|error| name_files(error, options))?;
@@ -70,6 +94,12 @@ pub fn run(options: &Options) -> CommandResult {
     if summary.interrupted {
         eprintln!("the same command with --resume goes on from here");
         return Ok(Outcome::Interrupted);
+    }
+    if let (Some(old), Some(before)) = (&old, &options.init_from) {
+        let models = [before.as_path(), &options.out];
+        let report = ForgettingReport::new(models, [old, &valid], metric, &device)?;
+        report.write(&options.out)?;
+        eprint!("{report}");
     }
     let out = options.out.display();
     eprintln!("the model is in {out}; next: att translate {out}");

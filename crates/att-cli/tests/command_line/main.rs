@@ -7,6 +7,7 @@ mod bench;
 mod compare;
 mod ensemble;
 mod evaluate;
+mod fine_tuning;
 mod quantize;
 mod quickstart;
 mod resume;

@@ -198,6 +198,18 @@ impl TokenizerConfig {
         counts
     }
 
+    /// Its kind, and what it does to text before it cuts it, as they are written in a file.
+    pub(super) fn form(&self) -> [String; 3] {
+        let (kind, lowercase) = match self {
+            Self::Char(c) => ("char", c.lowercase),
+            Self::Whitespace(c) => ("whitespace", c.lowercase),
+            Self::Bpe(c) => ("bpe", c.lowercase),
+            Self::Unigram(c) => ("unigram", c.lowercase),
+        };
+        let normalization = format!("{:?}", self.normalization()).to_lowercase();
+        [kind.into(), lowercase.to_string(), normalization]
+    }
+
     /// Which form of Unicode text is put into.
     pub(super) fn normalization(&self) -> Normalization {
         match self {

@@ -1,5 +1,6 @@
 mod bpe;
 mod config;
+mod extend;
 mod file;
 mod normalization;
 mod subword;

@@ -97,6 +97,7 @@ impl Sources {
         let embedding = EmbeddingConfig {
             d_embed: D,
             dropout: 0.0,
+            ..Default::default()
         }
         .init(vocab, device);
         let decoder = config

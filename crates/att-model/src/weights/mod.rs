@@ -105,14 +105,41 @@ pub fn to_bytes_as<M: Module>(module: &M, format: WeightFormat) -> Vec<u8> {
 ///
 /// If the file cannot be read, is damaged, or lacks, adds or reshapes a weight.
 pub fn load<M: Module>(module: M, path: &Path) -> Result<M> {
+    load_edited(module, path, |_, _, _| {})
+}
+
+/// The same, but each weight of the file is first changed by `edit`, given its name, shape and elements: for a
+/// model that differs from the file's in some sizes.
+///
+/// # Errors
+///
+/// As of [`load`], after the changes.
+pub fn load_edited<M: Module>(
+    module: M,
+    path: &Path,
+    mut edit: impl FnMut(&str, &mut Vec<usize>, &mut Vec<f32>),
+) -> Result<M> {
     let bytes = fs::read(path).map_err(|source| Error::Read {
         path: path.into(),
         source,
     })?;
-    from_bytes(module, &bytes).map_err(|reason| Error::Weights {
+    let load = || -> Result<M, String> {
+        let file = parse(&bytes)?;
+        let mut weights = stored::read(&file, "")?;
+        for (name, Weight { shape, data }) in &mut weights {
+            edit(name, shape, data);
+        }
+        replace(module, weights)
+    };
+    load().map_err(|reason| Error::Weights {
         path: path.into(),
         reason,
     })
+}
+
+fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>, String> {
+    SafeTensors::deserialize(bytes)
+        .map_err(|error| format!("it is truncated or no safetensors file ({error})"))
 }
 
 /// Replaces all weights of a module by those in the bytes of a file.
@@ -121,9 +148,7 @@ pub fn load<M: Module>(module: M, path: &Path) -> Result<M> {
 ///
 /// A sentence that says what does not fit.
 pub fn from_bytes<M: Module>(module: M, bytes: &[u8]) -> Result<M, String> {
-    let file = SafeTensors::deserialize(bytes)
-        .map_err(|error| format!("it is truncated or no safetensors file ({error})"))?;
-    from_part(module, &file, "")
+    from_part(module, &parse(bytes)?, "")
 }
 
 /// Replaces all weights of a module by those in a file whose names begin with `prefix`, which is no
@@ -214,8 +239,7 @@ pub fn mean<M: Module>(module: M, files: &[impl AsRef<Path>]) -> Result<M> {
             path: path.into(),
             source,
         })?;
-        let file = SafeTensors::deserialize(&bytes)
-            .map_err(|error| refuse(format!("it is truncated or no safetensors file ({error})")))?;
+        let file = parse(&bytes).map_err(refuse)?;
         let has = |prefix: &str| file.names().iter().any(|name| name.starts_with(prefix));
         let prefix = CHECKPOINT_PARTS.into_iter().find(|part| has(part));
         let weights = stored::read(&file, prefix.unwrap_or("")).map_err(refuse)?;

@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::trainer::COMPARED;
-use crate::{Error, ExperimentConfig, Observer, Result, Summary, Trainer, TrainingConfig};
+use crate::{
+    Error, ExperimentConfig, Observer, Result, Start, Summary, Trainer, TrainingConfig,
+    fine_tuning, guided_alignment,
+};
 
 pub use variants::{LeftOut, Variants, attention_variants};
 
@@ -75,6 +78,7 @@ pub struct Comparison<'a> {
     directory: PathBuf,
     /// What results depend on besides an experiment.
     given: BTreeMap<String, String>,
+    alignments: Option<PathBuf>,
 }
 
 /// What `compared.json` holds.
@@ -100,7 +104,7 @@ impl<'a> Comparison<'a> {
     /// # Errors
     ///
     /// If there is no contestant, two have one name or a name is no name of a directory, an experiment
-    /// is not valid, or they differ in their metric or in one of the limits `max_epochs`, `max_steps`
+    /// is not valid or needs a model to begin with, or they differ in their metric or in one of the limits `max_epochs`, `max_steps`
     /// and `max_minutes`.
     pub fn new(
         contestants: Vec<Contestant>,
@@ -115,6 +119,7 @@ impl<'a> Comparison<'a> {
         };
         for (i, Contestant { name, config }) in contestants.iter().enumerate() {
             config.validate()?;
+            fine_tuning::check(config, &Start::default())?;
             if Path::new(name).file_name() != Some(OsStr::new(name)) {
                 return refused(format!("'{name}' can't be the name of a directory"));
             }
@@ -133,7 +138,29 @@ impl<'a> Comparison<'a> {
             valid,
             directory: directory.into(),
             given,
+            alignments: None,
         })
+    }
+
+    /// With a file of the training pairs' alignments, for the contestants that are guided by it
+    /// ([`TrainingConfig::guided_alignment`](crate::TrainingConfig)).
+    ///
+    /// # Errors
+    ///
+    /// If one is and there is none, or none is and there is one, or the file can't be read.
+    pub fn with_alignments(mut self, file: Option<PathBuf>) -> Result<Self> {
+        let mut contestants = self.contestants.iter();
+        let guided = contestants.any(|one| one.config.training.guided_alignment.is_some());
+        if guided != file.is_some() {
+            return Err(guided_alignment::without_the_other(guided));
+        }
+        if let Some(file) = &file {
+            let lines = att_data::read_lines(file)?;
+            let digest = digest(lines.iter().map(String::as_str));
+            self.given.insert("alignments".into(), digest);
+        }
+        self.alignments = file;
+        Ok(self)
     }
 
     /// What is compared, in the order given.
@@ -204,7 +231,13 @@ impl<'a> Comparison<'a> {
         let path = self.path(contestant);
         self.finished::<Value>(contestant)?;
         let config = contestant.config.clone();
-        let trainer = Trainer::create(config, self.train, self.valid, &path, true)?;
+        let guided = config.training.guided_alignment.is_some();
+        let start = Start {
+            overwrite: true,
+            alignments: self.alignments.clone().filter(|_| guided),
+            ..Default::default()
+        };
+        let trainer = Trainer::start(config, self.train, self.valid, &path, &start)?;
         self.write(contestant, None::<()>)?;
         trainer.run(device, observer)
     }

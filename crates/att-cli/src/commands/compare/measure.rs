@@ -6,10 +6,8 @@ use att_decoder::search::SearchConfig;
 use att_eval::{AlignmentErrorRate, Metric, Statistics};
 use att_inspect::{AttentionMap, entropy, hard_alignment};
 use att_model::{Translator, weights};
-use att_train::{Summary, evaluate};
+use att_train::{GoldAlignments, Summary, evaluate, token_positions};
 use serde::{Deserialize, Serialize};
-
-use super::gold::{GoldAlignments, token_positions};
 
 /// What came out of a run.
 #[derive(Clone, Copy, Serialize, Deserialize)]

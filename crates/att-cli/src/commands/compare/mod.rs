@@ -1,4 +1,3 @@
-mod gold;
 mod measure;
 mod report;
 
@@ -8,10 +7,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use att_model::Translator;
-use att_train::{Comparison, Contestant, ExperimentConfig, Observer, attention_variants, digest};
+use att_train::{
+    Comparison, Contestant, ExperimentConfig, GoldAlignments, Observer, TokenizersConfig,
+    attention_variants, digest,
+};
 use clap::Args;
 
-use self::gold::GoldAlignments;
 use self::measure::{Figures, measure};
 use self::report::{Report, Row};
 use super::{CommandResult, Outcome};
@@ -61,6 +62,9 @@ pub struct Options {
     /// adds the alignment error rate. Positions are words, or characters where the tokeniser has those
     #[arg(long, value_name = "FILE")]
     gold_alignments: Option<PathBuf>,
+    /// Alignments of the training pairs, likewise, for the experiments with guided_alignment
+    #[arg(long, value_name = "FILE")]
+    alignments: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceOption,
 }
@@ -73,16 +77,18 @@ pub fn run(options: &Options) -> CommandResult {
     let mut given = BTreeMap::from([("device".into(), options.device.device.to_string())]);
     let gold = match &options.gold_alignments {
         Some(path) => {
-            let gold = GoldAlignments::read(path, &valid)?;
+            let gold = GoldAlignments::read(path, &valid, "validation")?;
             for contestant in &contestants {
-                gold.check(&contestant.config.tokenizer, &valid)?;
+                let TokenizersConfig { shared, src, tgt } = &contestant.config.tokenizer;
+                gold.check(src, if *shared { src } else { tgt }, &valid)?;
             }
             given.insert("gold_alignments".into(), digest(gold.lines()));
             Some(gold)
         }
         None => None,
     };
-    let comparison = Comparison::new(contestants, &train, &valid, &options.out, given)?;
+    let comparison = Comparison::new(contestants, &train, &valid, &options.out, given)?
+        .with_alignments(options.alignments.clone())?;
     let contestants = comparison.contestants();
     // All that may be refused is refused before the first step.
     let finished: Vec<Option<Figures>> = contestants

@@ -1,41 +1,41 @@
-use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use att_data::{Corpus, TokenizerConfig, read_lines};
 use att_eval::PharaohLink;
-use att_train::TokenizersConfig;
 
-/// What each target word of the validation pairs says of its source, by hand.
+use crate::{Error, Result};
+
+/// What each target word of some pairs says of its source, by hand or by an aligner: a file in the Pharaoh
+/// format with a line a pair. Links are over words, or over characters where the tokeniser has those.
+#[derive(Clone, Debug)]
 pub struct GoldAlignments {
     path: PathBuf,
     lines: Vec<String>,
 }
 
 impl GoldAlignments {
+    /// Reads the alignments of the pairs of `corpus`, which errors call `name`, such as `validation`.
+    ///
     /// # Errors
     ///
     /// If the file can't be read, has not one line a pair, or a word in it is no link.
-    pub fn read(path: &Path, valid: &Corpus) -> Result<Self, Box<dyn Error>> {
+    pub fn read(path: &Path, corpus: &Corpus, name: &str) -> Result<Self> {
         let gold = Self {
             lines: read_lines(path)?,
             path: path.into(),
         };
-        let (lines, pairs) = (gold.lines.len(), valid.pairs.len());
+        let (lines, pairs) = (gold.lines.len(), corpus.pairs.len());
         if lines != pairs {
-            let path = path.display();
-            return Err(format!(
-                "{path} has {lines} lines, but there are {pairs} validation pairs: give a line for each"
-            )
-            .into());
+            let reason = format!(
+                "has {lines} lines, but there are {pairs} {name} pairs: give a line for each"
+            );
+            return Err(gold.refuse(reason));
         }
         for (i, line) in gold.lines.iter().enumerate() {
             for word in line.split_whitespace() {
                 if PharaohLink::parse(word).is_none() {
-                    return gold.refuse(
-                        i,
-                        word,
-                        "is not a link such as 0-1 (sure) or 0p1 (possible)",
-                    );
+                    let reason = "is not a link such as 0-1 (sure) or 0p1 (possible)";
+                    return Err(gold.refuse_word(i, word, reason));
                 }
             }
         }
@@ -47,12 +47,11 @@ impl GoldAlignments {
     /// If a link goes beyond its pair: then positions are not what these tokenisers make of the text.
     pub fn check(
         &self,
-        tokenizers: &TokenizersConfig,
-        valid: &Corpus,
-    ) -> Result<(), Box<dyn Error>> {
-        let TokenizersConfig { shared, src, tgt } = tokenizers;
-        let tgt = if *shared { src } else { tgt };
-        for (i, (line, pair)) in self.lines.iter().zip(&valid.pairs).enumerate() {
+        src: &TokenizerConfig,
+        tgt: &TokenizerConfig,
+        corpus: &Corpus,
+    ) -> Result<()> {
+        for (i, (line, pair)) in self.lines.iter().zip(&corpus.pairs).enumerate() {
             let (n_src, n_tgt) = (positions(src, &pair.src), positions(tgt, &pair.tgt));
             for word in line.split_whitespace() {
                 let inside = PharaohLink::parse(word)
@@ -61,20 +60,27 @@ impl GoldAlignments {
                     let reason = format!(
                         "is beyond a pair of {n_src} and {n_tgt} positions, which count from 0"
                     );
-                    return self.refuse(i, word, &reason);
+                    return Err(self.refuse_word(i, word, &reason));
                 }
             }
         }
         Ok(())
     }
 
+    /// The lines of the file.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.lines.iter().map(String::as_str)
     }
 
-    fn refuse<T>(&self, i: usize, word: &str, reason: &str) -> Result<T, Box<dyn Error>> {
-        let (path, line) = (self.path.display(), i + 1);
-        Err(format!("{path} line {line}: `{word}` {reason}").into())
+    fn refuse_word(&self, i: usize, word: &str, reason: &str) -> Error {
+        self.refuse(format!("line {}: `{word}` {reason}", i + 1))
+    }
+
+    fn refuse(&self, reason: String) -> Error {
+        Error::Alignments {
+            path: self.path.clone(),
+            reason,
+        }
     }
 }
 
@@ -86,7 +92,8 @@ fn positions(tokenizer: &TokenizerConfig, text: &str) -> usize {
     }
 }
 
-/// The position of each token: its own, or that of its word where the first token of a word bears a mark.
+/// The position of each token in an alignment: its own, or that of its word where the first token of a word
+/// bears a mark ([`Tokenizer::marks_words`](att_data::Tokenizer::marks_words)).
 pub fn token_positions(tokens: &[String], marks_words: bool) -> Vec<usize> {
     if !marks_words {
         return (0..tokens.len()).collect();
