@@ -5,6 +5,7 @@
 //! | describe a whole experiment in one TOML file | [`ExperimentConfig`] |
 //! | run it into a model directory, resume it bit for bit | [`Trainer`] |
 //! | watch it | [`Observer`], [`Event`], [`PrintEvents`]; the same events go to `log.jsonl` |
+//! | look at it later, or with TensorBoard | [`read_log`], [`TensorBoard`] |
 //! | score a model on a corpus | [`evaluate`] |
 //! | train step by step in a loop of your own | [`TrainStep`] |
 //! | train several experiments alike, interrupted or not, and keep what came out | [`Comparison`] |
@@ -52,13 +53,16 @@ mod freeze;
 mod gradients;
 mod guard;
 mod identity;
+mod log;
 mod optimizer;
 mod print;
 mod process;
 mod progress;
 mod r_drop;
+mod samples;
 mod schedule;
 mod step;
+mod tensorboard;
 mod trainer;
 mod word_dropout;
 
@@ -69,8 +73,11 @@ pub use error::{Diverged, Error, Result};
 pub use evaluate::{Evaluation, evaluate};
 pub use event::{Event, Observer, SkippedEvent, StepEvent, ValidationEvent};
 pub use guard::SkipReason;
+pub use log::read_log;
 pub use optimizer::OptimizerConfig;
-pub use print::PrintEvents;
+pub use print::{PrintEvents, clock};
+pub use samples::{Sample, SampleAttention};
 pub use schedule::{Schedule, ScheduleConfig};
 pub use step::{Skipped, StepOutput, StepTimes, TrainStep};
+pub use tensorboard::TensorBoard;
 pub use trainer::{Start, Summary, Trainer, checkpoints};

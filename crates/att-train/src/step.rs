@@ -65,7 +65,7 @@ pub struct StepOutput {
 }
 
 /// A step that changed nothing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Skipped {
     /// Why.
     pub reason: SkipReason,

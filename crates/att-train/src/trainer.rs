@@ -14,10 +14,11 @@ use crate::evaluate::mean_nll;
 use crate::freeze::freeze;
 use crate::identity::Identity;
 use crate::progress::{Progress, Validated};
+use crate::samples::samples;
 use crate::step::{TrainStep, in_precision};
 use crate::{
     Error, Event, ExperimentConfig, Observer, Result, Schedule, SkippedEvent, StepEvent,
-    TokenizersConfig, ValidationEvent, evaluate,
+    TokenizersConfig, ValidationEvent, evaluate, tensorboard,
 };
 
 /// One run of an experiment, into one directory:
@@ -29,6 +30,8 @@ use crate::{
 /// | `checkpoint-00001200.safetensors` | the state after so many steps, the last few of them |
 /// | `experiment.toml` | the experiment, every setting written out |
 /// | `log.jsonl` | the run's [`Event`]s, one a line |
+///
+/// Beside these `att` puts `report.html`, `attention.svg`, and the files of [`TensorBoard`](crate::TensorBoard).
 #[derive(Debug)]
 pub struct Trainer {
     config: ExperimentConfig,
@@ -244,9 +247,9 @@ pub fn checkpoints(run: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
 
 const EXPERIMENT: &str = "experiment.toml";
 const LAST: &str = "last.safetensors";
-const LOG: &str = "log.jsonl";
+pub(crate) const LOG: &str = "log.jsonl";
 /// What commands may add to a run.
-const PICTURE: &str = "attention.svg";
+const ADDED: [&str; 2] = ["attention.svg", "report.html"];
 /// What a [`Comparison`](crate::Comparison) keeps of a run.
 pub(crate) const COMPARED: &str = "compared.json";
 
@@ -278,7 +281,9 @@ fn old_run(run: &Path, overwrite: bool) -> Result<Vec<PathBuf>> {
 
 /// Whether a run writes a file of this name.
 fn is_of_a_run(name: &str) -> bool {
-    [EXPERIMENT, LAST, LOG, PICTURE, COMPARED].contains(&name)
+    [EXPERIMENT, LAST, LOG, COMPARED].contains(&name)
+        || ADDED.contains(&name)
+        || name.starts_with(tensorboard::PREFIX)
         || ModelDirectory::FILES.contains(&name)
         || checkpoint::step_of(Path::new(name)).is_some()
 }
@@ -398,6 +403,7 @@ impl<'a, O: Observer> Run<'a, O> {
             parameters,
             examples: trainer.batcher.examples().len() - trainer.batcher.left_out(),
             left_out: trainer.batcher.left_out(),
+            valid_examples: trainer.valid.pairs.len(),
             src_vocab,
             tgt_vocab,
             total_steps,
@@ -697,6 +703,7 @@ impl<'a, O: Observer> Run<'a, O> {
                 evaluation.outputs[sample].clone(),
                 evaluation.references[sample].join(" | "),
             ],
+            samples: samples(&translator, &evaluation, &search)?,
             elapsed_s: self.elapsed_s(),
         }))?;
         // Validation does not count as training time in the speed of the next report.

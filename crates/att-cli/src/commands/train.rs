@@ -5,7 +5,8 @@ use clap::Args;
 
 use super::{CommandResult, Outcome};
 use crate::options::{DeviceOption, read_corpus};
-use crate::progress::Progress;
+use crate::progress::{Display, Progress};
+use crate::run_files::RunFiles;
 
 #[derive(Args)]
 pub struct Options {
@@ -40,6 +41,12 @@ pub struct Options {
     /// Stop after this many steps, instead of the experiment's max_steps; 0 is no limit
     #[arg(long, value_name = "N")]
     max_steps: Option<usize>,
+    /// How the run shows itself
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    progress: Display,
+    /// Also write the run's figures for TensorBoard into its directory
+    #[arg(long)]
+    tensorboard: bool,
     #[command(flatten)]
     device: DeviceOption,
 }
@@ -63,16 +70,19 @@ pub fn run(options: &Options) -> CommandResult {
     };
     let trainer = Trainer::start(config, &train, &valid, &options.out, &start);
     let trainer = trainer.map_err(|error| name_files(error, options))?;
-    let mut progress = Progress::new()?;
-    let summary = trainer.run(&device, &mut progress)?;
-    drop(progress);
+    let progress = Progress::of_run(options.progress, &options.out)?;
+    let mut files = RunFiles::new(options.out.clone(), options.tensorboard, progress);
+    let summary = trainer.run(&device, &mut files);
+    files.finish();
+    drop(files); // a dashboard would hide what is printed
+    let summary = summary?;
     eprintln!("{summary}");
     if summary.interrupted {
         eprintln!("the same command with --resume goes on from here");
         return Ok(Outcome::Interrupted);
     }
     let out = options.out.display();
-    eprintln!("the model is in {out}; next: att translate {out}");
+    eprintln!("the model is in {out}, its report is {out}/report.html; next: att translate {out}");
     Ok(Outcome::Done)
 }
 
