@@ -3,11 +3,15 @@
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use att_train::{Event, Observer, TensorBoard};
 
 use crate::progress::Progress;
 use crate::report;
+
+/// The share of a run's time that its report takes at most, but for that at the end: 1/20.
+const REPORT_SHARE: u32 = 20;
 
 /// Shows a run, and writes its report after each validation. What can't be written is a warning: the run goes on.
 pub struct RunFiles {
@@ -16,6 +20,8 @@ pub struct RunFiles {
     tensorboard: bool,
     /// That file, once the run has begun.
     board: Option<TensorBoard>,
+    /// When the report was written last, and how long that took.
+    reported: (Instant, Duration),
     /// How the run shows itself.
     progress: Progress,
 }
@@ -26,13 +32,16 @@ impl RunFiles {
             run,
             tensorboard,
             board: None,
+            reported: (Instant::now(), Duration::ZERO),
             progress,
         }
     }
 
-    /// The report of a run that is over.
+    /// Writes the report, as after the run.
     pub fn finish(&mut self) {
+        let begun = Instant::now();
         self.warn(report::write(&self.run).map(drop));
+        self.reported = (Instant::now(), begun.elapsed());
     }
 
     fn tell_tensorboard(&mut self, event: &Event) -> att_train::Result<()> {
@@ -64,7 +73,8 @@ impl Observer for RunFiles {
             self.warn(told.map_err(Into::into));
         }
         let shown = self.progress.observe(event);
-        if matches!(event, Event::Validation(_)) {
+        let (written, took) = self.reported;
+        if matches!(event, Event::Validation(_)) && written.elapsed() >= took * REPORT_SHARE {
             self.finish();
         }
         shown

@@ -47,10 +47,8 @@ impl Screen {
     /// Takes the terminal; [`give_back`] ends that, also in a panic.
     pub fn open() -> io::Result<Self> {
         let stderr = io::stderr();
-        let before = BEFORE.get_or_init(|| match tcgetattr(&stderr) {
-            Ok(modes) => modes,
-            Err(error) => unreachable!("a terminal has modes: {error}"),
-        });
+        let modes = tcgetattr(&stderr)?;
+        let before = BEFORE.get_or_init(|| modes);
         static PANICS: Once = Once::new();
         PANICS.call_once(|| {
             let report = std::panic::take_hook();

@@ -287,7 +287,8 @@ impl View {
         let step = self.validations.last().map_or(0, |last| last.step);
         let title = format!(" sample of the validation at step {step} ");
         let Some(sample) = self.sample() else {
-            return frame.render_widget(Block::bordered().title(" samples "), area);
+            let title = " samples: after the first validation ";
+            return frame.render_widget(Block::bordered().title(title), area);
         };
         let block = Block::bordered().title(title);
         let inner = block.inner(area);

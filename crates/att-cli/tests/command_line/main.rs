@@ -11,6 +11,7 @@ mod quantize;
 mod quickstart;
 mod resume;
 mod score;
+mod seeing;
 mod support;
 mod train;
 mod translate;
@@ -27,6 +28,7 @@ fn help_lists_the_verbs() {
     for verb in [
         "quickstart",
         "train",
+        "report",
         "compare",
         "translate",
         "tree",
