@@ -59,6 +59,7 @@ mod print;
 mod process;
 mod progress;
 mod r_drop;
+mod replicas;
 mod samples;
 mod schedule;
 mod step;

@@ -6,7 +6,7 @@ use att_data::Batch;
 use att_model::{Seq2Seq, weights};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::average::WeightAverage;
@@ -14,6 +14,7 @@ use crate::checkpoint::{Checkpoint, Numbers, Tensors, tensor};
 use crate::guard::{Guard, GuardState, SkipReason};
 use crate::optimizer::Optimizer;
 use crate::r_drop::divergence;
+use crate::replicas::Replicas;
 use crate::word_dropout::WordDropout;
 use crate::{Diverged, Error, Result, TrainingConfig, gradients};
 
@@ -32,6 +33,7 @@ pub struct TrainStep {
     optimizer: Optimizer,
     guard: Guard,
     average: Option<WeightAverage>,
+    replicas: Replicas,
 }
 
 /// What a checkpoint says of a [`TrainStep`], beside tensors.
@@ -105,7 +107,16 @@ impl TrainStep {
             guard: Guard::new(training),
             average: WeightAverage::new(training.average_decay),
             model: Some(model),
+            replicas: Replicas::default(),
         }
+    }
+
+    /// Deals out the batches of an [`accumulated_step`](Self::accumulated_step) to these devices too: copies of the
+    /// weights go there before a step, and the gradients come back. A CPU backend may be named again; its kernels
+    /// then have their share of the threads each.
+    pub fn with_devices(mut self, others: Vec<Device>) -> Self {
+        self.replicas.others = others;
+        self
     }
 
     /// The model as it is now.
@@ -139,14 +150,15 @@ impl TrainStep {
         self.accumulated_step(number, lr, std::slice::from_ref(batch))
     }
 
-    /// One step on several batches, taken one after the other: as on one batch of all their rows, with the
-    /// memory of one.
+    /// One step on several batches, taken one after the other, or on several devices at once
+    /// ([`with_devices`](Self::with_devices)): as on one batch of all their rows, with the memory of one.
     ///
     /// ```text
     /// g = sum_i n_i/n grad loss_i        n = sum_i n_i
     /// ```
     ///
-    /// where `loss_i` is the mean over the `n_i` predicted tokens of batch i.
+    /// where `loss_i` is the mean over the `n_i` predicted tokens of batch i. Dropout masks are of seed, step and
+    /// i, whatever the device.
     ///
     /// The step is skipped, and the weights stay as they are, where the loss or the gradient is not finite or
     /// the gradient is a spike ([`TrainingConfig::spike_factor`]).
@@ -164,20 +176,26 @@ impl TrainStep {
         lr: f64,
         batches: &[Batch],
     ) -> Result<StepOutput> {
-        random::seed(random::mix(self.seed, number as u64));
+        let seed = random::mix(self.seed, number as u64);
         let model = self.model();
+        let device = model.device().inner();
         // All but BOS are predicted.
         let predicted = |batch: &Batch| batch.tgt.lengths.iter().map(|n| n - 1).sum::<usize>();
         let tgt_tokens: usize = batches.iter().map(predicted).sum();
-        let mut accumulator = GradientsAccumulator::new();
-        let (mut value, mut nll) = (0.0, 0.0);
-        let (mut forward, mut backward) = (Duration::ZERO, Duration::ZERO);
-        for batch in batches {
+        let (label_smoothing, r_drop) = (self.label_smoothing, self.r_drop);
+        let word_dropout = &self.word_dropout;
+        let take = |model: &Seq2Seq, i: usize| {
+            random::seed(match i {
+                0 => seed,
+                i => random::mix(seed, i as u64),
+            });
+            let batch = &batches[i];
             let begun = Instant::now();
+            let mut nll = 0.0;
             let share = predicted(batch) as f32 / tgt_tokens as f32;
             let mut pass = |share: f32| {
-                let output = model.forward_reading(&self.word_dropout.apply(batch), batch);
-                let cross_entropy = model.cross_entropy(&output, self.label_smoothing);
+                let output = model.forward_reading(&word_dropout.apply(batch), batch);
+                let cross_entropy = model.cross_entropy(&output, label_smoothing);
                 nll += share * cross_entropy.nll.into_scalar::<f32>();
                 let loss = match output.auxiliary_loss.clone() {
                     Some(auxiliary) => cross_entropy.loss + auxiliary,
@@ -185,24 +203,40 @@ impl TrainStep {
                 };
                 (loss, output)
             };
-            let loss = if self.r_drop > 0.0 {
+            let loss = if r_drop > 0.0 {
                 let [(loss_1, first), (loss_2, second)] = [pass(share / 2.0), pass(share / 2.0)];
                 let logits = [first, second].map(|output| model.logits(&output));
-                (loss_1 + loss_2) * 0.5 + divergence(logits) * self.r_drop
+                (loss_1 + loss_2) * 0.5 + divergence(logits) * r_drop
             } else {
                 pass(share).0
             };
-            value += share * loss.clone().into_scalar::<f32>();
-            forward += begun.elapsed();
+            let value = share * loss.clone().into_scalar::<f32>();
+            let forward = begun.elapsed();
 
             let begun = Instant::now();
             let loss = match batches {
                 [_] => loss,
                 _ => loss * share,
             };
-            accumulator.accumulate(model, GradientsParams::from_grads(loss.backward(), model));
-            backward += begun.elapsed();
-        }
+            let gradients = GradientsParams::from_grads(loss.backward(), model);
+            Taken {
+                value,
+                nll,
+                gradients: gradients.to_device(&device, model),
+                forward,
+                backward: begun.elapsed(),
+            }
+        };
+        let mut accumulator = GradientsAccumulator::new();
+        let (mut value, mut nll) = (0.0, 0.0);
+        let (mut forward, mut backward) = (Duration::ZERO, Duration::ZERO);
+        self.replicas.take(model, batches.len(), take, |taken| {
+            value += taken.value;
+            nll += taken.nll;
+            forward += taken.forward;
+            backward += taken.backward;
+            accumulator.accumulate(model, taken.gradients);
+        });
         let begun = Instant::now();
         let gradients = accumulator.grads();
         let norm = gradients::norm(&gradients, model);
@@ -317,6 +351,17 @@ impl TrainStep {
         self.guard.state = state.guard.clone();
         Ok(self)
     }
+}
+
+/// What comes of a batch.
+struct Taken {
+    /// Its part of the loss.
+    value: f32,
+    /// Its part of the mean negative log-probability.
+    nll: f32,
+    gradients: GradientsParams,
+    forward: Duration,
+    backward: Duration,
 }
 
 /// The names of the optimiser's moments in a checkpoint.

@@ -134,7 +134,7 @@ fn scalars(event: &Event, begun: f64) -> Vec<u8> {
     };
     let values = figures.iter().flat_map(|(tag, figure)| {
         let mut value = text(1, tag);
-        value.push(2 << 3 | 5);
+        value.push((2 << 3) | 5);
         value.extend((*figure as f32).to_le_bytes());
         message(1, &value)
     });
@@ -144,7 +144,7 @@ fn scalars(event: &Event, begun: f64) -> Vec<u8> {
 
 /// A TFRecord of an `Event` with these fields besides time and step.
 fn record(fields: &[u8], wall_time: f64, step: usize) -> Vec<u8> {
-    let mut event = vec![1 << 3 | 1];
+    let mut event = vec![(1 << 3) | 1];
     event.extend(wall_time.to_le_bytes());
     event.extend(varint_field(2, step as u64));
     event.extend(fields);
@@ -159,7 +159,7 @@ fn record(fields: &[u8], wall_time: f64, step: usize) -> Vec<u8> {
 fn varint(mut number: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
+        bytes.push((number as u8) | 0x80);
         number >>= 7;
     }
     bytes.push(number as u8);
@@ -172,7 +172,7 @@ fn varint_field(field: u8, number: u64) -> Vec<u8> {
 
 /// A field with a length: a string or a message.
 fn message(field: u8, data: &[u8]) -> Vec<u8> {
-    [&[field << 3 | 2], &varint(data.len() as u64)[..], data].concat()
+    [&[(field << 3) | 2], &varint(data.len() as u64)[..], data].concat()
 }
 
 fn text(field: u8, text: &str) -> Vec<u8> {
@@ -181,7 +181,7 @@ fn text(field: u8, text: &str) -> Vec<u8> {
 
 /// CRC-32C (Castagnoli).
 fn crc32c(bytes: &[u8]) -> u32 {
-    let shift = |crc: u32, _| crc >> 1 ^ 0x82f6_3b78 * (crc & 1);
+    let shift = |crc: u32, _| (crc >> 1) ^ (0x82f6_3b78 * (crc & 1));
     let add = |crc: u32, &byte: &u8| (0..8).fold(crc ^ u32::from(byte), shift);
     !bytes.iter().fold(!0, add)
 }
@@ -233,7 +233,7 @@ mod tests {
             let (bytes, rest) = data.split_at(end);
             *data = rest;
             let digits = bytes.iter().rev();
-            digits.fold(0, |number, byte| number << 7 | u64::from(byte & 0x7f))
+            digits.fold(0, |number, byte| (number << 7) | u64::from(byte & 0x7f))
         }
         let mut found = Vec::new();
         while !data.is_empty() {
@@ -272,7 +272,7 @@ mod tests {
             let event = fields(data);
             let step = event.iter().find(|(field, _)| *field == 2).unwrap().1;
             let step = step.iter().rev();
-            let step = step.fold(0, |step, byte| step << 7 | u64::from(byte & 0x7f));
+            let step = step.fold(0, |step, byte| (step << 7) | u64::from(byte & 0x7f));
             let summary = event.iter().find(|(field, _)| *field == 5);
             let values = summary.map_or(Vec::new(), |(_, summary)| fields(summary));
             let values = values.iter().map(|(_, value)| {

@@ -210,14 +210,26 @@ impl Trainer {
     /// # Errors
     ///
     /// If a file can't be written or the loss leaves the numbers; what was saved before stays as it is.
-    pub fn run(
+    pub fn run(self, device: &Device, observer: &mut (impl Observer + Send)) -> Result<Summary> {
+        self.run_on(std::slice::from_ref(device), observer)
+    }
+
+    /// The same on several devices: the first has the model and the optimiser, and the batches of a step are dealt
+    /// out to all. So what a step is does not depend on them, and a run may go on on others; it is the same to
+    /// the byte on as many of the same kind.
+    ///
+    /// # Errors
+    ///
+    /// As of [`run`](Self::run), and of [`TrainingConfig::validate_devices`](crate::TrainingConfig::validate_devices).
+    pub fn run_on(
         mut self,
-        device: &Device,
+        devices: &[Device],
         observer: &mut (impl Observer + Send),
     ) -> Result<Summary> {
+        self.config.training.validate_devices(devices.len())?;
         let resumed = self.resumed.take();
         in_precision(self.config.training.precision, || {
-            Run::begin(&self, resumed, device, observer).and_then(Run::train)
+            Run::begin(&self, resumed, devices, observer).and_then(Run::train)
         })
     }
 
@@ -385,18 +397,19 @@ impl<'a, O: Observer> Run<'a, O> {
     fn begin(
         trainer: &'a Trainer,
         resumed: Option<Resumed>,
-        device: &Device,
+        devices: &[Device],
         observer: &'a mut O,
     ) -> Result<Self> {
         let (seed, training) = (trainer.config.seed, &trainer.config.training);
-        let mut model = trainer.directory.init(seed, &device.clone().autodiff())?;
+        let devices: Vec<_> = devices.iter().map(|one| one.clone().autodiff()).collect();
+        let mut model = trainer.directory.init(seed, &devices[0])?;
         if let (None, Some(file)) = (&resumed, &trainer.init_from) {
             model = weights::load(model, file)?;
         }
         let model = freeze(model, &training.freeze)?;
         let parameters = model.num_params();
         let (src_vocab, tgt_vocab) = (model.src_vocab(), model.tgt_vocab());
-        let mut stepper = TrainStep::new(model, training, seed);
+        let mut stepper = TrainStep::new(model, training, seed).with_devices(devices[1..].into());
         let total_steps = trainer.total_steps();
         let mut progress = Progress::default();
         let mut event = Event::Start {

@@ -1,10 +1,11 @@
 use std::path::PathBuf;
 
+use att_core::DeviceSpec;
 use att_train::{Error, ExperimentConfig, Start, Trainer};
 use clap::Args;
 
 use super::{CommandResult, Outcome};
-use crate::options::{DeviceOption, read_corpus};
+use crate::options::{DevicesOption, read_corpus};
 use crate::progress::{Display, Progress};
 use crate::run_files::RunFiles;
 
@@ -48,11 +49,11 @@ pub struct Options {
     #[arg(long)]
     tensorboard: bool,
     #[command(flatten)]
-    device: DeviceOption,
+    device: DevicesOption,
 }
 
 pub fn run(options: &Options) -> CommandResult {
-    let device = options.device.device.init()?;
+    let devices = DeviceSpec::init_all(&options.device.devices)?;
     let mut config = ExperimentConfig::load(&options.config)?;
     config.seed = options.seed.unwrap_or(config.seed);
     if let Some(minutes) = options.max_minutes {
@@ -61,6 +62,7 @@ pub fn run(options: &Options) -> CommandResult {
     if let Some(steps) = options.max_steps {
         config.training.max_steps = steps;
     }
+    config.training.validate_devices(devices.len())?;
     let train = read_corpus(&options.train)?;
     let valid = read_corpus(&options.valid)?;
     let start = Start {
@@ -72,7 +74,7 @@ pub fn run(options: &Options) -> CommandResult {
     let trainer = trainer.map_err(|error| name_files(error, options))?;
     let progress = Progress::of_run(options.progress, &options.out)?;
     let mut files = RunFiles::new(options.out.clone(), options.tensorboard, progress);
-    let summary = trainer.run(&device, &mut files);
+    let summary = trainer.run_on(&devices, &mut files);
     files.finish();
     drop(files); // a dashboard would hide what is printed
     let summary = summary?;

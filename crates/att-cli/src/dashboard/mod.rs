@@ -77,7 +77,7 @@ impl Dashboard {
         match event {
             // The log has what came before, and this event.
             Event::Start { .. } | Event::Resume { .. } => {
-                let log = read_log(&self.run).unwrap_or_default();
+                let log = read_log(&self.run).unwrap_or_else(|_| vec![event.clone()]);
                 self.shared
                     .with_view(|view| log.iter().for_each(|event| view.observe(event)));
             }
