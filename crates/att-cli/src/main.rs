@@ -2,8 +2,12 @@
 //! attention. `att --help` lists what it can do.
 
 mod commands;
+#[cfg(unix)]
+mod dashboard;
 mod options;
 mod progress;
+mod report;
+mod run_files;
 
 use std::error::Error;
 use std::io;
@@ -39,6 +43,8 @@ enum Command {
         override_usage = "att train <CONFIG> --train <FILE>... --valid <FILE>... --out <DIR> [OPTIONS]"
     )]
     Train(train::Options),
+    /// Write a run's report again: curves, samples with their attention, settings
+    Report(commands::report::Options),
     /// Train several experiments, or one with several kinds of attention, and compare them in a table
     #[command(
         override_usage = "att compare <CONFIG>... --train <FILE>... --valid <FILE>... --out <DIR> [OPTIONS]"
@@ -77,6 +83,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Quickstart(options) => quickstart::run(&options),
         Command::Train(options) => train::run(&options),
+        Command::Report(options) => commands::report::run(&options),
         Command::Compare(options) => compare::run(&options),
         Command::Translate(options) => translate::run(&options),
         Command::Evaluate(options) => evaluate::run(&options),

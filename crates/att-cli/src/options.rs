@@ -23,6 +23,21 @@ pub struct DeviceOption {
     pub device: DeviceSpec,
 }
 
+/// Where to train.
+#[derive(Args)]
+pub struct DevicesOption {
+    /// Where to compute: flex or ndarray (the CPU), wgpu or cuda (a GPU; wgpu:1 or cuda:1 is the
+    /// second), as far as compiled in; several, such as cuda:0,cuda:1, take the batches of a step
+    /// (training.accumulate) at the same time
+    #[arg(
+        long = "device",
+        default_values_t = [DeviceSpec::default()],
+        value_delimiter = ',',
+        value_name = "DEVICE"
+    )]
+    pub devices: Vec<DeviceSpec>,
+}
+
 /// Changes to a model's own way of searching.
 #[derive(Args)]
 pub struct SearchOptions {

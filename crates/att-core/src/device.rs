@@ -92,6 +92,26 @@ impl DeviceSpec {
         }
     }
 
+    /// Devices that take parts of the same work: of one kind, each GPU once. A CPU may be named again; its kernels
+    /// then share the threads.
+    ///
+    /// # Errors
+    ///
+    /// As of [`init`](Self::init), and where they do not fit each other.
+    pub fn init_all(devices: &[Self]) -> Result<Vec<Device>> {
+        for (i, device) in devices.iter().enumerate() {
+            let refused = |reason: String| Err(Error::config("device", reason));
+            if std::mem::discriminant(device) != std::mem::discriminant(&devices[0]) {
+                return refused(format!("{} and {device} are of two kinds", devices[0]));
+            }
+            let is_cpu = matches!(device, Self::Flex | Self::NdArray);
+            if !is_cpu && devices[..i].contains(device) {
+                return refused(format!("{device} is named twice"));
+            }
+        }
+        devices.iter().map(|device| device.init()).collect()
+    }
+
     /// The devices of this machine that this program can compute on.
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
     fn found() -> Vec<Self> {
@@ -216,6 +236,20 @@ impl fmt::Display for DeviceSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn devices_that_work_together_are_of_one_kind_and_gpus_are_named_once() {
+        use DeviceSpec::{Cuda, Flex, NdArray};
+        let refused = |devices: &[DeviceSpec], expected: &str| {
+            let error = DeviceSpec::init_all(devices).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        refused(&[Flex, NdArray], "flex and ndarray are of two kinds");
+        refused(&[Cuda(0), Cuda(1), Cuda(0)], "cuda:0 is named twice");
+        if cfg!(feature = "flex") {
+            assert_eq!(DeviceSpec::init_all(&[Flex, Flex]).unwrap().len(), 2);
+        }
+    }
 
     #[test]
     fn names_round_trip() {

@@ -49,6 +49,38 @@ pub fn side_by_side<J: Send, T: Send, E>(
     Ok(())
 }
 
+/// Does all jobs at the same time, each on a thread of its own, and returns their results in the order of the
+/// jobs: such as parts of a training step, each on its own device.
+///
+/// The kernels of each have their share of the threads of the pool that this is called from. One job alone just
+/// runs.
+///
+/// # Panics
+///
+/// If a job does.
+pub fn at_once<T: Send, J: FnOnce() -> T + Send>(jobs: Vec<J>) -> Vec<T> {
+    if jobs.len() <= 1 {
+        return jobs.into_iter().map(|job| job()).collect();
+    }
+    #[cfg(feature = "cpu")]
+    let threads = (rayon::current_num_threads() / jobs.len()).max(1);
+    std::thread::scope(|scope| {
+        let running = jobs.into_iter().map(|job| {
+            scope.spawn(move || {
+                #[cfg(feature = "cpu")]
+                return pools::on_threads(threads, job);
+                #[cfg(not(feature = "cpu"))]
+                job()
+            })
+        });
+        let running: Vec<_> = running.collect();
+        let results = running.into_iter().map(|job| job.join());
+        results
+            .map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
 #[cfg(feature = "cpu")]
 mod pools {
     use std::collections::BTreeMap;
@@ -70,7 +102,7 @@ mod pools {
         on_threads(rayon::current_num_threads(), run)
     }
 
-    fn on_threads<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {
+    pub(super) fn on_threads<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {
         let Some(pool) = take(threads).or_else(|| start(threads)) else {
             return run();
         };
@@ -189,6 +221,21 @@ mod tests {
             let most_ahead = most_ahead.into_inner();
             assert!(most_ahead <= 4 * threads, "{most_ahead} of {threads}");
         }
+    }
+
+    #[test]
+    fn jobs_at_once_share_the_threads_and_wait_for_each_other() {
+        let barrier = std::sync::Barrier::new(2);
+        let job = |name: usize| {
+            let barrier = &barrier;
+            move || {
+                barrier.wait(); // never, if there were one job after the other
+                (name, rayon::current_num_threads())
+            }
+        };
+        let found = on(6, || at_once(vec![job(1), job(2)]));
+        assert_eq!(found, [(1, 3), (2, 3)]);
+        assert_eq!(on(6, || at_once(vec![rayon::current_num_threads])), [6]);
     }
 
     #[test]

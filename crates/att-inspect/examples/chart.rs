@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         x_label: x_label.clone(),
         y_label: y_label.clone(),
         series,
+        ..Default::default()
     };
     print!("{}", chart.render());
     Ok(())

@@ -84,19 +84,30 @@ impl Canvas {
         ));
     }
 
-    /// The whole SVG with its title; at least `min_width` wide, and wide enough for the title.
+    /// The whole SVG with its title, which may be empty; at least `min_width` wide, and wide enough for the
+    /// title.
     pub(crate) fn finish(self, title: &str, min_width: f64, height: f64) -> String {
         let shown = shorten(title, MAX_TITLE);
-        let width = min_width.max(text_width(&shown, TITLE_SIZE) * 1.05 + 2.0 * PADDING);
+        let title_width = match shown.as_str() {
+            "" => 0.0,
+            shown => text_width(shown, TITLE_SIZE) * 1.05 + 2.0 * PADDING,
+        };
+        let width = min_width.max(title_width);
         let (width, height) = (Px(width.ceil()), Px(height.ceil()));
         let (title, shown, body) = (escape(title), escape(&shown), self.body);
         let baseline = PADDING + 12.0;
+        let heading = match title.as_str() {
+            "" => String::new(),
+            title => format!(
+                r##"<title>{title}</title>
+<text x="{PADDING}" y="{baseline}" font-size="{TITLE_SIZE}" font-weight="600" fill="{INK}">{shown}</text>
+"##
+            ),
+        };
         format!(
             r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" font-family="{FONTS}" style="max-width:100%;height:auto">
-<title>{title}</title>
 <rect width="100%" height="100%" rx="8" fill="#ffffff"/>
-<text x="{PADDING}" y="{baseline}" font-size="{TITLE_SIZE}" font-weight="600" fill="{INK}">{shown}</text>
-{body}</svg>
+{heading}{body}</svg>
 "##
         )
     }

@@ -2,8 +2,11 @@ use crate::axis::Axis;
 use crate::canvas::{BELOW_TITLE, Canvas, INK, MUTED, PADDING, Px, TextStyle, escape, text_width};
 use crate::label::shorten;
 
-const WIDTH: f64 = 720.0;
-const PLOT_HEIGHT: f64 = 320.0;
+/// Width of the page and height of the plot.
+const LARGE: (f64, f64) = (720.0, 320.0);
+const SMALL_CHART: (f64, f64) = (440.0, 180.0);
+/// Marks of a series with more points would touch: they show on hover alone.
+const MAX_MARKS: usize = 40;
 const SMALL: f64 = 12.0;
 const LEGEND_ROW: f64 = 22.0;
 /// From one name in the legend to the next mark, and from a mark to its name.
@@ -31,7 +34,7 @@ const DASHES: [&str; 4] = ["none", "7 3", "2 3", "9 3 2 3"];
 /// 24 of them look different.
 ///
 /// Axes end at round numbers. The y axis begins at 0 unless all values lie close together and far
-/// from it. Points that are not finite are left out.
+/// from it. Points that are not finite are left out. Points have marks, unless there are more than 40.
 ///
 /// ```
 /// use att_inspect::{LineChart, Series};
@@ -44,6 +47,7 @@ const DASHES: [&str; 4] = ["none", "7 3", "2 3", "9 3 2 3"];
 ///         Series { name: "with attention".into(), points: vec![(3.0, 12.1), (6.0, 20.4)] },
 ///         Series { name: "without".into(), points: vec![(3.0, 14.8), (6.0, 41.0)] },
 ///     ],
+///     ..Default::default()
 /// };
 /// assert!(chart.render().starts_with("<svg "));
 /// ```
@@ -57,6 +61,8 @@ pub struct LineChart {
     pub y_label: String,
     /// The lines, in the order of the legend.
     pub series: Vec<Series>,
+    /// Whether it is one of several on a page: 440 pixels wide, not 720, so that it can be read on a phone too.
+    pub small: bool,
 }
 
 /// One line of a [`LineChart`].
@@ -73,17 +79,20 @@ impl LineChart {
     pub fn render(&self) -> String {
         let points = self.series.iter().flat_map(Series::drawable);
         let (xs, ys): (Vec<f64>, Vec<f64>) = points.unzip();
-        let (x_axis, y_axis) = (Axis::new(&xs, 10.0, false), Axis::new(&ys, 6.0, true));
+        let (width, height) = if self.small { SMALL_CHART } else { LARGE };
+        let (x_ticks, y_ticks) = if self.small { (5.0, 4.0) } else { (10.0, 6.0) };
+        let x_axis = Axis::new(&xs, x_ticks, false);
+        let y_axis = Axis::new(&ys, y_ticks, true);
         let mut canvas = Canvas::default();
 
-        let legend_bottom = self.draw_legend(&mut canvas);
+        let legend_bottom = self.draw_legend(&mut canvas, width);
         let tick_width = |text: String| text_width(&text, SMALL);
         let widest_tick = y_axis.ticks().map(|tick| tick_width(y_axis.format(tick)));
         let plot = Plot {
             left: PADDING + 24.0 + widest_tick.fold(0.0, f64::max) + 8.0,
-            right: WIDTH - PADDING - 8.0,
+            right: width - PADDING - 8.0,
             top: legend_bottom + 16.0,
-            bottom: legend_bottom + 16.0 + PLOT_HEIGHT,
+            bottom: legend_bottom + 16.0 + height,
             x_axis,
             y_axis,
         };
@@ -91,16 +100,16 @@ impl LineChart {
         for (i, series) in self.series.iter().enumerate() {
             plot.draw_series(&mut canvas, series, Look::of(i));
         }
-        canvas.finish(&self.title, WIDTH, plot.bottom + 44.0 + PADDING)
+        canvas.finish(&self.title, width, plot.bottom + 44.0 + PADDING)
     }
 
     /// Draws marks and names in rows below the title; returns where they end.
-    fn draw_legend(&self, canvas: &mut Canvas) -> f64 {
+    fn draw_legend(&self, canvas: &mut Canvas, page: f64) -> f64 {
         let (mut x, mut y) = (PADDING, BELOW_TITLE + LEGEND_ROW / 2.0 + 4.0);
         for (i, series) in self.series.iter().enumerate() {
             let name = shorten(&series.name, MAX_NAME);
             let width = LEGEND_MARK + text_width(&name, SMALL);
-            if x > PADDING && x + width > WIDTH - PADDING {
+            if x > PADDING && x + width > page - PADDING {
                 (x, y) = (PADDING, y + LEGEND_ROW);
             }
             let Look { color, mark, dash } = Look::of(i);
@@ -216,10 +225,14 @@ impl Plot {
             line.trim_end()
         ));
         let name = escape(&series.name);
+        let opacity = match series.drawable().count() {
+            0..=MAX_MARKS => "",
+            _ => r#" opacity="0""#,
+        };
         for (x, y) in series.drawable() {
             let (x_px, y_px) = (Px(self.x(x)), Px(self.y(y)));
             canvas.push(format_args!(
-                r##"<path d="M{x_px},{y_px}{mark}" fill="{color}" stroke="#ffffff"><title>{name}: ({}, {})</title></path>"##,
+                r##"<path d="M{x_px},{y_px}{mark}" fill="{color}" stroke="#ffffff"{opacity}><title>{name}: ({}, {})</title></path>"##,
                 self.x_axis.describe(x),
                 self.y_axis.describe(y),
             ));
@@ -248,6 +261,7 @@ mod tests {
                     points: vec![],
                 },
             ],
+            ..Default::default()
         }
     }
 
@@ -281,7 +295,7 @@ mod tests {
         let [x0, y0, x1, y1] = points[..] else {
             panic!("{points:?}")
         };
-        assert!(x0 < x1 && y0 - y1 == PLOT_HEIGHT);
+        assert!(x0 < x1 && y0 - y1 == LARGE.1);
     }
 
     #[test]
@@ -296,6 +310,26 @@ mod tests {
         for text in ["a < b", "x & y", "%", "<one>", "two"] {
             assert!(texts.contains(&text), "{text} not in {texts:?}");
         }
+    }
+
+    #[test]
+    fn many_points_have_no_marks_and_still_hover_texts() {
+        let opaque = |points: usize| {
+            let points: Vec<_> = (0..points).map(|i| (i as f64, 1.0)).collect();
+            let svg = chart(&points).render();
+            assert_eq!(svg.matches("<title>&lt;one&gt;").count(), points.len());
+            !svg.contains(r#"opacity="0""#)
+        };
+        assert!(opaque(40) && !opaque(41));
+    }
+
+    #[test]
+    fn a_small_chart_is_narrow() {
+        let small = LineChart {
+            small: true,
+            ..chart(&[(1.0, 2.0), (1e6, 3.0)])
+        };
+        assert!(small.render().contains(r#"width="440""#));
     }
 
     #[test]

@@ -18,6 +18,8 @@ const BAR_GAP: f64 = 20.0;
 const BAR_WIDTH: f64 = 12.0;
 const MIN_BAR: f64 = 72.0;
 const MAX_BAR: f64 = 216.0;
+/// Around a compact map.
+const MARGIN: f64 = 4.0;
 /// Size of the small print: numbers and subtitle.
 const SMALL: f64 = 11.0;
 
@@ -44,6 +46,9 @@ pub struct SvgHeatmap {
     pub scale: Scale,
     /// Whether the weights stand in their cells, where they fit and are not close to 0. Default true.
     pub numbers: bool,
+    /// Whether it is one of several side by side: the smallest cells, no title, numbers or colour bar. Default
+    /// false.
+    pub compact: bool,
 }
 
 impl Default for SvgHeatmap {
@@ -53,6 +58,7 @@ impl Default for SvgHeatmap {
             colors: ColorScale::default(),
             scale: Scale::default(),
             numbers: true,
+            compact: false,
         }
     }
 }
@@ -60,8 +66,14 @@ impl Default for SvgHeatmap {
 impl SvgHeatmap {
     /// The map as SVG text.
     pub fn render(&self, map: &AttentionMap) -> String {
-        let grid = Grid::new(map);
+        let grid = Grid::new(map, self.compact);
         let mut canvas = Canvas::default();
+        if self.compact {
+            grid.draw_labels(&mut canvas);
+            self.draw_cells(&mut canvas, map, &grid);
+            let width = grid.right.max(grid.header_right) + MARGIN;
+            return canvas.finish("", width, grid.bottom + MARGIN);
+        }
         let subtitle = "rows: target, columns: source, colour: attention weight";
         let quiet = TextStyle {
             size: SMALL,
@@ -97,7 +109,7 @@ impl SvgHeatmap {
                 ));
                 let number = format_weight(weight);
                 let fits = text_width(&number, SMALL) <= grid.cell - 5.0;
-                if self.numbers && fits && weight >= 0.05 * top {
+                if self.numbers && !self.compact && fits && weight >= 0.05 * top {
                     let (x, y) = (Px(x + grid.cell / 2.0), Px(y + grid.cell / 2.0 + 4.0));
                     let ink = color.ink();
                     // Without pointer events, the cell's hover text shows through.
@@ -163,11 +175,12 @@ struct Grid {
 }
 
 impl Grid {
-    fn new(map: &AttentionMap) -> Self {
+    fn new(map: &AttentionMap, compact: bool) -> Self {
         let src_labels = labels(map.src_tokens(), MAX_LABEL);
         let tgt_labels = labels(map.tgt_tokens(), MAX_LABEL);
         let longest_side = map.src_len().max(map.tgt_len()).max(1) as f64;
-        let cell = (MAX_GRID / longest_side).floor().clamp(MIN_CELL, MAX_CELL);
+        let max_cell = if compact { MIN_CELL } else { MAX_CELL };
+        let cell = (MAX_GRID / longest_side).floor().clamp(MIN_CELL, max_cell);
         let label_size = if cell < MIN_SLANTED_CELL { SMALL } else { 13.0 };
         let widest = |labels: &[String]| {
             let widths = labels.iter().map(|label| text_width(label, label_size));
@@ -184,8 +197,12 @@ impl Grid {
         };
         let (rise, run) = (-turn).to_radians().sin_cos();
         let header_height = src_width * rise + label_size * run;
-        let left = PADDING + widest(&tgt_labels) + LABEL_GAP;
-        let top = BELOW_TITLE + SMALL + 18.0 + header_height + LABEL_GAP;
+        let (padding, header) = match compact {
+            true => (MARGIN, MARGIN),
+            false => (PADDING, BELOW_TITLE + SMALL + 18.0),
+        };
+        let left = padding + widest(&tgt_labels) + LABEL_GAP;
+        let top = header + header_height + LABEL_GAP;
         let right = left + cell * map.src_len() as f64;
         let starts = (0..).map(|s| left + cell * (s as f64 + 0.5));
         let ends = starts
@@ -310,6 +327,19 @@ mod tests {
     }
 
     #[test]
+    fn a_compact_map_is_its_cells_and_labels() {
+        let map = map("a|b", "x|y", &[1.0, 0.0, 0.25, 0.75]);
+        let compact = SvgHeatmap {
+            compact: true,
+            ..Default::default()
+        };
+        let svg = compact.render(&map);
+        let xml = parse(&svg);
+        assert_eq!(cells(&xml).len(), 4);
+        assert_eq!(texts(&xml), ["a", "b", "x", "y"]);
+    }
+
+    #[test]
     fn escapes_titles_and_tokens() {
         let map = map("<&\">|\u{1b}[0m|", "\u{1}\u{ffff}|日本", &[0.1; 6]);
         let heatmap = SvgHeatmap {
@@ -329,7 +359,7 @@ mod tests {
     fn source_labels_turn_when_they_are_long() {
         let turn = |src: &str, len: usize| {
             let src = vec![src; len].join("|");
-            Grid::new(&map(&src, "x", &vec![0.0; len])).turn
+            Grid::new(&map(&src, "x", &vec![0.0; len]), false).turn
         };
         assert_eq!(turn("a", 3), 0.0);
         assert_eq!(turn("Schifffahrt", 3), -45.0);

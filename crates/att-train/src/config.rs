@@ -273,6 +273,22 @@ impl Default for TrainingConfig {
 }
 
 impl TrainingConfig {
+    /// Whether so many devices have as many batches of a step each.
+    ///
+    /// # Errors
+    ///
+    /// If `accumulate` is no multiple of their number.
+    pub fn validate_devices(&self, devices: usize) -> att_core::Result<()> {
+        let accumulate = self.accumulate;
+        if accumulate.is_multiple_of(devices) {
+            return Ok(());
+        }
+        let reason = format!(
+            "{accumulate} is not a multiple of {devices}, the number of devices: each takes as many batches of a step"
+        );
+        Err(CoreError::config("training.accumulate", reason))
+    }
+
     /// # Errors
     ///
     /// If a value is out of its range.

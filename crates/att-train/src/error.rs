@@ -101,6 +101,16 @@ pub enum Error {
         /// The run's directory.
         path: PathBuf,
     },
+    /// A line of a run's log that is no event.
+    #[error("{} is damaged at line {line}: {reason}", path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Too many steps in a row were skipped; what was saved before is untouched.
     #[error(transparent)]
     Diverged(Box<Diverged>),

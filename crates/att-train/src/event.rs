@@ -1,11 +1,11 @@
 use std::ops::ControlFlow;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Skipped, VocabularyEvent};
+use crate::{Sample, Skipped, VocabularyEvent};
 
 /// What happens in a run, in order; one line of `log.jsonl` each.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
@@ -17,6 +17,9 @@ pub enum Event {
         examples: usize,
         /// Examples left out for their length.
         left_out: usize,
+        /// Examples to validate on.
+        #[serde(default)]
+        valid_examples: usize,
         /// Source tokens in the vocabulary.
         src_vocab: usize,
         /// Target tokens in the vocabulary.
@@ -46,15 +49,17 @@ pub enum Event {
 }
 
 /// A step that left the weights as they are.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SkippedEvent {
     /// The step.
     pub step: usize,
     /// Its learning rate.
     pub lr: f64,
     /// Its loss; null in JSON where it is not finite.
+    #[serde(deserialize_with = "or_nan")]
     pub loss: f32,
     /// The norm of its gradient, likewise.
+    #[serde(deserialize_with = "or_nan")]
     pub grad_norm: f32,
     /// Why.
     #[serde(flatten)]
@@ -62,7 +67,7 @@ pub struct SkippedEvent {
 }
 
 /// Progress over the steps since the last report.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepEvent {
     /// Steps done.
     pub step: usize,
@@ -71,44 +76,64 @@ pub struct StepEvent {
     /// The epoch, from 1.
     pub epoch: usize,
     /// Mean loss a token, in nats, smoothing and auxiliary losses included.
+    #[serde(deserialize_with = "or_nan")]
     pub loss: f64,
     /// Perplexity, smoothing left out.
+    #[serde(deserialize_with = "or_nan")]
     pub ppl: f64,
     /// The learning rate of the last step.
     pub lr: f64,
     /// Mean norm of the gradient, before clipping.
+    #[serde(deserialize_with = "or_nan")]
     pub grad_norm: f64,
     /// Steps that were skipped; loss, perplexity and norm are means over the others.
     pub skipped: usize,
     /// Real source tokens a second.
+    #[serde(deserialize_with = "or_nan")]
     pub src_tokens_per_s: f64,
     /// Real target tokens a second.
+    #[serde(deserialize_with = "or_nan")]
     pub tgt_tokens_per_s: f64,
     /// Seconds of training so far, over all parts of the run.
     pub elapsed_s: f64,
     /// Seconds that the rest will take at this speed.
+    #[serde(deserialize_with = "or_nan")]
     pub left_s: f64,
 }
 
 /// What a validation found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ValidationEvent {
     /// Steps done.
     pub step: usize,
     /// Mean loss a token, in nats, without smoothing.
+    #[serde(deserialize_with = "or_nan")]
     pub loss: f64,
     /// Perplexity.
+    #[serde(deserialize_with = "or_nan")]
     pub ppl: f64,
     /// Name of the metric.
     pub metric: String,
     /// The score in percent.
+    #[serde(deserialize_with = "or_nan")]
     pub score: f64,
     /// Whether it is the best so far; then the model was saved.
     pub best: bool,
     /// An example of the output: source, output, reference.
     pub sample: [String; 3],
+    /// What became of a few sources, the same ones at each validation.
+    #[serde(default)]
+    pub samples: Vec<Sample>,
     /// Seconds of training so far, over all parts of the run.
     pub elapsed_s: f64,
+}
+
+/// JSON has no number that is not finite: such a one is written as null.
+fn or_nan<'de, T: Deserialize<'de> + From<f32>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let number: Option<T> = Option::deserialize(deserializer)?;
+    Ok(number.unwrap_or_else(|| f32::NAN.into()))
 }
 
 /// Watches a run.

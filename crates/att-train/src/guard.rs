@@ -6,7 +6,7 @@ use crate::TrainingConfig;
 use crate::checkpoint::exact;
 
 /// Why a step was skipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipReason {
     /// The loss or the norm of the gradient is no finite number.

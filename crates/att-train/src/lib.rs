@@ -5,6 +5,7 @@
 //! | describe a whole experiment in one TOML file | [`ExperimentConfig`] |
 //! | run it into a model directory, resume it bit for bit | [`Trainer`] |
 //! | watch it | [`Observer`], [`Event`], [`PrintEvents`]; the same events go to `log.jsonl` |
+//! | look at it later, or with TensorBoard | [`read_log`], [`TensorBoard`] |
 //! | score a model on a corpus | [`evaluate`] |
 //! | see what fine-tuning has cost | [`ForgettingReport`] |
 //! | train step by step in a loop of your own | [`TrainStep`] |
@@ -58,6 +59,7 @@ mod gradients;
 mod guard;
 mod guided_alignment;
 mod identity;
+mod log;
 mod lora;
 mod minimum_risk;
 mod new_vocabulary;
@@ -67,9 +69,12 @@ mod process;
 mod progress;
 mod r_drop;
 mod replay;
+mod replicas;
+mod samples;
 mod schedule;
 mod scheduled_sampling;
 mod step;
+mod tensorboard;
 mod trainer;
 mod word_dropout;
 
@@ -83,14 +88,17 @@ pub use forgetting::{BeforeAndAfter, DomainScore, ForgettingReport};
 pub use gold_alignments::{GoldAlignments, token_positions};
 pub use guard::SkipReason;
 pub use guided_alignment::{AlignmentLoss, GuidedAlignmentConfig};
+pub use log::read_log;
 pub use lora::LoraConfig;
 pub use minimum_risk::{MinimumRiskConfig, RiskKind};
 pub use new_vocabulary::{NewVocabulary, VocabularyEvent};
 pub use optimizer::OptimizerConfig;
-pub use print::PrintEvents;
+pub use print::{PrintEvents, clock};
+pub use samples::{Sample, SampleAttention};
 pub use schedule::{Schedule, ScheduleConfig};
 pub use scheduled_sampling::{
     ExponentialDecayConfig, InverseSigmoidDecayConfig, LinearDecayConfig, ScheduledSamplingConfig,
 };
 pub use step::{Skipped, StepOutput, StepTimes, TrainStep};
+pub use tensorboard::TensorBoard;
 pub use trainer::{Start, Summary, Trainer, checkpoints};

@@ -5,7 +5,7 @@ use att_core::random;
 use att_core::special::N_SPECIAL;
 use att_data::{Corpus, Tokenizer, Vocabulary};
 use att_model::{ModelDirectory, Seq2Seq, weights};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::trainer::train_tokenizers;
 use crate::{ExperimentConfig, Result};
@@ -53,10 +53,10 @@ impl NewVocabulary {
 }
 
 /// What became of the tokens of one side.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VocabularyEvent {
     /// `source` or `target`.
-    pub side: &'static str,
+    pub side: String,
     /// Tokens that the model had, special ones included: their weights are kept.
     pub kept: usize,
     /// Tokens that it had not.
@@ -94,10 +94,10 @@ impl TokenMap {
         }
     }
 
-    fn event(&self, side: &'static str) -> VocabularyEvent {
+    fn event(&self, side: &str) -> VocabularyEvent {
         let kept = self.old_ids.iter().flatten().count();
         VocabularyEvent {
-            side,
+            side: side.into(),
             kept,
             new: self.old_ids.len() - kept,
             dropped: self.old - kept,
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(
             map.event("source"),
             VocabularyEvent {
-                side: "source",
+                side: "source".into(),
                 kept: 4 + 3,
                 new: 1,
                 dropped: 1

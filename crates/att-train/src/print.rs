@@ -26,6 +26,7 @@ impl fmt::Display for Event {
                 src_vocab,
                 tgt_vocab,
                 total_steps,
+                ..
             } => write!(
                 f,
                 "training {parameters} weights on {examples} examples ({left_out} too long) for \
@@ -140,7 +141,7 @@ impl fmt::Display for Summary {
 }
 
 /// Seconds as `1:02:03` or `2:03`.
-fn clock(seconds: f64) -> String {
+pub fn clock(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 {
@@ -189,6 +190,7 @@ mod tests {
             score: 12.3456,
             best: true,
             sample: ["ab", "b", "b a"].map(String::from),
+            samples: Vec::new(),
             elapsed_s: 9.0,
         });
         assert_eq!(

@@ -8,7 +8,7 @@ use att_data::Batch;
 use att_model::{Seq2Seq, weights};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::anchor::Anchor;
@@ -20,6 +20,7 @@ use crate::lora::Lora;
 use crate::minimum_risk::MinimumRisk;
 use crate::optimizer::Optimizer;
 use crate::r_drop::divergence;
+use crate::replicas::Replicas;
 use crate::word_dropout::WordDropout;
 use crate::{Diverged, Error, Result, ScheduledSamplingConfig, TrainingConfig, gradients};
 
@@ -44,6 +45,7 @@ pub struct TrainStep {
     average: Option<WeightAverage>,
     anchor: Option<Anchor>,
     lora: Option<Lora>,
+    replicas: Replicas,
 }
 
 /// What a checkpoint says of a [`TrainStep`], beside tensors.
@@ -77,7 +79,7 @@ pub struct StepOutput {
 }
 
 /// A step that changed nothing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Skipped {
     /// Why.
     pub reason: SkipReason,
@@ -122,6 +124,7 @@ impl TrainStep {
             anchor: None,
             lora: None,
             model: Some(model),
+            replicas: Replicas::default(),
         }
     }
 
@@ -140,6 +143,14 @@ impl TrainStep {
         let strength = training.l2_to_init;
         self.anchor = (strength > 0.0).then(|| Anchor::new(strength, self.model()));
         Ok(self)
+    }
+
+    /// Deals out the batches of an [`accumulated_step`](Self::accumulated_step) to these devices too: copies of the
+    /// weights go there before a step, and the gradients come back. A CPU backend may be named again; its kernels
+    /// then have their share of the threads each.
+    pub fn with_devices(mut self, others: Vec<Device>) -> Self {
+        self.replicas.others = others;
+        self
     }
 
     /// The model as it is now.
@@ -173,14 +184,15 @@ impl TrainStep {
         self.accumulated_step(number, lr, std::slice::from_ref(batch))
     }
 
-    /// One step on several batches, taken one after the other: as on one batch of all their rows, with the
-    /// memory of one.
+    /// One step on several batches, taken one after the other, or on several devices at once
+    /// ([`with_devices`](Self::with_devices)): as on one batch of all their rows, with the memory of one.
     ///
     /// ```text
     /// g = sum_i n_i/n grad loss_i        n = sum_i n_i
     /// ```
     ///
-    /// where `loss_i` is the mean over the `n_i` predicted tokens of batch i.
+    /// where `loss_i` is the mean over the `n_i` predicted tokens of batch i. Dropout masks are of seed, step and
+    /// i, whatever the device.
     ///
     /// The step is skipped, and the weights stay as they are, where the loss or the gradient is not finite or
     /// the gradient is a spike ([`TrainingConfig::spike_factor`]).
@@ -198,24 +210,31 @@ impl TrainStep {
         lr: f64,
         batches: &[Batch],
     ) -> Result<StepOutput> {
-        random::seed(random::mix(self.seed, number as u64));
+        let seed = random::mix(self.seed, number as u64);
         let model = self.model();
+        let device = model.device().inner();
         // All but BOS are predicted.
         let predicted = |batch: &Batch| batch.tgt.lengths.iter().map(|n| n - 1).sum::<usize>();
         let tgt_tokens: usize = batches.iter().map(predicted).sum();
-        let mut accumulator = GradientsAccumulator::new();
-        let (mut value, mut nll) = (0.0, 0.0);
-        let (mut forward, mut backward) = (Duration::ZERO, Duration::ZERO);
-        for batch in batches {
+        let (label_smoothing, r_drop) = (self.label_smoothing, self.r_drop);
+        let word_dropout = &self.word_dropout;
+        let take = |model: &Seq2Seq, i: usize| {
+            let seed = match i {
+                0 => seed,
+                i => random::mix(seed, i as u64),
+            };
+            random::seed(seed);
+            let batch = &batches[i];
             let begun = Instant::now();
+            let mut nll = 0.0;
             let share = predicted(batch) as f32 / tgt_tokens as f32;
             let read = match &self.scheduled_sampling {
                 Some(sampling) => sampling.apply(number, model, batch),
                 None => Cow::Borrowed(batch),
             };
             let mut pass = |share: f32| {
-                let output = model.forward_reading(&self.word_dropout.apply(&read), batch);
-                let cross_entropy = model.cross_entropy(&output, self.label_smoothing);
+                let output = model.forward_reading(&word_dropout.apply(&read), batch);
+                let cross_entropy = model.cross_entropy(&output, label_smoothing);
                 nll += share * cross_entropy.nll.into_scalar::<f32>();
                 let guide = self.guide.as_ref();
                 let guided = guide.map(|guide| guide.loss(number, &output, batch));
@@ -225,16 +244,15 @@ impl TrainStep {
                     output,
                 )
             };
-            let loss = if self.r_drop > 0.0 {
+            let loss = if r_drop > 0.0 {
                 let [(loss_1, first), (loss_2, second)] = [pass(share / 2.0), pass(share / 2.0)];
                 let logits = [first, second].map(|output| model.logits(&output));
-                (loss_1 + loss_2) * 0.5 + divergence(logits) * self.r_drop
+                (loss_1 + loss_2) * 0.5 + divergence(logits) * r_drop
             } else {
                 pass(share).0
             };
             let loss = match &self.minimum_risk {
                 Some(minimum_risk) => {
-                    let seed = random::mix(self.seed, number as u64);
                     let risk = minimum_risk.loss(seed, model, batch);
                     match minimum_risk.config.cross_entropy {
                         0.0 => risk,
@@ -243,17 +261,33 @@ impl TrainStep {
                 }
                 None => loss,
             };
-            value += share * loss.clone().into_scalar::<f32>();
-            forward += begun.elapsed();
+            let value = share * loss.clone().into_scalar::<f32>();
+            let forward = begun.elapsed();
 
             let begun = Instant::now();
             let loss = match batches {
                 [_] => loss,
                 _ => loss * share,
             };
-            accumulator.accumulate(model, GradientsParams::from_grads(loss.backward(), model));
-            backward += begun.elapsed();
-        }
+            let gradients = GradientsParams::from_grads(loss.backward(), model);
+            Taken {
+                value,
+                nll,
+                gradients: gradients.to_device(&device, model),
+                forward,
+                backward: begun.elapsed(),
+            }
+        };
+        let mut accumulator = GradientsAccumulator::new();
+        let (mut value, mut nll) = (0.0, 0.0);
+        let (mut forward, mut backward) = (Duration::ZERO, Duration::ZERO);
+        self.replicas.take(model, batches.len(), take, |taken| {
+            value += taken.value;
+            nll += taken.nll;
+            forward += taken.forward;
+            backward += taken.backward;
+            accumulator.accumulate(model, taken.gradients);
+        });
         let begun = Instant::now();
         let mut gradients = accumulator.grads();
         if let Some(anchor) = &self.anchor {
@@ -398,6 +432,17 @@ impl TrainStep {
         self.guard.state = state.guard.clone();
         Ok(self)
     }
+}
+
+/// What comes of a batch.
+struct Taken {
+    /// Its part of the loss.
+    value: f32,
+    /// Its part of the mean negative log-probability.
+    nll: f32,
+    gradients: GradientsParams,
+    forward: Duration,
+    backward: Duration,
 }
 
 /// The names of the optimiser's moments in a checkpoint.

@@ -20,10 +20,11 @@ use crate::identity::Identity;
 use crate::minimum_risk::MinimumRisk;
 use crate::progress::{Progress, Validated};
 use crate::replay::Replay;
+use crate::samples::samples;
 use crate::step::{TrainStep, in_precision};
 use crate::{
     Error, Event, ExperimentConfig, NewVocabulary, Observer, Result, Schedule, SkippedEvent,
-    StepEvent, TokenizersConfig, ValidationEvent, evaluate,
+    StepEvent, TokenizersConfig, ValidationEvent, evaluate, tensorboard,
 };
 
 /// One run of an experiment, into one directory:
@@ -35,6 +36,8 @@ use crate::{
 /// | `checkpoint-00001200.safetensors` | the state after so many steps, the last few of them |
 /// | `experiment.toml` | the experiment, every setting written out |
 /// | `log.jsonl` | the run's [`Event`]s, one a line |
+///
+/// Beside these `att` puts `report.html`, `attention.svg`, and the files of [`TensorBoard`](crate::TensorBoard).
 #[derive(Debug)]
 pub struct Trainer {
     config: ExperimentConfig,
@@ -232,14 +235,26 @@ impl Trainer {
     /// # Errors
     ///
     /// If a file can't be written or the loss leaves the numbers; what was saved before stays as it is.
-    pub fn run(
+    pub fn run(self, device: &Device, observer: &mut (impl Observer + Send)) -> Result<Summary> {
+        self.run_on(std::slice::from_ref(device), observer)
+    }
+
+    /// The same on several devices: the first has the model and the optimiser, and the batches of a step are dealt
+    /// out to all. So what a step is does not depend on them, and a run may go on on others; it is the same to
+    /// the byte on as many of the same kind.
+    ///
+    /// # Errors
+    ///
+    /// As of [`run`](Self::run), and of [`TrainingConfig::validate_devices`](crate::TrainingConfig::validate_devices).
+    pub fn run_on(
         mut self,
-        device: &Device,
+        devices: &[Device],
         observer: &mut (impl Observer + Send),
     ) -> Result<Summary> {
+        self.config.training.validate_devices(devices.len())?;
         let resumed = self.resumed.take();
         in_precision(self.config.training.precision, || {
-            Run::begin(&self, resumed, device, observer).and_then(Run::train)
+            Run::begin(&self, resumed, devices, observer).and_then(Run::train)
         })
     }
 
@@ -284,9 +299,9 @@ pub fn checkpoints(run: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
 
 const EXPERIMENT: &str = "experiment.toml";
 const LAST: &str = "last.safetensors";
-const LOG: &str = "log.jsonl";
+pub(crate) const LOG: &str = "log.jsonl";
 /// What commands may add to a run.
-const PICTURE: &str = "attention.svg";
+const ADDED: [&str; 2] = ["attention.svg", "report.html"];
 /// What a [`Comparison`](crate::Comparison) keeps of a run.
 pub(crate) const COMPARED: &str = "compared.json";
 
@@ -318,7 +333,9 @@ fn old_run(run: &Path, overwrite: bool) -> Result<Vec<PathBuf>> {
 
 /// Whether a run writes a file of this name.
 fn is_of_a_run(name: &str) -> bool {
-    [EXPERIMENT, LAST, LOG, PICTURE, COMPARED].contains(&name)
+    [EXPERIMENT, LAST, LOG, COMPARED].contains(&name)
+        || ADDED.contains(&name)
+        || name.starts_with(tensorboard::PREFIX)
         || ModelDirectory::FILES.contains(&name)
         || forgetting::FILES.contains(&name)
         || checkpoint::step_of(Path::new(name)).is_some()
@@ -421,18 +438,20 @@ impl<'a, O: Observer> Run<'a, O> {
     fn begin(
         trainer: &'a Trainer,
         resumed: Option<Resumed>,
-        device: &Device,
+        devices: &[Device],
         observer: &'a mut O,
     ) -> Result<Self> {
         let (seed, training) = (trainer.config.seed, &trainer.config.training);
-        let mut model = trainer.directory.init(seed, &device.clone().autodiff())?;
+        let devices: Vec<_> = devices.iter().map(|one| one.clone().autodiff()).collect();
+        let mut model = trainer.directory.init(seed, &devices[0])?;
         if let Some(origin) = &trainer.origin {
             model = origin.load(model, seed)?;
         }
         let model = freeze(model, &training.freeze)?;
         let parameters = model.num_params();
         let (src_vocab, tgt_vocab) = (model.src_vocab(), model.tgt_vocab());
-        let mut stepper = TrainStep::new(model, training, seed).adapted(training)?;
+        let stepper = TrainStep::new(model, training, seed).with_devices(devices[1..].into());
+        let mut stepper = stepper.adapted(training)?;
         stepper.guide = trainer.guide.clone();
         stepper.minimum_risk = training.minimum_risk.clone().map(|config| {
             let tokenizer = trainer.directory.tgt_tokenizer.clone();
@@ -444,6 +463,7 @@ impl<'a, O: Observer> Run<'a, O> {
             parameters,
             examples: trainer.batcher.examples().len() - trainer.batcher.left_out(),
             left_out: trainer.batcher.left_out(),
+            valid_examples: trainer.valid.pairs.len(),
             src_vocab,
             tgt_vocab,
             total_steps,
@@ -742,6 +762,7 @@ impl<'a, O: Observer> Run<'a, O> {
                 evaluation.outputs[sample].clone(),
                 evaluation.references[sample].join(" | "),
             ],
+            samples: samples(&translator, &evaluation, &search)?,
             elapsed_s: self.elapsed_s(),
         }))?;
         // Validation does not count as training time in the speed of the next report.

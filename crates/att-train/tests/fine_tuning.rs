@@ -180,8 +180,8 @@ fn distance_of_common(run: &Path) -> f32 {
 fn tokens_that_a_model_had_keep_their_vectors_and_the_counts_are_told() {
     let folder = tempfile::tempdir().unwrap();
     // Old: 7 letters on either side. New: h, i, j, their capitals and +; a to d are not in it.
-    let event = |side, kept, new, dropped| VocabularyEvent {
-        side,
+    let event = |side: &str, kept, new, dropped| VocabularyEvent {
+        side: side.into(),
         kept,
         new,
         dropped,

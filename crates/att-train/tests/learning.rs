@@ -59,7 +59,16 @@ fn several_batches_make_the_gradient_of_one_with_all_rows() {
         "optimizer = { kind = 'adam', epsilon = 0.9 }\nclip_norm = 0\nlabel_smoothing = 0.1",
     )
     .unwrap();
-    let (mut whole, mut parts) = (stepper(&training), stepper(&training));
+    // With no, one and three devices more than the first.
+    for others in [0, 1, 3] {
+        let device = DeviceSpec::Flex.init().unwrap().autodiff();
+        let others = vec![device; others];
+        in_parts_as_in_one(&training, stepper(&training).with_devices(others));
+    }
+}
+
+fn in_parts_as_in_one(training: &TrainingConfig, mut parts: TrainStep) {
+    let mut whole = stepper(training);
     let rows = [&[0, 1, 2, 3, 4][..], &[5], &[6, 7]];
     for number in 1..=3 {
         let one = whole.step(number, 0.5, &batch(&rows.concat())).unwrap();

@@ -246,6 +246,46 @@ fn fine_tuning_interrupted_again_and_again_is_the_same_run() {
 }
 
 #[test]
+fn a_run_on_two_devices_is_repeatable_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, interrupt: Option<usize>| {
+        let mut at = At {
+            interrupt,
+            ..Default::default()
+        };
+        let path = folder.path().join(name);
+        let config = ExperimentConfig::from_toml(EXPERIMENT).unwrap();
+        let devices = vec![DeviceSpec::Flex.init().unwrap(); 2];
+        Trainer::start(config, &corpus(), &corpus(), &path, &resuming())
+            .unwrap()
+            .run_on(&devices, &mut at)
+            .unwrap();
+        path
+    };
+    let whole = run("whole", None);
+    run("broken", Some(9));
+    assert_same(&whole, &run("broken", None));
+    // What is drawn for a batch does not depend on the device: the runs differ by roundings.
+    let alone = folder.path().join("alone");
+    begin(EXPERIMENT, &alone, &mut At::default()).unwrap();
+    let losses = |run: &Path| -> Vec<f64> {
+        let events = outcome(run).2;
+        let losses = events.iter().filter_map(|event| event["loss"].as_f64());
+        losses.collect()
+    };
+    let (first, second) = (losses(&whole)[0], losses(&alone)[0]);
+    assert!((first - second).abs() < 1e-3 * second, "{first} {second}");
+
+    let config = ExperimentConfig::from_toml(EXPERIMENT).unwrap();
+    let devices = vec![DeviceSpec::Flex.init().unwrap(); 3];
+    let other = folder.path().join("other");
+    let trainer = Trainer::start(config, &corpus(), &corpus(), other, &resuming());
+    let error = trainer.unwrap().run_on(&devices, &mut At::default());
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("training.accumulate"), "{error}");
+}
+
+#[test]
 fn a_killed_run_goes_on_from_its_last_checkpoint_and_keeps_few() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");

@@ -176,6 +176,7 @@ pub fn run(names: &str, spec: &DeviceSpec) -> Result<(), Box<dyn Error>> {
         x_label: "letters".into(),
         y_label: "letters right (%)".into(),
         series: series.collect(),
+        ..Default::default()
     };
     let path = format!("{RUNS}/right-by-length.svg");
     fs::write(&path, chart.render())?;

@@ -113,6 +113,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         x_label: "letters".into(),
         y_label: "exactly right (%)".into(),
         series,
+        ..Default::default()
     };
     let path = format!("{RUNS}/exact-by-length.svg");
     fs::write(&path, chart.render())?;

@@ -79,7 +79,7 @@ struct Settings<'a> {
 }
 
 /// The part of the model that a weight belongs to: the first names of its path, without variants.
-fn part(name: &str) -> String {
+pub fn part(name: &str) -> String {
     let names: Vec<&str> = name
         .split('.')
         .filter(|name| name.starts_with(char::is_lowercase))

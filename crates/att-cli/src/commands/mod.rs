@@ -7,6 +7,7 @@ pub mod evaluate;
 pub mod inspect;
 pub mod quantize;
 pub mod quickstart;
+pub mod report;
 pub mod score;
 pub mod shortlist;
 pub mod train;

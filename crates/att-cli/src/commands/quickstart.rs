@@ -11,6 +11,7 @@ use clap::Args;
 use super::{CommandResult, Outcome};
 use crate::options::DeviceOption;
 use crate::progress::Progress;
+use crate::run_files::RunFiles;
 
 #[derive(Args)]
 pub struct Options {
@@ -69,9 +70,10 @@ pub fn run(options: &Options) -> CommandResult {
         &options.out,
         options.overwrite,
     )?;
-    let mut progress = Progress::new()?;
-    let summary = trainer.run(&device, &mut progress)?;
-    drop(progress);
+    let mut files = RunFiles::new(options.out.clone(), false, Progress::new()?);
+    let summary = trainer.run(&device, &mut files)?;
+    files.finish();
+    drop(files);
     if summary.interrupted {
         return Ok(Outcome::Interrupted);
     }
@@ -116,7 +118,8 @@ pub fn run(options: &Options) -> CommandResult {
     write_atomic(&picture, svg.render(&map).as_bytes())?;
 
     let run = options.out.display();
-    writeln!(out, "The same as a picture: {}\n", picture.display())?;
+    writeln!(out, "The same as a picture: {}", picture.display())?;
+    writeln!(out, "How it was trained: {run}/report.html\n")?;
     writeln!(out, "Next:")?;
     writeln!(
         out,

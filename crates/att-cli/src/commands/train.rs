@@ -1,11 +1,13 @@
 use std::path::PathBuf;
 
+use att_core::DeviceSpec;
 use att_train::{Error, ExperimentConfig, ForgettingReport, NewVocabulary, Start, Trainer};
 use clap::Args;
 
 use super::{CommandResult, Outcome};
-use crate::options::{DeviceOption, read_corpus};
-use crate::progress::Progress;
+use crate::options::{DevicesOption, read_corpus};
+use crate::progress::{Display, Progress};
+use crate::run_files::RunFiles;
 
 #[derive(Args)]
 pub struct Options {
@@ -55,12 +57,18 @@ pub struct Options {
     /// Stop after this many steps, instead of the experiment's max_steps; 0 is no limit
     #[arg(long, value_name = "N")]
     max_steps: Option<usize>,
+    /// How the run shows itself
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    progress: Display,
+    /// Also write the run's figures for TensorBoard into its directory
+    #[arg(long)]
+    tensorboard: bool,
     #[command(flatten)]
-    device: DeviceOption,
+    device: DevicesOption,
 }
 
 pub fn run(options: &Options) -> CommandResult {
-    let device = options.device.device.init()?;
+    let devices = DeviceSpec::init_all(&options.device.devices)?;
     let mut config = ExperimentConfig::load(&options.config)?;
     config.seed = options.seed.unwrap_or(config.seed);
     if let Some(minutes) = options.max_minutes {
@@ -69,6 +77,7 @@ pub fn run(options: &Options) -> CommandResult {
     if let Some(steps) = options.max_steps {
         config.training.max_steps = steps;
     }
+    config.training.validate_devices(devices.len())?;
     let train = read_corpus(&options.train)?;
     let valid = read_corpus(&options.valid)?;
     let given = |files: &[PathBuf]| match files {
@@ -87,9 +96,12 @@ pub fn run(options: &Options) -> CommandResult {
     };
     let trainer = Trainer::start(config, &train, &valid, &options.out, &start);
     let trainer = trainer.map_err(|error| name_files(error, options))?;
-    let mut progress = Progress::new()?;
-    let summary = trainer.run(&device, &mut progress)?;
-    drop(progress);
+    let progress = Progress::of_run(options.progress, &options.out)?;
+    let mut files = RunFiles::new(options.out.clone(), options.tensorboard, progress);
+    let summary = trainer.run_on(&devices, &mut files);
+    files.finish();
+    drop(files); // a dashboard would hide what is printed
+    let summary = summary?;
     eprintln!("{summary}");
     if summary.interrupted {
         eprintln!("the same command with --resume goes on from here");
@@ -97,12 +109,12 @@ pub fn run(options: &Options) -> CommandResult {
     }
     if let (Some(old), Some(before)) = (&old, &options.init_from) {
         let models = [before.as_path(), &options.out];
-        let report = ForgettingReport::new(models, [old, &valid], metric, &device)?;
+        let report = ForgettingReport::new(models, [old, &valid], metric, &devices[0])?;
         report.write(&options.out)?;
         eprint!("{report}");
     }
     let out = options.out.display();
-    eprintln!("the model is in {out}; next: att translate {out}");
+    eprintln!("the model is in {out}, its report is {out}/report.html; next: att translate {out}");
     Ok(Outcome::Done)
 }
 

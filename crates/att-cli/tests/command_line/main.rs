@@ -12,6 +12,7 @@ mod quantize;
 mod quickstart;
 mod resume;
 mod score;
+mod seeing;
 mod support;
 mod train;
 mod translate;
@@ -28,6 +29,7 @@ fn help_lists_the_verbs() {
     for verb in [
         "quickstart",
         "train",
+        "report",
         "compare",
         "translate",
         "tree",

@@ -132,6 +132,27 @@ fn bf16_products_train_a_model_of_their_own_and_the_same_each_time() {
 }
 
 #[test]
+fn several_devices_take_the_batches_of_a_step() {
+    let folder = Folder::new();
+    let refuse = |devices: &str, expected: &[&str]| {
+        let more = ["--device", devices, "--overwrite"];
+        refused(&folder.train(&["pairs.tsv"], &more), expected);
+    };
+    refuse("flex,ndarray", &["device", "flex and ndarray"]);
+    refuse("flex,flex", &["training.accumulate", "2"]);
+    assert!(!folder.path("run").exists());
+    let text = EXPERIMENT.replace("max_epochs = 100", "max_steps = 20\n    accumulate = 2");
+    folder.write("experiment.toml", text);
+    let weights = |devices: &str| {
+        let more = ["--device", devices, "--overwrite"];
+        let trained = folder.train(&["pairs.tsv"], &more);
+        assert!(trained.status.success(), "{trained:?}");
+        fs::read(folder.path("run/last.safetensors")).unwrap()
+    };
+    assert!(weights("flex,flex") == weights("flex,flex"));
+}
+
+#[test]
 fn a_run_is_only_replaced_on_demand_and_nothing_else_ever() {
     let folder = Folder::new();
     assert!(
