@@ -8,7 +8,7 @@ use att_eval::Metric;
 use att_model::ModelConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, OptimizerConfig, Result, ScheduleConfig};
+use crate::{DataConfig, Error, OptimizerConfig, Result, ScheduleConfig};
 
 /// A whole experiment: everything but where the data lies. One TOML file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,7 +18,9 @@ pub struct ExperimentConfig {
     pub seed: u64,
     /// How text becomes tokens.
     pub tokenizer: TokenizersConfig,
-    /// How examples become batches.
+    /// What an epoch has of the corpora.
+    pub data: DataConfig,
+    /// How examples become batches, and which of them do.
     pub batch: BatcherConfig,
     /// The model.
     pub model: ModelConfig,
@@ -101,6 +103,9 @@ pub struct TokenizersConfig {
     /// Whether both sides share one tokeniser, trained by the settings of `src` on both (those of `tgt` are not read); false
     /// unless told.
     pub shared: bool,
+    /// They learn from this many pairs at most, which lie evenly in the data; 0 is all. 10,000,000 unless
+    /// told.
+    pub max_pairs: usize,
     /// Of the source; whitespace unless told.
     pub src: TokenizerConfig,
     /// Of the target; whitespace unless told.
@@ -111,6 +116,7 @@ impl Default for TokenizersConfig {
     fn default() -> Self {
         Self {
             shared: false,
+            max_pairs: 10_000_000,
             src: TokenizerConfig::whitespace(),
             tgt: TokenizerConfig::whitespace(),
         }
