@@ -161,9 +161,9 @@ impl Batcher {
         })
     }
 
-    /// Gives epochs other shares of several corpora than they have: as many examples as before, of which
-    /// corpus i gives `w_i / sum_j w_j`. A small one comes several times, never less than once each time; of
-    /// a large one the next epoch has what the last had not.
+    /// Gives the corpora other shares of an epoch than they have: of as many examples as before, corpus i gives
+    /// `w_i / sum_j w_j`. Its examples come shuffled, none again before all were there, and the next epoch goes
+    /// on where this one ended.
     ///
     /// - `sizes`: how many of the examples each corpus has, one after the other
     /// - `weights`: of each

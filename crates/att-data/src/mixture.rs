@@ -11,8 +11,8 @@ use crate::{Error, Result};
 ///
 /// Of the N pairs of an epoch, N being those of all corpora, corpus i gives `N w_i / sum_j w_j`, rounded, but one at
 /// least. It gives them from an endless row: its pairs shuffled, then shuffled anew, and so on; epoch e takes
-/// up where e - 1 ended. So no pair comes a third time before all of its corpus came twice, and an epoch follows
-/// from seed and number alone.
+/// up where e - 1 ended. So none comes again before all of its corpus were there, and an epoch follows from seed
+/// and number alone.
 #[derive(Clone, Debug)]
 pub(crate) struct Mixture {
     parts: Vec<Part>,

@@ -171,10 +171,13 @@ impl Trainer {
         // Settings that do not fit show before anything is written.
         let (n_src, n_tgt) = (src.vocab_size(), tgt.vocab_size());
         let data = data::load(&config, train, &src, &tgt, start.cache.as_deref())?;
-        let valid_batcher = Batcher::new(
-            config.batch.clone(),
-            examples(&config.model, valid, &src, &tgt),
-        )?;
+        // Validation leaves out nothing.
+        let valid_config = BatcherConfig {
+            min_len: 0,
+            max_ratio: 0.0,
+            ..config.batch.clone()
+        };
+        let valid_batcher = Batcher::new(valid_config, examples(&config.model, valid, &src, &tgt))?;
         config.model.validate_vocabularies(n_src, n_tgt)?;
         let init_from = start
             .init_from
@@ -366,7 +369,8 @@ fn is_temporary(name: &str) -> bool {
         .strip_prefix('.')
         .and_then(|name| name.strip_suffix(".tmp"));
     let parts = written.and_then(|written| written.rsplit_once('.'));
-    parts.is_some_and(|(file, process)| is_of_a_run(file) && process.parse::<u32>().is_ok())
+    let is_ours = |file: &str| is_of_a_run(file) || data::is_cache(file);
+    parts.is_some_and(|(file, process)| is_ours(file) && process.parse::<u32>().is_ok())
 }
 
 /// The last checkpoint of a run that can be used; none where there is nothing to lose.

@@ -237,6 +237,18 @@ fn batches_are_as_large_as_memory_allows() {
         62 < small && small < large && large < 62 * 3000,
         "{small} {large}"
     );
+    // The trials leave nothing behind that training would depend on.
+    let found = weights(&folder);
+    let told = format!("batch_size = {large}\n    batch_by = 'tokens'");
+    let told = experiment.replace("batch_size = 4", &told);
+    folder.write("experiment.toml", format!("{told}\n[search]\nmax_len = 20"));
+    message(&folder.train(&["long.tsv"], &["--overwrite", "--max-steps", "1"]));
+    assert!(weights(&folder) == found);
+    folder.write(
+        "experiment.toml",
+        format!("{experiment}\n[search]\nmax_len = 20"),
+    );
+    train("180M");
     // A resumed run takes what was found, whatever there is now.
     let more = [
         "--resume",
