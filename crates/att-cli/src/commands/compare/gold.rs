@@ -50,7 +50,9 @@ impl GoldAlignments {
         tokenizers: &TokenizersConfig,
         valid: &Corpus,
     ) -> Result<(), Box<dyn Error>> {
-        let TokenizersConfig { shared, src, tgt } = tokenizers;
+        let TokenizersConfig {
+            shared, src, tgt, ..
+        } = tokenizers;
         let tgt = if *shared { src } else { tgt };
         for (i, (line, pair)) in self.lines.iter().zip(&valid.pairs).enumerate() {
             let (n_src, n_tgt) = (positions(src, &pair.src), positions(tgt, &pair.tgt));
