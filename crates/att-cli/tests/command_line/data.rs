@@ -193,7 +193,7 @@ fn lines(pairs: usize, words: usize) -> String {
 fn batches_are_as_large_as_memory_allows() {
     let folder = Folder::new();
     folder.write("pairs.tsv", lines(60, 10));
-    folder.write("long.tsv", lines(3000, 60));
+    folder.write("long.tsv", lines(1000, 60));
     let experiment = EXPERIMENT.replace("kind = 'char'", "kind = 'whitespace'");
     let experiment = experiment.replace("valid_every = 50", "valid_every = 50\n    keep = 1");
     folder.write(
@@ -232,9 +232,15 @@ fn batches_are_as_large_as_memory_allows() {
         );
         tokens.parse().unwrap()
     };
-    let (small, large) = (size(&train("90M")), size(&train("180M")));
+    let refusal = train("1M");
+    refused(&refusal, &["batch_size", "--memory"]);
+    let told = String::from_utf8_lossy(&refusal.stderr).into_owned();
+    let (_, needed) = told.split_once("validation hold ").unwrap();
+    let needed: u64 = needed.split_once(' ').unwrap().0.parse().unwrap();
+    let times = |tenths: u64| format!("{}K", needed * tenths * 100);
+    let (small, large) = (size(&train(&times(16))), size(&train(&times(22))));
     assert!(
-        62 < small && small < large && large < 62 * 3000,
+        62 < small && small < large && large <= 62 * 1000,
         "{small} {large}"
     );
     // The trials leave nothing behind that training would depend on.
@@ -248,7 +254,7 @@ fn batches_are_as_large_as_memory_allows() {
         "experiment.toml",
         format!("{experiment}\n[search]\nmax_len = 20"),
     );
-    train("180M");
+    size(&train(&times(22)));
     // A resumed run takes what was found, whatever there is now.
     let more = [
         "--resume",
@@ -260,7 +266,6 @@ fn batches_are_as_large_as_memory_allows() {
     ];
     let resumed = message(&folder.train(&["long.tsv"], &more));
     assert!(!resumed.contains("batches of up to"), "{resumed}");
-    refused(&train("20M"), &["batch_size", "--memory", "20 MB"]);
     refused(
         &folder.train(&["long.tsv"], &["--resume", "--max-steps", "3"]),
         &["batch.batch_size was "],
