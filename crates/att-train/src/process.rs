@@ -16,7 +16,7 @@ pub(crate) fn processor_seconds() -> Option<f64> {
 
 /// The greatest amount of memory held so far (resident set), in MB of 10^6 bytes.
 pub(crate) fn peak_rss_mb() -> Option<f64> {
-    Some(status("VmHWM:")? as f64 / 1e6)
+    Some(peak_rss()? as f64 / 1e6)
 }
 
 /// The greatest amount of memory held since [`forget_peak`], in bytes.
