@@ -36,7 +36,7 @@ pub struct Prefetch {
 enum Message {
     /// A plan begins that has so many batches.
     Plan(usize),
-    Batch(Result<Batch>),
+    Batch(Box<Result<Batch>>),
 }
 
 impl Prefetch {
@@ -87,7 +87,7 @@ impl Prefetch {
     /// If all of them were taken.
     pub fn next_batch(&mut self) -> Result<Batch> {
         match self.receive() {
-            Some(Message::Batch(batch)) => batch,
+            Some(Message::Batch(batch)) => *batch,
             _ => panic!("no more batches are taken than the plan has"),
         }
     }
@@ -131,7 +131,8 @@ fn make(
     for plan in plans {
         sender.send(Message::Plan(plan.len())).ok()?;
         for rows in plan.iter().skip(std::mem::take(&mut skip)) {
-            sender.send(Message::Batch(batcher.batch(rows))).ok()?;
+            let batch = Box::new(batcher.batch(rows));
+            sender.send(Message::Batch(batch)).ok()?;
         }
     }
     Some(())
