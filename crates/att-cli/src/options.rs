@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use att_core::ops::{Mixture, WeightFormat};
 use att_core::{DeviceSpec, check};
-use att_data::{Corpus, Shortlist};
+use att_data::{Corpus, CorpusFiles, Shortlist};
 use att_decoder::search::{
     DiverseConfig, LengthPenalty, SamplingConfig, SearchConfig, StrategyConfig,
 };
 use att_model::Translator;
-use clap::Args;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
 /// Where to compute.
 #[derive(Args)]
@@ -251,17 +251,101 @@ pub fn not_there_yet(out: &Path) -> Result<(), String> {
     }
 }
 
+/// Training pairs in one or more corpora. Each `--train` is a corpus, which a list of values would not tell.
+#[derive(Clone, Debug)]
+pub struct TrainOption {
+    /// The corpora, in the order given.
+    pub corpora: Vec<CorpusFiles>,
+}
+
+impl TrainOption {
+    const ID: &str = "train";
+}
+
+impl Args for TrainOption {
+    fn augment_args(command: Command) -> Command {
+        command.arg(
+            Arg::new(Self::ID)
+                .long(Self::ID)
+                .num_args(1..=2)
+                .required(true)
+                .action(ArgAction::Append)
+                .value_parser(value_parser!(PathBuf))
+                .value_name("FILE")
+                .help(
+                    "Training pairs: one file with lines of `source<TAB>target`, or two parallel files; plain or \
+                     .gz. Given again, it adds a corpus",
+                ),
+        )
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for TrainOption {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = matches.get_occurrences::<PathBuf>(Self::ID);
+        let corpora = given.into_iter().flatten().map(|files| {
+            let files: Vec<PathBuf> = files.cloned().collect();
+            corpus_files(&files)
+        });
+        Ok(Self {
+            corpora: corpora.collect(),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// A size in bytes, such as `8G`, `512M` or `100000`: G, M and K are powers of 1024.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 'K' | 'k')) => (&text[..at], 1 << 10),
+        Some((at, 'M' | 'm')) => (&text[..at], 1 << 20),
+        Some((at, 'G' | 'g')) => (&text[..at], 1 << 30),
+        _ => (text, 1),
+    };
+    match number.parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() => Ok((number * f64::from(unit)) as u64),
+        _ => Err(format!(
+            "'{text}' is not a size: use one such as 8G or 512M"
+        )),
+    }
+}
+
 /// A corpus in one file of tab-separated pairs or in two parallel files.
 pub fn read_corpus(files: &[PathBuf]) -> att_data::Result<Corpus> {
+    corpus_files(files).read()
+}
+
+fn corpus_files(files: &[PathBuf]) -> CorpusFiles {
     match files {
-        [src, tgt] => Corpus::from_parallel(src, tgt),
-        files => Corpus::from_tsv(files.first().map_or(Path::new(""), PathBuf::as_path)),
+        [src, tgt] => CorpusFiles::Parallel {
+            src: src.clone(),
+            tgt: tgt.clone(),
+        },
+        files => CorpusFiles::Tsv(files.first().cloned().unwrap_or_default()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_bytes("1.5G"), Ok(3 << 29));
+        assert_eq!(parse_bytes("512m"), Ok(512 << 20));
+        assert_eq!(parse_bytes("4096"), Ok(4096));
+        for text in ["", "G", "-1G", "8 GB", "nan"] {
+            assert!(parse_bytes(text).unwrap_err().contains("8G"), "{text}");
+        }
+    }
 
     #[test]
     fn what_is_not_told_is_the_models_own() {

@@ -384,6 +384,7 @@ mod tests {
                 skipped: 0,
                 src_tokens_per_s: 1000.0,
                 tgt_tokens_per_s: f64::INFINITY,
+                waiting: 0.0,
                 elapsed_s: step as f64,
                 left_s: 75.0,
             })

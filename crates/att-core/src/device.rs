@@ -170,8 +170,12 @@ impl DeviceSpec {
 }
 
 /// Whether it is a CPU backend whose kernels are this crate's, with or without gradients.
-#[cfg(feature = "cpu")]
-pub(crate) fn is_cpu(device: &Device) -> bool {
+pub fn is_cpu(device: &Device) -> bool {
+    #[cfg(not(feature = "cpu"))]
+    let _ = device;
+    #[cfg(not(feature = "cpu"))]
+    return false;
+    #[cfg(feature = "cpu")]
     match device.clone().inner().as_dispatch() {
         #[cfg(feature = "flex")]
         DispatchDevice::Flex(_) => true,

@@ -42,7 +42,7 @@ mod precision;
 pub mod random;
 pub mod special;
 
-pub use device::DeviceSpec;
+pub use device::{DeviceSpec, is_cpu};
 pub use error::{Error, Result};
 pub use host_vec::host_vec;
 pub use kernel_threads::{at_once, on_kernel_threads, side_by_side};

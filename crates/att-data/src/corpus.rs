@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::Path;
 
-use crate::{Error, Example, ExtendedVocabulary, Lines, Result, Tokenizer};
+use crate::{CorpusFiles, Example, ExtendedVocabulary, Pairs, Result, Tokenizer};
 
 /// A source text and its target text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,16 +59,13 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Reads lines of `source<TAB>target`, gzipped or not. The sides are kept as they are, white
-    /// space included.
+    /// Reads lines of `source<TAB>target`, gzipped or not ([`CorpusFiles::Tsv`]).
     ///
     /// # Errors
     ///
-    /// What [`Lines`] reports, and [`Error::Empty`] for an empty line or side, [`Error::Tabs`]
-    /// for a line without exactly one tab, [`Error::NoPairs`] for an empty file.
+    /// As [`CorpusFiles::read`].
     pub fn from_tsv(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        Self::from_tsv_lines(Lines::open(path)?, path)
+        CorpusFiles::Tsv(path.as_ref().into()).read()
     }
 
     /// Reads lines of `source<TAB>target` from any reader, gzipped or not; `name` stands for it
@@ -78,60 +75,18 @@ impl Corpus {
     ///
     /// As [`from_tsv`](Self::from_tsv).
     pub fn read_tsv(reader: impl BufRead + Send + 'static, name: impl AsRef<Path>) -> Result<Self> {
-        let name = name.as_ref();
-        Self::from_tsv_lines(Lines::new(reader, name)?, name)
+        let pairs = Pairs::read_tsv(reader, name)?.collect::<Result<_>>()?;
+        Ok(Self { pairs })
     }
 
-    fn from_tsv_lines(lines: Lines, path: &Path) -> Result<Self> {
-        let mut pairs = Vec::new();
-        for (line, text) in (1..).zip(lines) {
-            let text = text?;
-            not_empty(&text, path, line, "line")?;
-            let tabs = text.matches('\t').count();
-            let (Some((src, tgt)), 1) = (text.split_once('\t'), tabs) else {
-                return Err(Error::Tabs {
-                    path: path.into(),
-                    line,
-                    found: tabs,
-                });
-            };
-            not_empty(src, path, line, "source")?;
-            not_empty(tgt, path, line, "target")?;
-            pairs.push(Pair::new(src, tgt));
-        }
-        Self::some(pairs, path)
-    }
-
-    /// Reads two files, gzipped or not: line n of one is the source of line n of the other.
+    /// Reads two files, gzipped or not ([`CorpusFiles::Parallel`]).
     ///
     /// # Errors
     ///
-    /// What [`Lines`] reports, and [`Error::Empty`] for an empty line, [`Error::LineCounts`] for
-    /// files of different lengths, [`Error::NoPairs`] for empty files.
+    /// As [`CorpusFiles::read`].
     pub fn from_parallel(src_path: impl AsRef<Path>, tgt_path: impl AsRef<Path>) -> Result<Self> {
-        let (src_path, tgt_path) = (src_path.as_ref(), tgt_path.as_ref());
-        let (src, tgt) = (full_lines(src_path)?, full_lines(tgt_path)?);
-        if src.len() != tgt.len() {
-            return Err(Error::LineCounts {
-                src_path: src_path.into(),
-                src_lines: src.len(),
-                tgt_path: tgt_path.into(),
-                tgt_lines: tgt.len(),
-            });
-        }
-        let pairs = src
-            .into_iter()
-            .zip(tgt)
-            .map(|(src, tgt)| Pair { src, tgt })
-            .collect();
-        Self::some(pairs, src_path)
-    }
-
-    fn some(pairs: Vec<Pair>, path: &Path) -> Result<Self> {
-        if pairs.is_empty() {
-            return Err(Error::NoPairs { path: path.into() });
-        }
-        Ok(Self { pairs })
+        let (src, tgt) = (src_path.as_ref().into(), tgt_path.as_ref().into());
+        CorpusFiles::Parallel { src, tgt }.read()
     }
 
     /// The source sides.
@@ -174,30 +129,10 @@ impl Corpus {
     }
 }
 
-/// The lines of a file, none of them empty.
-fn full_lines(path: &Path) -> Result<Vec<String>> {
-    let full = |(line, text): (usize, Result<String>)| {
-        let text = text?;
-        not_empty(&text, path, line, "line")?;
-        Ok(text)
-    };
-    (1..).zip(Lines::open(path)?).map(full).collect()
-}
-
-fn not_empty(text: &str, path: &Path, line: usize, what: &'static str) -> Result<()> {
-    if text.trim().is_empty() {
-        return Err(Error::Empty {
-            path: path.into(),
-            line,
-            what,
-        });
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
     use crate::lines::tests::{folder, gzip};
 
     fn tsv(bytes: &[u8]) -> Result<Corpus> {

@@ -1,6 +1,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::Dropped;
+
 /// What can be wrong with data, a configuration or a tokenizer file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -136,15 +138,26 @@ pub enum Error {
 
     /// No example short enough to train on.
     #[error(
-        "none of the {examples} examples is left to train on; raise `max_src_len` ({max_src_len}) or `max_tgt_len` ({max_tgt_len})"
+        "none of the {examples} examples is left to train on, {dropped}; raise `max_src_len` ({max_src_len}) or `max_tgt_len` ({max_tgt_len}), or lower other limits"
     )]
     NoExamples {
         /// How many examples there were before the limits.
         examples: usize,
+        /// Why they are left out.
+        dropped: Dropped,
         /// The limit on the source.
         max_src_len: usize,
         /// The limit on the target.
         max_tgt_len: usize,
+    },
+
+    /// Something that is not a whole and sound file of examples.
+    #[error("{} is not usable: {message}", path.display())]
+    ExampleFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
     },
 
     /// A lexical table that cannot be used.

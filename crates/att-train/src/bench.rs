@@ -1,21 +1,23 @@
 //! How fast a model trains and decodes on this machine.
 
+use std::iter::{once, repeat_n};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use att_core::ops::{Work, linear};
 use att_core::{Precision, check, random};
-use att_data::{BatchBy, Batcher, Corpus};
+use att_data::{BatchBy, Batcher, Prefetch, Tokenizer};
 use att_decoder::search::SearchConfig;
 use att_model::{Seq2Seq, Translator, weights};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
+use crate::data::{load, train_tokenizers};
 use crate::freeze::freeze;
 use crate::process::{peak_rss_mb, processor_seconds};
 use crate::step::{StepOutput, TrainStep, in_precision};
-use crate::trainer::{examples, train_tokenizers};
-use crate::{ExperimentConfig, Result};
+use crate::{ExperimentConfig, Result, TrainingData};
 
 /// Times steps of training: those of [`TrainStep`], as the [`Trainer`](crate::Trainer) takes them, but
 /// each on one batch, whatever `accumulate` says.
@@ -93,7 +95,7 @@ pub struct TrainSpeed {
     pub peak_rss_mb: Option<f64>,
 }
 
-/// The parts of the time of all repeats, from 0 to 1; the rest is making batches.
+/// The parts of the time of all repeats, from 0 to 1.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct StepShares {
     /// The loss.
@@ -102,6 +104,8 @@ pub struct StepShares {
     pub backward: f64,
     /// The new weights.
     pub optimizer: f64,
+    /// Waiting for data, which another thread makes ahead.
+    pub waiting: f64,
 }
 
 /// The parts of the threads' time in all repeats, from 0 to 1.
@@ -203,31 +207,30 @@ impl TrainBench {
     /// # Errors
     ///
     /// If settings or data can't be used, or the loss leaves the numbers.
-    pub fn run(
+    pub fn run<'a>(
         &self,
         experiment: &ExperimentConfig,
-        train: &Corpus,
+        train: impl Into<TrainingData<'a>>,
         device: &Device,
     ) -> Result<TrainSpeed> {
         self.validate()?;
         experiment.validate()?;
+        let train = train.into();
+        let (src, tgt) = train_tokenizers(experiment, train)?;
+        let data = load(experiment, train, &src, &tgt, None)?;
         in_precision(experiment.training.precision, || {
-            self.measure(experiment, train, device)
+            self.measure(experiment, [&src, &tgt], data.batcher, device)
         })
     }
 
     fn measure(
         &self,
         experiment: &ExperimentConfig,
-        train: &Corpus,
+        [src, tgt]: [&Tokenizer; 2],
+        batcher: Batcher,
         device: &Device,
     ) -> Result<TrainSpeed> {
         let (seed, training) = (experiment.seed, &experiment.training);
-        let (src, tgt) = train_tokenizers(experiment, train)?;
-        let batcher = Batcher::new(
-            experiment.batch.clone(),
-            examples(&experiment.model, train, &src, &tgt),
-        )?;
         let model = experiment.model.init_seeded(
             src.vocab_size(),
             tgt.vocab_size(),
@@ -242,30 +245,36 @@ impl TrainBench {
         let model = freeze(model, &training.freeze)?;
         let mut stepper = TrainStep::new(model, training, seed);
         let mut number = 0;
-        let mut step = |indices: &Vec<usize>| {
+        let mut step = |batches: &mut Prefetch| {
             number += 1;
-            stepper.step(number, schedule.lr(number), &batcher.batch(indices))
+            stepper.step(number, schedule.lr(number), &batches.next_batch()?)
         };
 
         let mut plan = (0..).flat_map(|epoch| batcher.epoch(seed, epoch));
-        for indices in plan.by_ref().take(self.warmup) {
-            step(&indices)?;
-        }
+        let warmup: Vec<Vec<usize>> = plan.by_ref().take(self.warmup).collect();
         let timed: Vec<Vec<usize>> = plan.take(self.steps).collect();
+        let sentences = timed.iter().map(Vec::len).sum();
+        let plans = once(warmup).chain(repeat_n(timed, self.repeats));
+        let mut batches = Prefetch::new(Arc::new(batcher), plans, 0);
+        let mut steps = |batches: &mut Prefetch| -> Result<Vec<StepOutput>> {
+            let plan = batches.next_plan().expect("as many plans as repeats");
+            let done = (0..plan).map(|_| step(batches)).collect();
+            device.sync().expect("the device works");
+            done
+        };
+        steps(&mut batches)?;
         let peak = product_peak(device);
         let mut times = Times::default();
         let mut done: Vec<StepOutput> = Vec::new();
+        batches.take_waited();
         let (result, work) = Work::measure(|| {
             for _ in 0..self.repeats {
-                done.extend(times.time(|| {
-                    let done: Result<Vec<StepOutput>> = timed.iter().map(&mut step).collect();
-                    device.sync().expect("the device works");
-                    done
-                })?);
+                done.extend(times.time(|| steps(&mut batches))?);
             }
             Ok::<_, crate::Error>(())
         });
         result?;
+        let waited = batches.take_waited().as_secs_f64();
 
         let repeat = &done[done.len() - self.steps..];
         let src_tokens: usize = repeat.iter().map(|step| step.src_tokens).sum();
@@ -285,7 +294,7 @@ impl TrainBench {
             batch_size: experiment.batch.batch_size,
             steps: self.steps,
             repeats: self.repeats,
-            sentences: timed.iter().map(Vec::len).sum(),
+            sentences,
             src_tokens,
             tgt_tokens,
             seconds,
@@ -302,6 +311,7 @@ impl TrainBench {
                 forward: share(|step| step.times.forward),
                 backward: share(|step| step.times.backward),
                 optimizer: share(|step| step.times.optimizer),
+                waiting: waited / times.total(),
             },
             work: WorkShares::new(work, times.total(), threads),
             loss: repeat[self.steps - 1].loss,

@@ -9,8 +9,8 @@ use att_model::ModelConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, GuidedAlignmentConfig, LoraConfig, MinimumRiskConfig, OptimizerConfig, Result,
-    ScheduleConfig, ScheduledSamplingConfig,
+    DataConfig, Error, GuidedAlignmentConfig, LoraConfig, MinimumRiskConfig, OptimizerConfig,
+    Result, ScheduleConfig, ScheduledSamplingConfig,
 };
 
 /// A whole experiment: everything but where the data lies. One TOML file.
@@ -21,7 +21,9 @@ pub struct ExperimentConfig {
     pub seed: u64,
     /// How text becomes tokens.
     pub tokenizer: TokenizersConfig,
-    /// How examples become batches.
+    /// What an epoch has of the corpora.
+    pub data: DataConfig,
+    /// How examples become batches, and which of them do.
     pub batch: BatcherConfig,
     /// The model.
     pub model: ModelConfig,
@@ -114,6 +116,9 @@ pub struct TokenizersConfig {
     /// Whether both sides share one tokeniser, trained by the settings of `src` on both (those of `tgt` are not read); false
     /// unless told.
     pub shared: bool,
+    /// They learn from this many pairs at most, which lie evenly in the data; 0 is all. 10,000,000 unless
+    /// told.
+    pub max_pairs: usize,
     /// Of the source; whitespace unless told.
     pub src: TokenizerConfig,
     /// Of the target; whitespace unless told.
@@ -124,6 +129,7 @@ impl Default for TokenizersConfig {
     fn default() -> Self {
         Self {
             shared: false,
+            max_pairs: 10_000_000,
             src: TokenizerConfig::whitespace(),
             tgt: TokenizerConfig::whitespace(),
         }

@@ -55,15 +55,20 @@ pub fn evaluate(
 }
 
 /// Mean negative log-probability of a gold token, EOS included, in nats.
-pub(crate) fn mean_nll(model: &Seq2Seq, batcher: &Batcher) -> f64 {
+pub(crate) fn mean_nll(model: &Seq2Seq, batcher: &Batcher) -> Result<f64> {
     let (mut sum, mut tokens) = (0.0, 0);
     for indices in batcher.evaluation() {
-        let batch: Batch = batcher.batch(&indices);
-        let output = model.forward(&batch);
-        let n = output.gold.len();
-        let nll: f64 = model.cross_entropy(&output, 0.0).nll.into_scalar();
+        let (nll, n) = nll(model, &batcher.batch(&indices)?);
         sum += nll * n as f64;
         tokens += n;
     }
-    sum / tokens as f64
+    Ok(sum / tokens as f64)
+}
+
+/// Of a batch, and of how many tokens.
+pub(crate) fn nll(model: &Seq2Seq, batch: &Batch) -> (f64, usize) {
+    let output = model.forward(batch);
+    let n = output.gold.len();
+    let nll: f64 = model.cross_entropy(&output, 0.0).nll.into_scalar();
+    (nll, n)
 }

@@ -1,14 +1,18 @@
 use std::ops::ControlFlow;
 
+use att_data::Dropped;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Sample, Skipped, VocabularyEvent};
+use crate::{CacheUse, Sample, Skipped, VocabularyEvent};
 
 /// What happens in a run, in order; one line of `log.jsonl` each.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
+    /// What the data are, where there is more to say of them than how many are too long; before the run
+    /// begins.
+    Data(DataEvent),
     /// The run begins.
     Start {
         /// Weights in the model.
@@ -46,6 +50,29 @@ pub enum Event {
     Step(StepEvent),
     /// The model was validated.
     Validation(ValidationEvent),
+}
+
+/// What a run trains on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DataEvent {
+    /// Pairs in each corpus.
+    pub pairs: Vec<usize>,
+    /// Those that are left out, and why.
+    pub dropped: Dropped,
+    /// The cache of their tokens, if there is one.
+    pub cache: Option<CacheUse>,
+}
+
+impl DataEvent {
+    /// Whether all is told by how many examples there are and how many are too long.
+    pub(crate) fn is_plain(&self) -> bool {
+        let Self {
+            pairs,
+            dropped,
+            cache,
+        } = self;
+        pairs.len() == 1 && dropped.total() == dropped.too_long && cache.is_none()
+    }
 }
 
 /// A step that left the weights as they are.
@@ -94,6 +121,9 @@ pub struct StepEvent {
     /// Real target tokens a second.
     #[serde(deserialize_with = "or_nan")]
     pub tgt_tokens_per_s: f64,
+    /// The share of the time in which training waited for data, from 0 to 1.
+    #[serde(default)]
+    pub waiting: f64,
     /// Seconds of training so far, over all parts of the run.
     pub elapsed_s: f64,
     /// Seconds that the rest will take at this speed.

@@ -2,13 +2,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use att_core::{Error, Result, check};
-use att_data::{Batch, Corpus, Tokenizer};
+use att_data::{Batch, Tokenizer};
 use att_eval::PharaohLink;
 use att_model::ForcedOutput;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::{ExperimentConfig, GoldAlignments, token_positions};
+use crate::{ExperimentConfig, GoldAlignments, TrainingData, token_positions};
 
 /// Guided alignment (Chen et al. 2016): training also draws the attention weights towards alignments that are
 /// given; in TOML `guided_alignment = { weight = 0.5 }`.
@@ -101,7 +101,7 @@ impl Guide {
     pub(crate) fn read(
         experiment: &ExperimentConfig,
         file: Option<&Path>,
-        train: &Corpus,
+        train: TrainingData<'_>,
         src: &Tokenizer,
         tgt: &Tokenizer,
     ) -> crate::Result<Option<Self>> {
@@ -110,8 +110,9 @@ impl Guide {
             (None, None) => return Ok(None),
             (config, _) => return Err(without_the_other(config.is_some())),
         };
-        let gold = GoldAlignments::read(file, train, "training")?;
-        gold.check(src.config(), tgt.config(), train)?;
+        let train = train.read()?;
+        let gold = GoldAlignments::read(file, &train, "training")?;
+        gold.check(src.config(), tgt.config(), &train)?;
         let tokens_per_state = experiment.model.encoder.tokens_per_state();
         let positions = |tokenizer: &Tokenizer, text: &str| {
             token_positions(&tokenizer.tokens(text), tokenizer.marks_words())

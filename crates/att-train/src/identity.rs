@@ -15,7 +15,7 @@ use crate::{Error, ExperimentConfig, Result, ScheduleConfig, digest};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Identity {
     /// The experiment as TOML, every setting written out.
-    experiment: String,
+    pub(crate) experiment: String,
     train: Fingerprint,
     valid: Fingerprint,
     /// Of old data, where they are replayed.
@@ -28,16 +28,20 @@ pub(crate) struct Identity {
 /// Of a corpus, each side its own [`digest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fingerprint {
-    pairs: usize,
-    sources: String,
-    targets: String,
+pub(crate) struct Fingerprint {
+    pub(crate) pairs: usize,
+    /// Of how many pairs each is, where there are several corpora.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) corpora: Vec<usize>,
+    pub(crate) sources: String,
+    pub(crate) targets: String,
 }
 
 impl Fingerprint {
-    fn of(corpus: &Corpus) -> Self {
+    pub(crate) fn of(corpus: &Corpus) -> Self {
         Self {
             pairs: corpus.pairs.len(),
+            corpora: Vec::new(),
             sources: digest(corpus.sources()),
             targets: digest(corpus.targets()),
         }
@@ -48,6 +52,11 @@ impl Fingerprint {
             let (was, is) = (self.pairs, now.pairs);
             into.push(format!("the {name} data had {was} pairs, now {is}"));
             return;
+        }
+        if self.corpora != now.corpora {
+            into.push(format!(
+                "the {name} data are divided otherwise into corpora"
+            ));
         }
         for (side, was, is) in [
             ("sources", &self.sources, &now.sources),
@@ -68,9 +77,9 @@ impl Identity {
     /// If a file can't be read.
     pub(crate) fn new(
         config: &ExperimentConfig,
-        train: &Corpus,
-        valid: &Corpus,
-        replay: Option<&Corpus>,
+        train: Fingerprint,
+        valid: Fingerprint,
+        replay: Option<Fingerprint>,
         files: &[(&str, &Path)],
     ) -> Result<Self> {
         let checksum = |&(name, path): &(&str, &Path)| {
@@ -82,9 +91,9 @@ impl Identity {
         };
         Ok(Self {
             experiment: toml::to_string(config).expect("a configuration can be TOML"),
-            train: Fingerprint::of(train),
-            valid: Fingerprint::of(valid),
-            replay: replay.map(Fingerprint::of),
+            train,
+            valid,
+            replay,
             files: files.iter().map(checksum).collect::<Result<_>>()?,
         })
     }
@@ -169,7 +178,8 @@ mod tests {
 
     fn identity(text: &str, train: &Corpus) -> Identity {
         let config = ExperimentConfig::from_toml(text).unwrap();
-        Identity::new(&config, train, &corpus(["x", "y"]), None, &[]).unwrap()
+        let valid = Fingerprint::of(&corpus(["x", "y"]));
+        Identity::new(&config, Fingerprint::of(train), valid, None, &[]).unwrap()
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | describe a whole experiment in one TOML file | [`ExperimentConfig`] |
 //! | run it into a model directory, resume it bit for bit | [`Trainer`] |
+//! | train on files that memory does not hold, or on several corpora | [`TrainingData`], [`DataConfig`] |
 //! | watch it | [`Observer`], [`Event`], [`PrintEvents`]; the same events go to `log.jsonl` |
 //! | look at it later, or with TensorBoard | [`read_log`], [`TensorBoard`] |
 //! | score a model on a corpus | [`evaluate`] |
@@ -43,11 +44,14 @@
 //! ```
 
 mod anchor;
+mod auto_batch;
 mod average;
+mod batches;
 mod bench;
 mod checkpoint;
 mod compare;
 mod config;
+mod data;
 mod error;
 mod evaluate;
 mod event;
@@ -78,12 +82,14 @@ mod tensorboard;
 mod trainer;
 mod word_dropout;
 
+pub use auto_batch::BatchSize;
 pub use bench::{DecodeBench, DecodeSpeed, StepShares, TrainBench, TrainSpeed};
 pub use compare::{Comparison, Contestant, LeftOut, Variants, attention_variants, digest};
 pub use config::{ExperimentConfig, TokenizersConfig, TrainingConfig};
+pub use data::{CacheUse, DataConfig, TrainingData};
 pub use error::{Diverged, Error, Result};
 pub use evaluate::{Evaluation, evaluate};
-pub use event::{Event, Observer, SkippedEvent, StepEvent, ValidationEvent};
+pub use event::{DataEvent, Event, Observer, SkippedEvent, StepEvent, ValidationEvent};
 pub use forgetting::{BeforeAndAfter, DomainScore, ForgettingReport};
 pub use gold_alignments::{GoldAlignments, token_positions};
 pub use guard::SkipReason;

@@ -7,7 +7,7 @@ use att_data::{Corpus, Tokenizer, Vocabulary};
 use att_model::{ModelDirectory, Seq2Seq, weights};
 use serde::{Deserialize, Serialize};
 
-use crate::trainer::train_tokenizers;
+use crate::data::train_tokenizers;
 use crate::{ExperimentConfig, Result};
 
 /// Other vocabularies than those of the model that a run begins with. They are of tokenisers trained by the
@@ -41,7 +41,7 @@ impl NewVocabulary {
         config: &ExperimentConfig,
         data: &Corpus,
     ) -> Result<(Tokenizer, Tokenizer)> {
-        let (src, tgt) = train_tokenizers(config, data)?;
+        let (src, tgt) = train_tokenizers(config, data.into())?;
         match self {
             Self::Replace => Ok((src, tgt)),
             Self::Extend => Ok((

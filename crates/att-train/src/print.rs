@@ -3,7 +3,10 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use crate::{Event, Observer, SkippedEvent, StepEvent, Summary, ValidationEvent, VocabularyEvent};
+use crate::{
+    BatchSize, DataEvent, Event, Observer, SkippedEvent, StepEvent, Summary, ValidationEvent,
+    VocabularyEvent,
+};
 
 /// An [`Observer`] that prints each event to the standard output.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,6 +22,7 @@ impl Observer for PrintEvents {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Data(data) => data.fmt(f),
             Self::Start {
                 parameters,
                 examples,
@@ -70,6 +74,23 @@ impl fmt::Display for VocabularyEvent {
     }
 }
 
+impl fmt::Display for DataEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(damage) = self.cache.as_ref().and_then(|cache| cache.damage.as_ref()) {
+            writeln!(f, "warning: {damage}; it is made again")?;
+        }
+        let pairs: Vec<String> = self.pairs.iter().map(usize::to_string).collect();
+        write!(f, "data: {} pairs, {}", pairs.join(" + "), self.dropped)?;
+        match &self.cache {
+            None => Ok(()),
+            Some(cache) => {
+                let from = if cache.found { "from" } else { "kept in" };
+                write!(f, "; tokens {from} {}", cache.path.display())
+            }
+        }
+    }
+}
+
 impl fmt::Display for SkippedEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -90,7 +111,7 @@ impl fmt::Display for StepEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "epoch {}  loss {:.3}  ppl {:.2}  lr {:.1e}  |g| {:.2}{}  {:.0} src + {:.0} tgt tokens/s  {} left",
+            "epoch {}  loss {:.3}  ppl {:.2}  lr {:.1e}  |g| {:.2}{}  {:.0} src + {:.0} tgt tokens/s{}  {} left",
             self.epoch,
             self.loss,
             self.ppl,
@@ -102,6 +123,10 @@ impl fmt::Display for StepEvent {
             },
             self.src_tokens_per_s,
             self.tgt_tokens_per_s,
+            match (1000.0 * self.waiting).round() {
+                0.0 => String::new(),
+                permille => format!("  {:.1}% waiting", permille / 10.0),
+            },
             clock(self.left_s),
         )
     }
@@ -129,13 +154,29 @@ impl fmt::Display for ValidationEvent {
     }
 }
 
-/// Such as `800 steps in 1:05`.
+/// Such as `batches of up to 4096 tokens: 1800 MB at most, of 2000`.
+impl fmt::Display for BatchSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [peak, memory] = [self.peak, self.memory].map(|bytes| bytes / 1_000_000);
+        write!(
+            f,
+            "batches of up to {} tokens: {peak} MB at most, of {memory}",
+            self.tokens
+        )
+    }
+}
+
+/// Such as `800 steps in 1:05, 0.0% waiting for data, 180 MB of memory at most`.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} steps in {}", self.steps, clock(self.elapsed_s))?;
-        match self.skipped {
-            0 => Ok(()),
-            skipped => write!(f, ", {skipped} of them skipped"),
+        if self.skipped > 0 {
+            write!(f, ", {} of them skipped", self.skipped)?;
+        }
+        write!(f, ", {:.1}% waiting for data", 100.0 * self.waiting)?;
+        match self.peak_rss_mb {
+            None => Ok(()),
+            Some(peak) => write!(f, ", {peak:.0} MB of memory at most"),
         }
     }
 }
@@ -154,6 +195,8 @@ pub fn clock(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CacheUse;
+    use att_data::Dropped;
 
     #[test]
     fn durations_read_as_clocks() {
@@ -174,13 +217,28 @@ mod tests {
             skipped: 0,
             src_tokens_per_s: 1000.4,
             tgt_tokens_per_s: 900.0,
+            waiting: 0.0123,
             elapsed_s: 5.0,
             left_s: 75.0,
         });
         assert_eq!(
             step.to_string(),
             "step 50/800  epoch 1  loss 2.500  ppl 12.18  lr 1.0e-3  |g| 0.75  \
-             1000 src + 900 tgt tokens/s  1:15 left"
+             1000 src + 900 tgt tokens/s  1.2% waiting  1:15 left"
+        );
+        let data = Event::Data(DataEvent {
+            pairs: vec![1000, 20],
+            dropped: Dropped::default(),
+            cache: Some(CacheUse {
+                path: "runs/tokens".into(),
+                found: false,
+                damage: Some("runs/tokens is damaged".into()),
+            }),
+        });
+        assert_eq!(
+            data.to_string(),
+            "warning: runs/tokens is damaged; it is made again\n\
+             data: 1000 + 20 pairs, none left out; tokens kept in runs/tokens"
         );
         let validation = Event::Validation(ValidationEvent {
             step: 100,

@@ -16,9 +16,30 @@ pub(crate) fn processor_seconds() -> Option<f64> {
 
 /// The greatest amount of memory held so far (resident set), in MB of 10^6 bytes.
 pub(crate) fn peak_rss_mb() -> Option<f64> {
+    Some(peak_rss()? as f64 / 1e6)
+}
+
+/// The greatest amount of memory held since [`forget_peak`], in bytes.
+pub(crate) fn peak_rss() -> Option<u64> {
+    status("VmHWM:")
+}
+
+/// Lets the greatest amount of memory count from now on, where the system allows that.
+pub(crate) fn forget_peak() {
+    #[cfg(target_os = "linux")]
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Bytes that this process may come to hold: what it holds now and what the system has left, or the limit of
+/// its control group.
+pub(crate) fn available_memory() -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
-        peak_of(&std::fs::read_to_string("/proc/self/status").ok()?)
+        let read = std::fs::read_to_string;
+        let left = kib_of(&read("/proc/meminfo").ok()?, "MemAvailable:")?;
+        let limit = read("/sys/fs/cgroup/memory.max").ok();
+        let limit = limit.and_then(|limit| limit.trim().parse().ok());
+        Some((left + status("VmRSS:")?).min(limit.unwrap_or(u64::MAX)))
     }
     #[cfg(not(target_os = "linux"))]
     {
@@ -26,14 +47,25 @@ pub(crate) fn peak_rss_mb() -> Option<f64> {
     }
 }
 
-/// From the text of `/proc/self/status`, whose `kB` are 1024 bytes.
+/// Bytes, by their name in `/proc/self/status`.
+fn status(name: &str) -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        kib_of(&std::fs::read_to_string("/proc/self/status").ok()?, name)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = name;
+        None
+    }
+}
+
+/// Bytes, from a text whose `kB` are 1024 of them.
 #[cfg(any(target_os = "linux", test))]
-fn peak_of(status: &str) -> Option<f64> {
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = peak.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024.0 / 1e6)
+fn kib_of(text: &str, name: &str) -> Option<u64> {
+    let found = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = found.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
 }
 
 #[cfg(test)]
@@ -43,8 +75,8 @@ mod tests {
     #[test]
     fn the_peak_is_read_from_its_line() {
         let status = "Name:\tatt\nVmPeak:\t  900000 kB\nVmHWM:\t   500000 kB\nVmRSS:\t 1 kB\n";
-        assert_eq!(peak_of(status), Some(512.0));
-        assert_eq!(peak_of("Name:\tatt\n"), None);
+        assert_eq!(kib_of(status, "VmHWM:"), Some(512_000_000));
+        assert_eq!(kib_of("Name:\tatt\n", "VmHWM:"), None);
     }
 
     #[cfg(target_os = "linux")]
@@ -54,5 +86,11 @@ mod tests {
         let sum: f64 = (0..1_000_000_u32).map(|n| f64::from(n).sqrt()).sum();
         assert!(sum > 0.0 && processor_seconds().unwrap() > before);
         assert!(peak_rss_mb().unwrap() > 0.1);
+        forget_peak();
+        let before = peak_rss().unwrap();
+        assert!(available_memory().unwrap() > before);
+        let held = vec![1_u8; 64 << 20];
+        let peak = peak_rss().unwrap();
+        assert!(peak >= before + (60 << 20), "{peak} {before} {}", held[9]);
     }
 }

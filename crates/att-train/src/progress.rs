@@ -60,20 +60,29 @@ impl Validated {
 pub(crate) struct Trained {
     #[serde(with = "exact")]
     seconds: f64,
+    /// Seconds of these in which training waited for data.
+    #[serde(default, with = "exact")]
+    waited: f64,
     src_tokens: usize,
     tgt_tokens: usize,
 }
 
 impl Trained {
-    /// Adds what was done in `seconds`.
-    pub(crate) fn add(&mut self, since: &Since, seconds: f64) {
+    /// Adds what was done in `seconds`, `waited` of which went to waiting for data.
+    pub(crate) fn add(&mut self, since: &Since, seconds: f64, waited: f64) {
         self.seconds += seconds;
+        self.waited += waited;
         self.src_tokens += since.src_tokens;
         self.tgt_tokens += since.tgt_tokens;
     }
 
     pub(crate) fn src_tokens_per_s(&self) -> f64 {
         self.src_tokens as f64 / self.seconds
+    }
+
+    /// The share of the time in which training waited for data.
+    pub(crate) fn waiting(&self) -> f64 {
+        self.waited / self.seconds.max(f64::MIN_POSITIVE)
     }
 
     pub(crate) fn tgt_tokens_per_s(&self) -> f64 {

@@ -1,11 +1,11 @@
-use att_data::{Batch, Batcher};
+use att_data::{Batch, BatchBy, Batcher};
 
 /// Batches of old data between those of new data, so that a model does not forget what it knew (experience
 /// replay; of translation as mixed fine-tuning, Chu et al. 2017).
 ///
 /// An epoch is a pass over the new data; `share` of its batches are old ones, evenly spread, and others in each
 /// epoch. They follow from seed and epoch, so there is no state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Replay {
     batcher: Batcher,
     share: f64,
@@ -24,10 +24,20 @@ impl Replay {
         }
     }
 
+    /// How many batches there are beside so many new ones.
+    pub(crate) fn len(&self, new: usize) -> usize {
+        (new as f64 * self.share / (1.0 - self.share)).round() as usize
+    }
+
+    /// Changes how large batches are.
+    pub(crate) fn set_size(&mut self, batch_by: BatchBy, batch_size: usize) {
+        self.batcher.set_size(batch_by, batch_size);
+    }
+
     /// The batches of an epoch, given those of the new data.
     pub(crate) fn mix(&self, new: Vec<Vec<usize>>, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
         let n = new.len();
-        let n_old = (n as f64 * self.share / (1.0 - self.share)).round() as usize;
+        let n_old = self.len(n);
         // Passes over the old data, as many as it takes; each epoch has its own.
         let passes = (0..).flat_map(|pass| self.batcher.epoch(seed, (epoch << 32) | pass));
         let mut old = passes.take(n_old).map(|mut rows| {
@@ -44,10 +54,12 @@ impl Replay {
     }
 
     /// The batch of these rows, if they are old ones.
-    pub(crate) fn batch(&self, rows: &[usize]) -> Option<Batch> {
+    pub(crate) fn batch(&self, rows: &[usize]) -> Option<att_data::Result<Batch>> {
         let rows: Option<Vec<usize>> = rows.iter().map(|row| row.checked_sub(self.first)).collect();
         let mut batch = self.batcher.batch(&rows?);
-        batch.indices.iter_mut().for_each(|row| *row += self.first);
+        if let Ok(batch) = &mut batch {
+            batch.indices.iter_mut().for_each(|row| *row += self.first);
+        }
         Some(batch)
     }
 }
@@ -87,6 +99,7 @@ mod tests {
                     let batch = replay.batch(rows);
                     assert_eq!(batch.is_some(), rows[0] >= 60);
                     if let Some(batch) = batch {
+                        let batch = batch.unwrap();
                         assert_eq!((batch.src.ids[0], &batch.indices), (6, rows));
                     }
                 }

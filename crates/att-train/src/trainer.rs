@@ -4,27 +4,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use att_data::{Batch, Batcher, Corpus, Example, Tokenizer, write_atomic};
+use att_data::{
+    Batch, BatchBy, Batcher, BatcherConfig, Corpus, Example, Prefetch, Tokenizer, write_atomic,
+};
 use att_decoder::search::{SearchConfig, StrategyConfig};
 use att_model::{ModelConfig, ModelDirectory, Seq2Seq, Translator, weights};
 use burn::module::Module;
 use burn::tensor::Device;
 
+use crate::auto_batch::Trial;
+use crate::batches::Batches;
 use crate::checkpoint::{self, Checkpoint, State};
+use crate::data::{self, train_tokenizers};
 use crate::evaluate::mean_nll;
 use crate::fine_tuning::{self, Origin};
 use crate::forgetting;
 use crate::freeze::freeze;
 use crate::guided_alignment::Guide;
-use crate::identity::Identity;
+use crate::identity::{Fingerprint, Identity};
 use crate::minimum_risk::MinimumRisk;
+use crate::process::peak_rss_mb;
 use crate::progress::{Progress, Validated};
-use crate::replay::Replay;
 use crate::samples::samples;
 use crate::step::{TrainStep, in_precision};
 use crate::{
-    Error, Event, ExperimentConfig, NewVocabulary, Observer, Result, Schedule, SkippedEvent,
-    StepEvent, TokenizersConfig, ValidationEvent, evaluate, tensorboard,
+    BatchSize, DataEvent, Error, Event, ExperimentConfig, NewVocabulary, Observer, Result,
+    Schedule, SkippedEvent, StepEvent, TrainingData, ValidationEvent, evaluate, tensorboard,
 };
 
 /// One run of an experiment, into one directory:
@@ -42,14 +47,14 @@ use crate::{
 pub struct Trainer {
     config: ExperimentConfig,
     directory: ModelDirectory,
-    batcher: Batcher,
+    batches: Batches,
+    data: DataEvent,
     valid_batcher: Batcher,
     valid: Corpus,
     identity: Identity,
     /// Open, empty or what a run before has left, and locked.
     log: File,
     origin: Option<Origin>,
-    replay: Option<Replay>,
     guide: Option<Arc<Guide>>,
     resumed: Option<Resumed>,
 }
@@ -76,6 +81,13 @@ pub struct Start {
     /// A file with the alignments of the training pairs, a line each in the Pharaoh format, for
     /// [`TrainingConfig::guided_alignment`](crate::TrainingConfig). None unless told.
     pub alignments: Option<PathBuf>,
+    /// A directory, such as the run's own, where the ids of the training data are kept: they need not be in
+    /// memory then, and are found again by whoever trains on the same text with the same tokenisers. None
+    /// unless told.
+    pub cache: Option<PathBuf>,
+    /// Whether the size of batches is to be found ([`Trainer::find_batch_size`]) and not that of the experiment:
+    /// a run that goes on takes the one that was found before. False unless told.
+    pub auto_batch: bool,
 }
 
 /// Where a run goes on.
@@ -101,6 +113,11 @@ pub struct Summary {
     pub src_tokens_per_s: f64,
     /// Real target tokens a second, likewise.
     pub tgt_tokens_per_s: f64,
+    /// The share of the time of all steps in which training waited for data, from 0 to 1.
+    pub waiting: f64,
+    /// The greatest amount of memory that this process held, in MB of 10^6 bytes; none where the system does
+    /// not tell.
+    pub peak_rss_mb: Option<f64>,
     /// Whether the observer ended it.
     pub interrupted: bool,
 }
@@ -111,9 +128,9 @@ impl Trainer {
     /// # Errors
     ///
     /// As of [`start`](Self::start).
-    pub fn create(
+    pub fn create<'a>(
         config: ExperimentConfig,
-        train: &Corpus,
+        train: impl Into<TrainingData<'a>>,
         valid: &Corpus,
         run: impl Into<PathBuf>,
         overwrite: bool,
@@ -132,20 +149,30 @@ impl Trainer {
     ///
     /// If settings or data can't be used, or the directory has something in it that may not be
     /// replaced, or a run that can't go on so.
-    pub fn start(
-        config: ExperimentConfig,
-        train: &Corpus,
+    pub fn start<'a>(
+        mut config: ExperimentConfig,
+        train: impl Into<TrainingData<'a>>,
         valid: &Corpus,
         run: impl Into<PathBuf>,
         start: &Start,
     ) -> Result<Self> {
         config.validate()?;
         fine_tuning::check(&config, start)?;
+        let train = train.into();
         let run = run.into();
         let resumed = match start.resume {
             true => find_checkpoint(&run)?,
             false => None,
         };
+        if let (true, Some(Resumed { checkpoint, .. })) = (start.auto_batch, &resumed) {
+            let before = ExperimentConfig::from_toml(&checkpoint.state.identity.experiment)?;
+            let BatcherConfig {
+                batch_by,
+                batch_size,
+                ..
+            } = before.batch;
+            (config.batch.batch_by, config.batch.batch_size) = (batch_by, batch_size);
+        }
         // What was killed before it had anything to go on from may begin again.
         let old_run = old_run(&run, start.overwrite || start.resume)?;
         let [_, src_file, tgt_file, _] = ModelDirectory::FILES;
@@ -157,7 +184,7 @@ impl Trainer {
                 Tokenizer::load(run.join(tgt_file))?,
             ),
             (None, Some(model), Some(new)) => {
-                let data = fine_tuning::all_data(train, start.replay.as_ref());
+                let data = fine_tuning::all_data(&*train.read()?, start.replay.as_ref());
                 new.tokenizers(model, &config, &data)?
             }
             (None, Some(model), None) => (model.src_tokenizer.clone(), model.tgt_tokenizer.clone()),
@@ -165,18 +192,18 @@ impl Trainer {
         };
         // Settings that do not fit show before anything is written.
         let (n_src, n_tgt) = (src.vocab_size(), tgt.vocab_size());
-        let batcher = Batcher::new(
-            config.batch.clone(),
-            examples(&config.model, train, &src, &tgt),
-        )?;
-        let valid_batcher = Batcher::new(
-            config.batch.clone(),
-            examples(&config.model, valid, &src, &tgt),
-        )?;
+        let data = data::load(&config, train, &src, &tgt, start.cache.as_deref())?;
+        // Validation leaves out nothing.
+        let valid_config = BatcherConfig {
+            min_len: 0,
+            max_ratio: 0.0,
+            ..config.batch.clone()
+        };
+        let valid_batcher = Batcher::new(valid_config, examples(&config.model, valid, &src, &tgt))?;
         config.model.validate_vocabularies(n_src, n_tgt)?;
         let guide = Guide::read(&config, start.alignments.as_deref(), train, &src, &tgt)?;
         let origin = model.map(|model| Origin::new(&model, &src, &tgt));
-        let n_new = batcher.examples().len();
+        let n_new = data.batcher.examples().len();
         let replay = fine_tuning::replay(&config, start.replay.as_ref(), n_new, &src, &tgt)?;
         let identity = || {
             let (src, tgt) = (run.join(src_file), run.join(tgt_file));
@@ -188,7 +215,9 @@ impl Trainer {
             );
             let alignments = start.alignments.as_deref();
             files.extend(alignments.map(|file| ("the file of alignments", file)));
-            Identity::new(&config, train, valid, start.replay.as_ref(), &files)
+            let replay = start.replay.as_ref().map(Fingerprint::of);
+            let train = data.fingerprint.clone();
+            Identity::new(&config, train, Fingerprint::of(valid), replay, &files)
         };
         if let Some(Resumed { checkpoint, .. }) = &resumed {
             let changes = checkpoint.state.identity.changes(&identity()?);
@@ -204,19 +233,23 @@ impl Trainer {
         let directory =
             ModelDirectory::create(&run, config.model.clone(), config.search.clone(), src, tgt)?;
         let log = open_log(&run)?;
-        let experiment = toml::to_string(&config).expect("a configuration can be TOML");
-        write_atomic(run.join(EXPERIMENT), experiment.as_bytes())?;
+        write_experiment(&config, &run)?;
         let identity = identity()?;
+        let seed = config.seed;
         Ok(Self {
             config,
             directory,
-            batcher,
+            batches: Batches {
+                batcher: Arc::new(data.batcher),
+                replay: replay.map(Arc::new),
+                seed,
+            },
+            data: data.event,
             valid_batcher,
             valid: valid.clone(),
             identity,
             log,
             origin,
-            replay,
             guide: guide.map(Arc::new),
             resumed,
         })
@@ -225,6 +258,41 @@ impl Trainer {
     /// Where the run is.
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Finds the largest batches, counted in tokens, with which training, validation and checkpoints fit into
+    /// memory, and takes them for the run. Steps on the largest batches of an epoch are tried, with a model
+    /// that is thrown away. None if the run goes on, with the size that it had.
+    ///
+    /// - `memory`: bytes that the process may hold; what the machine has left unless told
+    ///
+    /// # Errors
+    ///
+    /// If the device is no CPU, memory can't be measured on this system, or the smallest batch does not fit.
+    pub fn find_batch_size(
+        &mut self,
+        device: &Device,
+        memory: Option<u64>,
+    ) -> Result<Option<BatchSize>> {
+        if self.resumed.is_some() {
+            return Ok(None);
+        }
+        let trial = Trial {
+            config: &self.config,
+            directory: &self.directory,
+            batcher: (*self.batches.batcher).clone(),
+            valid_batcher: self.valid_batcher.clone(),
+            valid: &self.valid,
+            device,
+        };
+        let found = in_precision(self.config.training.precision, || trial.find(memory))?;
+        let (batch_by, tokens) = (BatchBy::Tokens, found.tokens);
+        let batch = &mut self.config.batch;
+        (batch.batch_by, batch.batch_size) = (batch_by, tokens);
+        self.batches.set_size(batch_by, tokens);
+        self.valid_batcher.set_size(batch_by, tokens);
+        self.identity.experiment = write_experiment(&self.config, self.path())?;
+        Ok(Some(found))
     }
 
     /// Trains until a limit is reached, the score stops rising, or the observer says so.
@@ -258,34 +326,30 @@ impl Trainer {
         })
     }
 
-    /// The batches of an epoch.
-    fn plan(&self, epoch: u64) -> Vec<Vec<usize>> {
-        let plan = self.batcher.epoch(self.config.seed, epoch);
-        match &self.replay {
-            Some(replay) => replay.mix(plan, self.config.seed, epoch),
-            None => plan,
-        }
-    }
-
-    /// A batch of a plan.
-    fn batch(&self, rows: &[usize]) -> Batch {
-        let old = self.replay.as_ref().and_then(|replay| replay.batch(rows));
-        old.unwrap_or_else(|| self.batcher.batch(rows))
-    }
-
     /// Steps that the run will have, unless it ends early.
     fn total_steps(&self) -> usize {
         let training = &self.config.training;
+        let most = match training.max_steps {
+            0 => usize::MAX,
+            max_steps => max_steps,
+        };
+        let mut steps = 0;
         // By tokens, epochs differ in their number of batches.
-        let batches = |epoch| self.plan(epoch).len();
-        let steps = (0..training.max_epochs as u64)
-            .map(|epoch| batches(epoch).div_ceil(training.accumulate))
-            .sum();
-        match training.max_steps {
-            0 => steps,
-            max_steps => max_steps.min(steps),
+        for epoch in 0..training.max_epochs as u64 {
+            if steps >= most {
+                break;
+            }
+            steps += self.batches.len(epoch).div_ceil(training.accumulate);
         }
+        steps.min(most)
     }
+}
+
+/// Writes all settings of a run, and gives them.
+fn write_experiment(config: &ExperimentConfig, run: &Path) -> Result<String> {
+    let experiment = toml::to_string(config).expect("a configuration can be TOML");
+    write_atomic(run.join(EXPERIMENT), experiment.as_bytes())?;
+    Ok(experiment)
 }
 
 /// The checkpoints of a run, the last one last; none where there is no run.
@@ -317,6 +381,9 @@ fn old_run(run: &Path, overwrite: bool) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
+        if data::is_cache(&name) {
+            continue; // of any run that can use it
+        }
         if !is_of_a_run(&name) && !is_temporary(&name) {
             return Err(Error::NotARun {
                 path: run.into(),
@@ -347,7 +414,8 @@ fn is_temporary(name: &str) -> bool {
         .strip_prefix('.')
         .and_then(|name| name.strip_suffix(".tmp"));
     let parts = written.and_then(|written| written.rsplit_once('.'));
-    parts.is_some_and(|(file, process)| is_of_a_run(file) && process.parse::<u32>().is_ok())
+    let is_ours = |file: &str| is_of_a_run(file) || data::is_cache(file);
+    parts.is_some_and(|(file, process)| is_ours(file) && process.parse::<u32>().is_ok())
 }
 
 /// The last checkpoint of a run that can be used; none where there is nothing to lose.
@@ -386,27 +454,6 @@ fn open_log(run: &Path) -> Result<File> {
     }
 }
 
-/// The tokenisers of an experiment, trained: that of the source and that of the target.
-pub(crate) fn train_tokenizers(
-    config: &ExperimentConfig,
-    train: &Corpus,
-) -> Result<(Tokenizer, Tokenizer)> {
-    let TokenizersConfig { shared, src, tgt } = &config.tokenizer;
-    let (in_src, in_tgt) = (
-        Error::within("tokenizer.src"),
-        Error::within("tokenizer.tgt"),
-    );
-    if *shared {
-        let both = train.sources().chain(train.targets());
-        let shared = src.train(both).map_err(in_src)?;
-        return Ok((shared.clone(), shared));
-    }
-    Ok((
-        src.train(train.sources()).map_err(in_src)?,
-        tgt.train(train.targets()).map_err(in_tgt)?,
-    ))
-}
-
 /// The pairs of a corpus as a model reads them.
 pub(crate) fn examples(
     model: &ModelConfig,
@@ -418,11 +465,23 @@ pub(crate) fn examples(
     pairs.map(|pair| model.example(pair, src, tgt)).collect()
 }
 
+/// How validation searches.
+pub(crate) fn valid_search(config: &ExperimentConfig) -> SearchConfig {
+    SearchConfig {
+        // A score that decides which weights are kept is no matter of chance.
+        strategy: StrategyConfig::default(),
+        beam_size: config.training.valid_beam_size,
+        n_best: 1,
+        ..config.search.clone()
+    }
+}
+
 /// A run under way.
 struct Run<'a, O> {
     trainer: &'a Trainer,
     observer: &'a mut O,
     stepper: TrainStep,
+    batches: Prefetch,
     schedule: Schedule,
     total_steps: usize,
     progress: Progress,
@@ -461,8 +520,8 @@ impl<'a, O: Observer> Run<'a, O> {
         let mut progress = Progress::default();
         let mut event = Event::Start {
             parameters,
-            examples: trainer.batcher.examples().len() - trainer.batcher.left_out(),
-            left_out: trainer.batcher.left_out(),
+            examples: trainer.batches.batcher.usable().len(),
+            left_out: trainer.data.dropped.too_long,
             valid_examples: trainer.valid.pairs.len(),
             src_vocab,
             tgt_vocab,
@@ -488,10 +547,12 @@ impl<'a, O: Observer> Run<'a, O> {
         }
         let mut schedule = training.schedule.init(total_steps);
         schedule.reduction = progress.reduction.clone();
+        let epochs = progress.epoch as u64..training.max_epochs as u64;
         let mut run = Self {
             trainer,
             observer,
             stepper,
+            batches: trainer.batches.prefetch(epochs, progress.batch),
             schedule,
             total_steps,
             begun: Instant::now(),
@@ -501,6 +562,13 @@ impl<'a, O: Observer> Run<'a, O> {
             interrupted: false,
         };
         run.clean_up()?;
+        let data = Event::Data(trainer.data.clone());
+        if !trainer.data.is_plain() {
+            match event {
+                Event::Resume { .. } => _ = run.observer.observe(&data),
+                _ => run.report(&data)?,
+            }
+        }
         run.report(&event)?;
         if let (Event::Start { .. }, Some(origin)) = (&event, &trainer.origin) {
             for found in origin.events() {
@@ -534,24 +602,24 @@ impl<'a, O: Observer> Run<'a, O> {
     fn train(mut self) -> Result<Summary> {
         let training = &self.trainer.config.training;
         'run: while self.progress.epoch < training.max_epochs {
-            let plan = self.trainer.plan(self.progress.epoch as u64);
+            let batches = self.batches.next_plan().expect("as many plans as epochs");
             loop {
                 // Each part of this looks at where the run stands, so a resumed one enters here.
                 if self.interrupted || self.is_over() {
                     break 'run;
                 }
-                if self.validation_is_due(plan.len()) {
+                if self.validation_is_due(batches) {
                     self.validate()?;
                     continue;
                 }
                 if self.checkpoint_is_due() {
                     self.save_checkpoint()?;
                 }
-                let rest = &plan[self.progress.batch..];
-                if rest.is_empty() {
+                let rest = batches - self.progress.batch;
+                if rest == 0 {
                     break;
                 }
-                self.train_step(&rest[..training.accumulate.min(rest.len())])?;
+                self.train_step(training.accumulate.min(rest))?;
                 if self.progress.step.is_multiple_of(training.log_every) {
                     self.report_steps()?;
                 }
@@ -585,6 +653,8 @@ impl<'a, O: Observer> Run<'a, O> {
             elapsed_s: self.elapsed_s(),
             src_tokens_per_s: self.progress.trained.src_tokens_per_s(),
             tgt_tokens_per_s: self.progress.trained.tgt_tokens_per_s(),
+            waiting: self.progress.trained.waiting(),
+            peak_rss_mb: peak_rss_mb(),
             interrupted: self.interrupted,
         })
     }
@@ -655,11 +725,13 @@ impl<'a, O: Observer> Run<'a, O> {
         Ok(())
     }
 
-    fn train_step(&mut self, rows: &[Vec<usize>]) -> Result<()> {
+    /// A step on the next `n` batches.
+    fn train_step(&mut self, n: usize) -> Result<()> {
+        let batches = (0..n).map(|_| self.batches.next_batch());
+        let batches = batches.collect::<Result<Vec<Batch>, _>>()?;
         self.progress.step += 1;
-        self.progress.batch += rows.len();
+        self.progress.batch += n;
         let step = self.progress.step;
-        let batches: Vec<Batch> = rows.iter().map(|rows| self.trainer.batch(rows)).collect();
         let lr = self.schedule.lr(step);
         let done = self.stepper.accumulated_step(step, lr, &batches)?;
         let since = &mut self.progress.since;
@@ -688,7 +760,8 @@ impl<'a, O: Observer> Run<'a, O> {
     fn report_steps(&mut self) -> Result<()> {
         let since = std::mem::take(&mut self.progress.since);
         let seconds = since.begun.elapsed().as_secs_f64();
-        self.progress.trained.add(&since, seconds);
+        let waited = self.batches.take_waited().as_secs_f64();
+        self.progress.trained.add(&since, seconds, waited);
         let elapsed_s = self.elapsed_s();
         let step = self.progress.step;
         let left_steps = self.total_steps.saturating_sub(step) as f64;
@@ -710,6 +783,7 @@ impl<'a, O: Observer> Run<'a, O> {
             skipped: since.skipped,
             src_tokens_per_s: since.src_tokens as f64 / seconds,
             tgt_tokens_per_s: since.tgt_tokens as f64 / seconds,
+            waiting: waited / seconds,
             elapsed_s,
             left_s,
         }))
@@ -721,14 +795,8 @@ impl<'a, O: Observer> Run<'a, O> {
         let paused = Instant::now();
         let step = self.progress.step;
         let model = self.stepper.averaged();
-        let loss = mean_nll(&model, &self.trainer.valid_batcher);
-        let search = SearchConfig {
-            // A score that decides which weights are kept is no matter of chance.
-            strategy: StrategyConfig::default(),
-            beam_size: training.valid_beam_size,
-            n_best: 1,
-            ..self.trainer.config.search.clone()
-        };
+        let loss = mean_nll(&model, &self.trainer.valid_batcher)?;
+        let search = valid_search(&self.trainer.config);
         let translator = Translator::new(self.trainer.directory.clone(), model);
         let evaluation = evaluate(&translator, &self.trainer.valid, &search, training.metric)?;
         let found = Validated {

@@ -51,6 +51,11 @@ fn the_steps_are_those_of_a_run() {
     // Two batches an epoch, of four and of two.
     assert_eq!(speed.sentences, 18);
     assert_eq!(speed.src_tokens, 3 * 21);
+    assert!(
+        (0.0..1.0).contains(&speed.share.waiting),
+        "{:?}",
+        speed.share
+    );
     let work = speed.work.unwrap();
     let parts = [
         work.products,

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{CommandResult, Outcome};
-use crate::options::{DeviceOption, SearchOptions, read_corpus};
+use crate::options::{DeviceOption, SearchOptions, TrainOption};
 
 #[derive(Subcommand)]
 pub enum Options {
@@ -24,10 +24,8 @@ pub enum Options {
 pub struct TrainOptions {
     /// The experiment: a TOML file such as those in the repository's configs/
     config: PathBuf,
-    /// Training pairs: one file with lines of `source<TAB>target`, or two parallel files; plain or
-    /// .gz
-    #[arg(long, num_args = 1..=2, required = true, value_name = "FILE")]
-    train: Vec<PathBuf>,
+    #[command(flatten)]
+    train: TrainOption,
     /// Steps that are timed together
     #[arg(long, default_value_t = TrainBench::default().steps, value_name = "N")]
     steps: usize,
@@ -76,12 +74,11 @@ fn train(options: &TrainOptions) -> CommandResult {
     bench.validate()?;
     let device = options.device.device.init()?;
     let experiment = ExperimentConfig::load(&options.config)?;
-    let corpus = read_corpus(&options.train)?;
     tell(&format!(
         "training {} steps to warm up, then {} times {}",
         bench.warmup, bench.repeats, bench.steps
     ));
-    let speed = bench.run(&experiment, &corpus, &device)?;
+    let speed = bench.run(&experiment, &options.train.corpora, &device)?;
     print("train", &options.device, speed)
 }
 

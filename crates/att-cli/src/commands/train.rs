@@ -1,11 +1,12 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use att_core::DeviceSpec;
+use att_core::{DeviceSpec, is_cpu};
+use att_data::CorpusFiles;
 use att_train::{Error, ExperimentConfig, ForgettingReport, NewVocabulary, Start, Trainer};
 use clap::Args;
 
 use super::{CommandResult, Outcome};
-use crate::options::{DevicesOption, read_corpus};
+use crate::options::{DevicesOption, TrainOption, parse_bytes, read_corpus};
 use crate::progress::{Display, Progress};
 use crate::run_files::RunFiles;
 
@@ -13,11 +14,9 @@ use crate::run_files::RunFiles;
 pub struct Options {
     /// The experiment: a TOML file such as those in the repository's configs/
     config: PathBuf,
-    /// Training pairs: one file with lines of `source<TAB>target`, or two parallel files; plain or
-    /// .gz
-    #[arg(long, num_args = 1..=2, required = true, value_name = "FILE")]
-    train: Vec<PathBuf>,
-    /// Validation pairs, likewise
+    #[command(flatten)]
+    train: TrainOption,
+    /// Validation pairs, likewise, but one corpus
     #[arg(long, num_args = 1..=2, required = true, value_name = "FILE")]
     valid: Vec<PathBuf>,
     /// The run's directory; becomes the model directory for the other commands
@@ -48,6 +47,18 @@ pub struct Options {
     /// words, or characters where the tokeniser has those
     #[arg(long, value_name = "FILE")]
     alignments: Option<PathBuf>,
+    /// Keep the tokens of the training pairs in this directory, which may be the run's, and not in memory: for
+    /// a corpus larger than memory, and to begin sooner the next time
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Take the largest batches, counted in tokens, that fit into memory, instead of the experiment's
+    /// batch_size: steps, a validation and a checkpoint are tried first. On a CPU alone
+    #[arg(long)]
+    auto_batch: bool,
+    /// With --auto-batch: memory that the process may hold, such as 8G or 512M [default: what the machine has
+    /// left]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes, requires = "auto_batch")]
+    memory: Option<u64>,
     /// Take this seed instead of the experiment's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -69,6 +80,13 @@ pub struct Options {
 
 pub fn run(options: &Options) -> CommandResult {
     let devices = DeviceSpec::init_all(&options.device.devices)?;
+    if options.auto_batch && !is_cpu(&devices[0]) {
+        let device = options.device.devices[0];
+        return Err(format!(
+            "--auto-batch measures the memory of a CPU, not of {device}: set batch_size in the experiment instead"
+        )
+        .into());
+    }
     let mut config = ExperimentConfig::load(&options.config)?;
     config.seed = options.seed.unwrap_or(config.seed);
     if let Some(minutes) = options.max_minutes {
@@ -78,7 +96,6 @@ pub fn run(options: &Options) -> CommandResult {
         config.training.max_steps = steps;
     }
     config.training.validate_devices(devices.len())?;
-    let train = read_corpus(&options.train)?;
     let valid = read_corpus(&options.valid)?;
     let given = |files: &[PathBuf]| match files {
         [] => Ok(None),
@@ -93,9 +110,17 @@ pub fn run(options: &Options) -> CommandResult {
         new_vocabulary: options.new_vocab,
         replay: given(&options.replay)?,
         alignments: options.alignments.clone(),
+        cache: options.cache.clone(),
+        auto_batch: options.auto_batch,
     };
-    let trainer = Trainer::start(config, &train, &valid, &options.out, &start);
-    let trainer = trainer.map_err(|error| name_files(error, options))?;
+    let train = &options.train.corpora;
+    let trainer = Trainer::start(config, train, &valid, &options.out, &start);
+    let mut trainer = trainer.map_err(|error| name_files(error, options))?;
+    if options.auto_batch
+        && let Some(found) = trainer.find_batch_size(&devices[0], options.memory)?
+    {
+        eprintln!("{found}");
+    }
     let progress = Progress::of_run(options.progress, &options.out)?;
     let mut files = RunFiles::new(options.out.clone(), options.tensorboard, progress);
     let summary = trainer.run_on(&devices, &mut files);
@@ -123,13 +148,15 @@ fn name_files(error: Error, options: &Options) -> Box<dyn std::error::Error> {
     if !matches!(error, Error::OtherRun { .. }) {
         return error.into();
     }
-    let list = |files: &[PathBuf]| {
+    let list = |files: Vec<&Path>| {
         let files: Vec<_> = files
             .iter()
             .map(|file| file.display().to_string())
             .collect();
         files.join(" and ")
     };
-    let (train, valid) = (list(&options.train), list(&options.valid));
+    let corpora = options.train.corpora.iter();
+    let train = list(corpora.flat_map(CorpusFiles::paths).collect());
+    let valid = list(options.valid.iter().map(PathBuf::as_path).collect());
     format!("{error} (training data: {train}; validation data: {valid})").into()
 }

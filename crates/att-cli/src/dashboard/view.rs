@@ -374,6 +374,7 @@ mod tests {
                 skipped: 0,
                 src_tokens_per_s: 1000.0,
                 tgt_tokens_per_s: f64::INFINITY,
+                waiting: 0.0,
                 elapsed_s: 6.0 * f64::from(i),
                 left_s: 90.0,
             }));

@@ -5,6 +5,7 @@
 
 mod bench;
 mod compare;
+mod data;
 mod ensemble;
 mod evaluate;
 mod fine_tuning;

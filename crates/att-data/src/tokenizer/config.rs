@@ -152,50 +152,20 @@ impl TokenizerConfig {
     ///
     /// # Errors
     ///
-    /// Those of [`validate`](Self::validate); [`Error::NoText`] if the lines are all empty,
-    /// [`Error::Config`] if `min_count` leaves no token, [`Error::VocabularyTooSmall`] if
-    /// `vocab_size` has no room for all characters, [`Error::TooMuchText`] if subwords are to be
-    /// learnt from more than 2 GiB of text.
+    /// As [`TokenizerTrainer::finish`].
     pub fn train<'a>(&self, lines: impl IntoIterator<Item = &'a str>) -> Result<Tokenizer> {
         self.validate()?;
-        let counts = self.count_units(lines);
-        if counts.is_empty() {
-            return Err(Error::NoText);
-        }
-        let (vocabulary, model) = match self {
-            Self::Char(c) => (c.vocabulary(counts)?, Model::Char),
-            Self::Whitespace(c) => (c.vocabulary(counts)?, Model::Whitespace),
-            Self::Bpe(c) => {
-                let (vocabulary, bpe) = Bpe::train(counts, c.vocab_size)?;
-                (vocabulary, Model::Bpe(bpe))
-            }
-            Self::Unigram(c) => {
-                let (vocabulary, unigram) = Unigram::train(counts, c.vocab_size)?;
-                (vocabulary, Model::Unigram(unigram))
-            }
-        };
-        Ok(Tokenizer {
-            config: self.clone(),
-            vocabulary,
-            model,
-        })
+        let mut trainer = self.trainer();
+        lines.into_iter().for_each(|line| trainer.add(line));
+        trainer.finish()
     }
 
-    /// How often each character, or each word, occurs.
-    fn count_units<'a>(&self, lines: impl IntoIterator<Item = &'a str>) -> HashMap<String, u64> {
-        let mut counts = HashMap::new();
-        let mut count = |unit: &str| match counts.get_mut(unit) {
-            Some(n) => *n += 1,
-            None => _ = counts.insert(unit.to_string(), 1),
-        };
-        for line in lines {
-            let line = self.prepare(line);
-            match self {
-                Self::Char(_) => line.chars().for_each(|c| count(c.encode_utf8(&mut [0; 4]))),
-                _ => line.split_whitespace().for_each(&mut count),
-            }
+    /// Begins a training whose lines come one at a time.
+    pub fn trainer(&self) -> TokenizerTrainer {
+        TokenizerTrainer {
+            config: self.clone(),
+            counts: HashMap::new(),
         }
-        counts
     }
 
     /// Its kind, and what it does to text before it cuts it, as they are written in a file.
@@ -236,6 +206,75 @@ impl TokenizerConfig {
         } else {
             text
         }
+    }
+}
+
+/// A tokeniser in training: it counts the characters or words of lines, and keeps nothing else of them. So
+/// its memory grows with the number of different words, not with the text.
+///
+/// ```
+/// use att_data::TokenizerConfig;
+///
+/// let mut trainer = TokenizerConfig::whitespace().trainer();
+/// trainer.add("a b a");
+/// assert_eq!(trainer.finish()?.encode("b a"), [5, 4]);
+/// # Ok::<(), att_data::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TokenizerTrainer {
+    config: TokenizerConfig,
+    /// How often each character, or each word, occurs.
+    counts: HashMap<String, u64>,
+}
+
+impl TokenizerTrainer {
+    /// Learns from a line.
+    pub fn add(&mut self, line: &str) {
+        let line = self.config.prepare(line);
+        let counts = &mut self.counts;
+        let mut count = |unit: &str| match counts.get_mut(unit) {
+            Some(n) => *n += 1,
+            None => _ = counts.insert(unit.to_string(), 1),
+        };
+        match self.config {
+            TokenizerConfig::Char(_) => {
+                line.chars().for_each(|c| count(c.encode_utf8(&mut [0; 4])));
+            }
+            _ => line.split_whitespace().for_each(count),
+        }
+    }
+
+    /// The tokeniser of the lines so far.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TokenizerConfig::validate`]; [`Error::NoText`] if the lines are all empty,
+    /// [`Error::Config`] if `min_count` leaves no token, [`Error::VocabularyTooSmall`] if
+    /// `vocab_size` has no room for all characters, [`Error::TooMuchText`] if subwords are to be
+    /// learnt from more than 2 GiB of text.
+    pub fn finish(self) -> Result<Tokenizer> {
+        let Self { config, counts } = self;
+        config.validate()?;
+        if counts.is_empty() {
+            return Err(Error::NoText);
+        }
+        let (vocabulary, model) = match &config {
+            TokenizerConfig::Char(c) => (c.vocabulary(counts)?, Model::Char),
+            TokenizerConfig::Whitespace(c) => (c.vocabulary(counts)?, Model::Whitespace),
+            TokenizerConfig::Bpe(c) => {
+                let (vocabulary, bpe) = Bpe::train(counts, c.vocab_size)?;
+                (vocabulary, Model::Bpe(bpe))
+            }
+            TokenizerConfig::Unigram(c) => {
+                let (vocabulary, unigram) = Unigram::train(counts, c.vocab_size)?;
+                (vocabulary, Model::Unigram(unigram))
+            }
+        };
+        Ok(Tokenizer {
+            config,
+            vocabulary,
+            model,
+        })
     }
 }
 

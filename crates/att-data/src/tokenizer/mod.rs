@@ -6,7 +6,7 @@ mod normalization;
 mod subword;
 mod unigram;
 
-pub use config::{SubwordConfig, SymbolConfig, TokenizerConfig};
+pub use config::{SubwordConfig, SymbolConfig, TokenizerConfig, TokenizerTrainer};
 pub use normalization::Normalization;
 
 use crate::{Vocabulary, special};

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use att_core::Error as CoreError;
-use att_data::{Corpus, write_atomic};
+use att_data::{Corpus, Digest, write_atomic};
 use burn::tensor::Device;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -294,23 +294,16 @@ fn alike(one: &Contestant, other: &Contestant) -> Result<()> {
     Ok(())
 }
 
-/// A number made of texts, in hexadecimal: FNV-1a of 64 bits, with a byte that is in no UTF-8 text
-/// behind each. It tells texts that have changed, not those of someone who means to deceive.
+/// A number made of texts, in hexadecimal: their [`Digest`].
 ///
 /// ```
 /// assert_eq!(att_train::digest(["a"]), att_train::digest(vec!["a"]));
 /// assert_ne!(att_train::digest(["ab", "c"]), att_train::digest(["a", "bc"]));
 /// ```
 pub fn digest<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
-    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0100_0000_01b3;
-    let bytes = texts
-        .into_iter()
-        .flat_map(|text| text.bytes().chain([0xff]));
-    let hash = bytes.fold(OFFSET, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
-    });
-    format!("{hash:016x}")
+    let mut digest = Digest::new();
+    texts.into_iter().for_each(|text| digest.text(text));
+    digest.to_string()
 }
 
 /// Where two settings differ first.

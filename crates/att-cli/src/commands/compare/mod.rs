@@ -79,7 +79,9 @@ pub fn run(options: &Options) -> CommandResult {
         Some(path) => {
             let gold = GoldAlignments::read(path, &valid, "validation")?;
             for contestant in &contestants {
-                let TokenizersConfig { shared, src, tgt } = &contestant.config.tokenizer;
+                let TokenizersConfig {
+                    shared, src, tgt, ..
+                } = &contestant.config.tokenizer;
                 gold.check(src, if *shared { src } else { tgt }, &valid)?;
             }
             given.insert("gold_alignments".into(), digest(gold.lines()));

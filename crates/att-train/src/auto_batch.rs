@@ -1,0 +1,202 @@
+//! The largest batches that fit into memory.
+
+use att_core::{Error as CoreError, is_cpu};
+use att_data::{Batch, BatchBy, Batcher, Corpus};
+use att_model::{ModelDirectory, Translator};
+use burn::tensor::Device;
+use safetensors::tensor::serialize;
+
+use crate::evaluate::nll;
+use crate::freeze::freeze;
+use crate::process::{available_memory, forget_peak, peak_rss};
+use crate::step::TrainStep;
+use crate::trainer::valid_search;
+use crate::{ExperimentConfig, Result};
+
+/// The largest size of a batch that fits, as [`Trainer::find_batch_size`](crate::Trainer::find_batch_size)
+/// measured it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSize {
+    /// The ids of a batch's larger side, padding included ([`BatchBy::Tokens`]).
+    pub tokens: usize,
+    /// The greatest amount of memory that a trial with it held, in bytes.
+    pub peak: u64,
+    /// What it may hold, in bytes.
+    pub memory: u64,
+}
+
+/// The share of the memory that trials may take: no two epochs have the same batches.
+const SHARE: f64 = 0.9;
+
+/// Sizes that are tried with all that a run does, before the smallest.
+const TRIES: usize = 4;
+
+/// What a run will do, to be tried.
+pub(crate) struct Trial<'a> {
+    pub(crate) config: &'a ExperimentConfig,
+    pub(crate) directory: &'a ModelDirectory,
+    pub(crate) batcher: Batcher,
+    pub(crate) valid_batcher: Batcher,
+    pub(crate) valid: &'a Corpus,
+    pub(crate) device: &'a Device,
+}
+
+impl Trial<'_> {
+    /// Trains on batches that double until the next ones would not fit, by the line through the last two sizes;
+    /// takes the size where that line meets the limit, and tries it with all that a run does.
+    ///
+    /// - `memory`: bytes that the process may hold; what the machine has left unless told
+    ///
+    /// # Errors
+    ///
+    /// If the device is no CPU, memory can't be measured, or the smallest batch does not fit.
+    pub(crate) fn find(mut self, memory: Option<u64>) -> Result<BatchSize> {
+        let refuse = |reason: String| CoreError::config("batch.batch_size", reason);
+        if !is_cpu(self.device) {
+            let reason = "only of a CPU is it known how much memory is held: set it, with batch_by = \"tokens\"";
+            return Err(refuse(reason.into()).into());
+        }
+        let (Some(memory), Some(_)) = (memory.or_else(available_memory), peak_rss()) else {
+            let reason = "this system does not tell how much memory is held: set it, with batch_by = \"tokens\"";
+            return Err(refuse(reason.into()).into());
+        };
+        let limit = (memory as f64 * SHARE) as u64;
+        let least = self.batcher.widest();
+        let most = least * self.batcher.usable().len();
+        let (mut tokens, mut peak) = (least, self.train(least)?);
+        let mut slope = 0.0; // bytes a token, between the last two sizes
+        while tokens < most {
+            let larger = (2 * tokens).min(most);
+            let step = (larger - tokens) as f64;
+            if peak as f64 + slope * step > limit as f64 {
+                break;
+            }
+            let next = self.train(larger)?;
+            slope = next.saturating_sub(peak) as f64 / step;
+            if next > limit {
+                break;
+            }
+            (tokens, peak) = (larger, next);
+        }
+        let mut tried = tokens;
+        if slope > 0.0 {
+            let more = limit.saturating_sub(peak) as f64 / slope;
+            tried = tokens.saturating_add(more as usize).min(most);
+        }
+        for tries in 1.. {
+            let peak = self.everything(tried)?;
+            if peak <= limit {
+                return Ok(BatchSize {
+                    tokens: tried,
+                    peak,
+                    memory,
+                });
+            }
+            if tried == least {
+                let [peak, memory] = [peak, memory].map(|bytes| bytes / 1_000_000);
+                return Err(refuse(format!(
+                    "with batches of {least} tokens, as many as the longest line has, training and validation hold \
+                     {peak} MB, and there are {memory} MB, a tenth of it for what was not tried: lower max_src_len \
+                     and max_tgt_len, or give more (`--memory`)"
+                ))
+                .into());
+            }
+            let smaller = 0.8 * tried as f64 * limit as f64 / peak as f64;
+            tried = if tries < TRIES {
+                (smaller as usize).max(least)
+            } else {
+                least
+            };
+        }
+        unreachable!("the smallest size is tried in the end")
+    }
+
+    /// The greatest amount of memory that is held in training with batches of this size.
+    fn train(&mut self, tokens: usize) -> Result<u64> {
+        self.measure(tokens, |_, _| Ok(()))
+    }
+
+    /// The same with a checkpoint and a validation.
+    fn everything(&mut self, tokens: usize) -> Result<u64> {
+        self.measure(tokens, |trial, stepper| {
+            let (_, tensors) = stepper.save();
+            drop(serialize(&tensors, None));
+            let model = stepper.averaged();
+            for batch in worst(&trial.valid_batcher, trial.valid_batcher.evaluation())? {
+                nll(&model, &batch);
+            }
+            // The longest sources, as many as are decoded together.
+            let translator = Translator::new(trial.directory.clone(), model);
+            let mut sources: Vec<&str> = trial.valid.sources().collect();
+            sources.sort_by_key(|source| std::cmp::Reverse(source.len()));
+            sources.truncate(translator.batch_size());
+            translator.translate(&sources, &valid_search(trial.config))?;
+            Ok(())
+        })
+    }
+
+    fn measure(
+        &mut self,
+        tokens: usize,
+        more: impl FnOnce(&Self, &TrainStep) -> Result<()>,
+    ) -> Result<u64> {
+        for batcher in [&mut self.batcher, &mut self.valid_batcher] {
+            batcher.set_size(BatchBy::Tokens, tokens);
+        }
+        let (seed, training) = (self.config.seed, &self.config.training);
+        let batches = worst(&self.batcher, self.batcher.epoch(seed, 0))?;
+        // Where it can't be forgotten it is that of a smaller size at most.
+        forget_peak();
+        let device = self.device.clone().autodiff();
+        let model = freeze(self.directory.init(seed, &device)?, &training.freeze)?;
+        let mut stepper = TrainStep::new(model, training, seed);
+        for (number, batch) in (1..).zip(batches) {
+            // Gradients of several batches take no more than those of two.
+            let batches = vec![batch; training.accumulate.min(2)];
+            stepper.accumulated_step(number, 0.0, &batches)?;
+        }
+        more(self, &stepper)?;
+        Ok(peak_rss().unwrap_or(u64::MAX))
+    }
+}
+
+/// The batches of a plan with the most ids, and with the most pairs of a source and a target position: the
+/// states of the one need the most memory, the attention of the other.
+fn worst(batcher: &Batcher, plan: Vec<Vec<usize>>) -> Result<[Batch; 2]> {
+    let examples = batcher.examples();
+    let sides = |rows: &[usize]| {
+        let longest = |len: &dyn Fn(usize) -> usize| rows.iter().map(|&i| len(i)).max();
+        let src = longest(&|i| examples.src_len(i)).unwrap_or(0) + 1;
+        let tgt = longest(&|i| examples.tgt_len(i)).unwrap_or(0) + 2;
+        (rows.len(), src, tgt)
+    };
+    let batch_by = |size: fn((usize, usize, usize)) -> usize| {
+        let rows = plan.iter().max_by_key(|rows| size(sides(rows)));
+        batcher.batch(rows.expect("there are examples"))
+    };
+    Ok([
+        batch_by(|(rows, src, tgt)| rows * (src + tgt))?,
+        batch_by(|(rows, src, tgt)| rows * src * tgt)?,
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use att_data::{BatcherConfig, Example};
+
+    #[test]
+    fn the_worst_batches_are_the_largest_and_the_longest() {
+        let examples = [(1, 1), (1, 1), (1, 1), (30, 30), (60, 1)];
+        let example = |(src, tgt): (usize, usize)| Example {
+            src: vec![4; src],
+            tgt: vec![5; tgt],
+            ..Example::default()
+        };
+        let examples: Vec<Example> = examples.into_iter().map(example).collect();
+        let batcher = Batcher::new(BatcherConfig::default(), examples).unwrap();
+        let plan = vec![vec![0, 1, 2], vec![3], vec![4]];
+        let worst = worst(&batcher, plan).unwrap();
+        assert_eq!(worst.map(|batch| batch.indices), [[4], [3]]);
+    }
+}
