@@ -43,6 +43,7 @@
 
 mod anchor;
 mod average;
+mod batch_loss;
 mod bench;
 mod checkpoint;
 mod compare;

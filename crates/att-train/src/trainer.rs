@@ -433,8 +433,8 @@ impl<'a, O: Observer> Run<'a, O> {
         let parameters = model.num_params();
         let (src_vocab, tgt_vocab) = (model.src_vocab(), model.tgt_vocab());
         let mut stepper = TrainStep::new(model, training, seed).adapted(training)?;
-        stepper.guide = trainer.guide.clone();
-        stepper.minimum_risk = training.minimum_risk.clone().map(|config| {
+        stepper.loss.guide = trainer.guide.clone();
+        stepper.loss.minimum_risk = training.minimum_risk.clone().map(|config| {
             let tokenizer = trainer.directory.tgt_tokenizer.clone();
             MinimumRisk { config, tokenizer }
         });
