@@ -46,6 +46,7 @@
 mod anchor;
 mod auto_batch;
 mod average;
+mod batch_loss;
 mod batches;
 mod bench;
 mod checkpoint;

@@ -1,6 +1,4 @@
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use att_core::{Precision, on_kernel_threads, random};
@@ -13,31 +11,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::anchor::Anchor;
 use crate::average::WeightAverage;
+use crate::batch_loss::BatchLoss;
 use crate::checkpoint::{Checkpoint, Numbers, Tensors, tensor};
 use crate::guard::{Guard, GuardState, SkipReason};
-use crate::guided_alignment::Guide;
 use crate::lora::Lora;
-use crate::minimum_risk::MinimumRisk;
 use crate::optimizer::Optimizer;
-use crate::r_drop::divergence;
 use crate::replicas::Replicas;
-use crate::word_dropout::WordDropout;
-use crate::{Diverged, Error, Result, ScheduledSamplingConfig, TrainingConfig, gradients};
+use crate::{Diverged, Error, Result, TrainingConfig, gradients};
 
 /// A model in training and its optimiser: [`step`](Self::step) is the one way to train on a batch,
 /// for the [`Trainer`](crate::Trainer) and for [`TrainBench`](crate::TrainBench), which times it.
 #[derive(Debug)]
 pub struct TrainStep {
     seed: u64,
-    label_smoothing: f64,
     clip_norm: f32,
     max_skipped: usize,
-    r_drop: f64,
-    word_dropout: WordDropout,
-    scheduled_sampling: Option<ScheduledSamplingConfig>,
-    /// Of the examples by whose indices batches are made.
-    pub(crate) guide: Option<Arc<Guide>>,
-    pub(crate) minimum_risk: Option<MinimumRisk>,
+    pub(crate) loss: BatchLoss,
     /// None only while the optimiser has it, which writes to weights that nothing else holds.
     model: Option<Seq2Seq>,
     optimizer: Optimizer,
@@ -110,14 +99,9 @@ impl TrainStep {
     pub fn new(model: Seq2Seq, training: &TrainingConfig, seed: u64) -> Self {
         Self {
             seed,
-            label_smoothing: training.label_smoothing,
             clip_norm: training.clip_norm as f32,
             max_skipped: training.max_skipped,
-            r_drop: training.r_drop,
-            word_dropout: WordDropout::new(training),
-            scheduled_sampling: training.scheduled_sampling.clone(),
-            guide: None,
-            minimum_risk: None,
+            loss: BatchLoss::new(training),
             optimizer: training.optimizer.init(),
             guard: Guard::new(training),
             average: WeightAverage::new(training.average_decay),
@@ -216,8 +200,6 @@ impl TrainStep {
         // All but BOS are predicted.
         let predicted = |batch: &Batch| batch.tgt.lengths.iter().map(|n| n - 1).sum::<usize>();
         let tgt_tokens: usize = batches.iter().map(predicted).sum();
-        let (label_smoothing, r_drop) = (self.label_smoothing, self.r_drop);
-        let word_dropout = &self.word_dropout;
         let take = |model: &Seq2Seq, i: usize| {
             let seed = match i {
                 0 => seed,
@@ -226,41 +208,9 @@ impl TrainStep {
             random::seed(seed);
             let batch = &batches[i];
             let begun = Instant::now();
-            let mut nll = 0.0;
             let share = predicted(batch) as f32 / tgt_tokens as f32;
-            let read = match &self.scheduled_sampling {
-                Some(sampling) => sampling.apply(number, model, batch),
-                None => Cow::Borrowed(batch),
-            };
-            let mut pass = |share: f32| {
-                let output = model.forward_reading(&word_dropout.apply(&read), batch);
-                let cross_entropy = model.cross_entropy(&output, label_smoothing);
-                nll += share * cross_entropy.nll.into_scalar::<f32>();
-                let guide = self.guide.as_ref();
-                let guided = guide.map(|guide| guide.loss(number, &output, batch));
-                let added = output.auxiliary_loss.clone().into_iter().chain(guided);
-                (
-                    added.fold(cross_entropy.loss, |loss, term| loss + term),
-                    output,
-                )
-            };
-            let loss = if r_drop > 0.0 {
-                let [(loss_1, first), (loss_2, second)] = [pass(share / 2.0), pass(share / 2.0)];
-                let logits = [first, second].map(|output| model.logits(&output));
-                (loss_1 + loss_2) * 0.5 + divergence(logits) * r_drop
-            } else {
-                pass(share).0
-            };
-            let loss = match &self.minimum_risk {
-                Some(minimum_risk) => {
-                    let risk = minimum_risk.loss(seed, model, batch);
-                    match minimum_risk.config.cross_entropy {
-                        0.0 => risk,
-                        weight => risk + loss * weight,
-                    }
-                }
-                None => loss,
-            };
+            let found = self.loss.of(number, seed, model, batch);
+            let (loss, nll) = (found.loss, share * found.nll);
             let value = share * loss.clone().into_scalar::<f32>();
             let forward = begun.elapsed();
 

@@ -511,8 +511,8 @@ impl<'a, O: Observer> Run<'a, O> {
         let (src_vocab, tgt_vocab) = (model.src_vocab(), model.tgt_vocab());
         let stepper = TrainStep::new(model, training, seed).with_devices(devices[1..].into());
         let mut stepper = stepper.adapted(training)?;
-        stepper.guide = trainer.guide.clone();
-        stepper.minimum_risk = training.minimum_risk.clone().map(|config| {
+        stepper.loss.guide = trainer.guide.clone();
+        stepper.loss.minimum_risk = training.minimum_risk.clone().map(|config| {
             let tokenizer = trainer.directory.tgt_tokenizer.clone();
             MinimumRisk { config, tokenizer }
         });
