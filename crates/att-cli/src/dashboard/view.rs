@@ -156,11 +156,16 @@ impl View {
         let valid: Vec<_> = found.clone().map(|v| (v.step as f64, v.loss)).collect();
         let score: Vec<_> = found.map(|v| (v.step as f64, v.score)).collect();
         let metric = self.validations.last().map(|last| last.metric.clone());
+        let curve = |name, color, points| Curve {
+            name,
+            color,
+            points,
+        };
         let loss = [
-            ("training", Color::Cyan, &train),
-            ("validation", Color::Yellow, &valid),
+            curve("training", Color::Cyan, train),
+            curve("validation", Color::Yellow, valid),
         ];
-        let score = [("validation", Color::Yellow, &score)];
+        let score = [curve("validation", Color::Yellow, score)];
         if area.width < 2 * MIN_CHART {
             return self.render_chart(frame, area, "loss", &loss);
         }
@@ -170,29 +175,22 @@ impl View {
         self.render_chart(frame, right, metric, &score);
     }
 
-    fn render_chart(
-        &self,
-        frame: &mut Frame,
-        area: Rect,
-        title: &str,
-        curves: &[(&str, Color, &Vec<(f64, f64)>)],
-    ) {
-        let finite = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
-            let finite = points.iter().filter(|(_, y)| y.is_finite());
-            finite.copied().collect()
-        };
-        let curves: Vec<_> = curves
+    fn render_chart(&self, frame: &mut Frame, area: Rect, title: &str, curves: &[Curve]) {
+        let curves: Vec<Curve> = curves
             .iter()
-            .map(|(name, color, points)| (*name, *color, finite(points)))
-            .filter(|(_, _, points)| !points.is_empty())
+            .map(|curve| Curve {
+                points: curve.finite().collect(),
+                ..*curve
+            })
+            .filter(|curve| !curve.points.is_empty())
             .collect();
-        let points = curves.iter().flat_map(|(_, _, points)| points);
+        let points = curves.iter().flat_map(|curve| &curve.points);
         let (x, y) = points.fold(([f64::MAX, f64::MIN], [f64::MAX, f64::MIN]), |(x, y), p| {
             let grow = |[low, high]: [f64; 2], value: f64| [low.min(value), high.max(value)];
             (grow(x, p.0), grow(y, p.1))
         });
         let mut heading = vec![Span::raw(format!(" {title}  "))];
-        for (name, color, _) in &curves {
+        for Curve { name, color, .. } in &curves {
             heading.push(Span::styled(format!("{name} "), self.color(*color)));
         }
         let block = Block::bordered().title(Line::from(heading));
@@ -203,11 +201,11 @@ impl View {
             true => y,
             false => [y[0] - 1.0, y[1] + 1.0],
         };
-        let sets = curves.iter().map(|(name, color, points)| {
-            let line = Dataset::default().name(*name).marker(Marker::Braille);
+        let sets = curves.iter().map(|curve| {
+            let line = Dataset::default().marker(Marker::Braille);
             line.graph_type(GraphType::Line)
-                .style(self.color(*color))
-                .data(points)
+                .style(self.color(curve.color))
+                .data(&curve.points)
         });
         let axis = |bounds: [f64; 2], decimals: usize| {
             let labels = bounds.map(|bound| format!("{bound:.decimals$}"));
@@ -222,7 +220,7 @@ impl View {
     fn render_figures(&self, frame: &mut Frame, area: Rect) {
         let last = self.steps.last();
         let figure = |of: fn(&StepEvent) -> String| last.map_or("-".into(), of);
-        let rows: [(&str, String, fn(&StepEvent) -> f64); 4] = [
+        let rows: [(&str, String, Figure); 4] = [
             ("learning rate", figure(|s| format!("{:.1e}", s.lr)), |s| {
                 s.lr
             }),
@@ -324,6 +322,22 @@ impl View {
         }
     }
 }
+
+/// One line of a chart.
+struct Curve {
+    name: &'static str,
+    color: Color,
+    points: Vec<(f64, f64)>,
+}
+
+impl Curve {
+    fn finite(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.points.iter().copied().filter(|(_, y)| y.is_finite())
+    }
+}
+
+/// A number of a report.
+type Figure = fn(&StepEvent) -> f64;
 
 /// The height of a full bar.
 const BAR: u64 = 64;
