@@ -60,20 +60,14 @@ fn weights_by_part(file: &Path) -> Option<BTreeMap<String, usize>> {
 }
 
 fn page(name: &str, log: &[Event], parts: &BTreeMap<String, usize>, settings: &str) -> String {
-    let steps: Vec<&StepEvent> = log
-        .iter()
-        .filter_map(|event| match event {
-            Event::Step(step) => Some(step),
-            _ => None,
-        })
-        .collect();
-    let validations: Vec<&ValidationEvent> = log
-        .iter()
-        .filter_map(|event| match event {
-            Event::Validation(found) => Some(found),
-            _ => None,
-        })
-        .collect();
+    let (mut steps, mut validations) = (Vec::new(), Vec::new());
+    for event in log {
+        match event {
+            Event::Step(step) => steps.push(step),
+            Event::Validation(found) => validations.push(found),
+            _ => {}
+        }
+    }
     let tiles: String = tiles(&steps, &validations)
         .map(|(figure, what)| format!("<div><b>{figure}</b> {}</div>\n", escape(&what)))
         .collect();

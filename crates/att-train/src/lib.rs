@@ -75,6 +75,7 @@ mod progress;
 mod r_drop;
 mod replay;
 mod replicas;
+mod run_directory;
 mod samples;
 mod schedule;
 mod scheduled_sampling;
@@ -101,6 +102,7 @@ pub use minimum_risk::{MinimumRiskConfig, RiskKind};
 pub use new_vocabulary::{NewVocabulary, VocabularyEvent};
 pub use optimizer::OptimizerConfig;
 pub use print::{PrintEvents, clock};
+pub use run_directory::checkpoints;
 pub use samples::{Sample, SampleAttention};
 pub use schedule::{Schedule, ScheduleConfig};
 pub use scheduled_sampling::{
@@ -108,4 +110,4 @@ pub use scheduled_sampling::{
 };
 pub use step::{Skipped, StepOutput, StepTimes, TrainStep};
 pub use tensorboard::TensorBoard;
-pub use trainer::{Start, Summary, Trainer, checkpoints};
+pub use trainer::{Start, Summary, Trainer};

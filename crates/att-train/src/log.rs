@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::trainer::LOG;
+use crate::run_directory::LOG;
 use crate::{Error, Event, Result};
 
 /// The events of a run up to now, from its `log.jsonl`: what a resumed run has left behind is not among

@@ -1,4 +1,4 @@
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use crate::checkpoint::{self, Checkpoint, State};
 use crate::data::{self, train_tokenizers};
 use crate::evaluate::mean_nll;
 use crate::fine_tuning::{self, Origin};
-use crate::forgetting;
 use crate::freeze::freeze;
 use crate::guided_alignment::Guide;
 use crate::identity::{Fingerprint, Identity};
 use crate::minimum_risk::MinimumRisk;
 use crate::process::peak_rss_mb;
 use crate::progress::{Progress, Validated};
+use crate::run_directory::{LAST, LOG, is_temporary, old_run, open_log, write_experiment};
 use crate::samples::samples;
 use crate::step::{TrainStep, in_precision};
 use crate::{
     BatchSize, DataEvent, Error, Event, ExperimentConfig, NewVocabulary, Observer, Result,
-    Schedule, SkippedEvent, StepEvent, TrainingData, ValidationEvent, evaluate, tensorboard,
+    Schedule, SkippedEvent, StepEvent, TrainingData, ValidationEvent, evaluate,
 };
 
 /// One run of an experiment, into one directory:
@@ -345,79 +345,6 @@ impl Trainer {
     }
 }
 
-/// Writes all settings of a run, and gives them.
-fn write_experiment(config: &ExperimentConfig, run: &Path) -> Result<String> {
-    let experiment = toml::to_string(config).expect("a configuration can be TOML");
-    write_atomic(run.join(EXPERIMENT), experiment.as_bytes())?;
-    Ok(experiment)
-}
-
-/// The checkpoints of a run, the last one last; none where there is no run.
-///
-/// # Errors
-///
-/// If the directory can't be read.
-pub fn checkpoints(run: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
-    checkpoint::list(run.as_ref())
-}
-
-const EXPERIMENT: &str = "experiment.toml";
-const LAST: &str = "last.safetensors";
-pub(crate) const LOG: &str = "log.jsonl";
-/// What commands may add to a run.
-const ADDED: [&str; 2] = ["attention.svg", "report.html"];
-/// What a [`Comparison`](crate::Comparison) keeps of a run.
-pub(crate) const COMPARED: &str = "compared.json";
-
-/// The files of the run that is in a directory.
-///
-/// # Errors
-///
-/// If there are any and they may not be replaced, or if there is anything else.
-fn old_run(run: &Path, overwrite: bool) -> Result<Vec<PathBuf>> {
-    let Ok(entries) = fs::read_dir(run) else {
-        return Ok(Vec::new());
-    };
-    let mut files = Vec::new();
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if data::is_cache(&name) {
-            continue; // of any run that can use it
-        }
-        if !is_of_a_run(&name) && !is_temporary(&name) {
-            return Err(Error::NotARun {
-                path: run.into(),
-                entry: name,
-            });
-        }
-        files.push(entry.path());
-    }
-    if !files.is_empty() && !overwrite {
-        return Err(Error::RunExists { path: run.into() });
-    }
-    Ok(files)
-}
-
-/// Whether a run writes a file of this name.
-fn is_of_a_run(name: &str) -> bool {
-    [EXPERIMENT, LAST, LOG, COMPARED].contains(&name)
-        || ADDED.contains(&name)
-        || name.starts_with(tensorboard::PREFIX)
-        || ModelDirectory::FILES.contains(&name)
-        || forgetting::FILES.contains(&name)
-        || checkpoint::step_of(Path::new(name)).is_some()
-}
-
-/// Whether a file of this name is what a write that was killed has left ([`write_atomic`]).
-fn is_temporary(name: &str) -> bool {
-    let written = name
-        .strip_prefix('.')
-        .and_then(|name| name.strip_suffix(".tmp"));
-    let parts = written.and_then(|written| written.rsplit_once('.'));
-    let is_ours = |file: &str| is_of_a_run(file) || data::is_cache(file);
-    parts.is_some_and(|(file, process)| is_ours(file) && process.parse::<u32>().is_ok())
-}
-
 /// The last checkpoint of a run that can be used; none where there is nothing to lose.
 fn find_checkpoint(run: &Path) -> Result<Option<Resumed>> {
     let mut damaged = Vec::new();
@@ -440,18 +367,6 @@ fn find_checkpoint(run: &Path) -> Result<Option<Resumed>> {
         path: run.into(),
         damaged: damaged.iter().map(|(_, error)| error.to_string()).collect(),
     })
-}
-
-/// The log of a run, behind its last line, and locked: a process that writes to it is alone.
-fn open_log(run: &Path) -> Result<File> {
-    let path = run.join(LOG);
-    let log = OpenOptions::new().create(true).append(true).open(&path);
-    let log = log.map_err(|source| Error::Write { path, source })?;
-    match log.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(Error::Busy { path: run.into() }),
-        // Some file systems have no locks.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(log),
-    }
 }
 
 /// The pairs of a corpus as a model reads them.

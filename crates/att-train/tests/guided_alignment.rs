@@ -1,5 +1,7 @@
 //! Attention that is guided by alignments finds them sooner, and alignments that do not fit are refused.
 
+mod support;
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -10,7 +12,9 @@ use att_eval::{AlignmentErrorRate, Statistics};
 use att_model::Translator;
 use att_train::{Event, ExperimentConfig, Start, Trainer};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use rand_xoshiro::rand_core::SeedableRng;
+
+use support::reversed;
 
 const EXPERIMENT: &str = "
     seed = 1
@@ -30,24 +34,16 @@ const EXPERIMENT: &str = "
     metric = 'exact_match'
 ";
 
-/// Sequences of 4 to 6 letters out of ten and each of them reversed, with their alignments.
-fn reversed(size: usize, seed: u64) -> (Corpus, Vec<String>) {
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let mut below = |n: u64| rng.next_u64() % n;
-    let pairs: Vec<Pair> = (0..size)
-        .map(|_| {
-            let len = 4 + below(3);
-            let src: String = (0..len).map(|_| (b'a' + below(10) as u8) as char).collect();
-            Pair::new(src.clone(), src.chars().rev().collect::<String>())
-        })
-        .collect();
+/// Reversed sequences with their alignments.
+fn aligned(size: usize, seed: u64) -> (Corpus, Vec<String>) {
+    let corpus = reversed(size, &mut Xoshiro256PlusPlus::seed_from_u64(seed));
     let links = |pair: &Pair| {
         let n = pair.src.len();
         let links = (0..n).map(|t| format!("{}-{t}", n - 1 - t));
         links.collect::<Vec<_>>().join(" ")
     };
-    let lines = pairs.iter().map(links).collect();
-    (Corpus { pairs }, lines)
+    let lines = corpus.pairs.iter().map(links).collect();
+    (corpus, lines)
 }
 
 /// Of where each target letter looks at most, and the loss of a validation.
@@ -91,8 +87,8 @@ fn start(
 #[test]
 fn attention_is_where_the_alignments_are_sooner_than_without_them() {
     let folder = tempfile::tempdir().unwrap();
-    let (train, lines) = reversed(400, 1);
-    let (test, gold) = reversed(50, 2);
+    let (train, lines) = aligned(400, 1);
+    let (test, gold) = aligned(50, 2);
     let file = folder.path().join("train.align");
     fs::write(&file, lines.join("\n") + "\n").unwrap();
     let device = DeviceSpec::Flex.init().unwrap();
@@ -133,7 +129,7 @@ fn attention_is_where_the_alignments_are_sooner_than_without_them() {
 #[test]
 fn what_does_not_fit_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let (train, lines) = reversed(3, 1);
+    let (train, lines) = aligned(3, 1);
     let guided = format!("{EXPERIMENT}guided_alignment = {{}}");
     let refused = |text: &str, lines: Option<&str>, expected: &[&str]| {
         let file = folder.path().join("train.align");

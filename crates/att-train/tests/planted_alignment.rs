@@ -4,15 +4,19 @@
 //! The bridge is zeros, so that only attention knows the source. The location scorer can't then: its scores
 //! come from the decoder's state alone, which does not know how long the source is.
 
+mod support;
+
 use std::ops::ControlFlow;
 
 use att_attention::{NormaliserConfig, SoftmaxConfig};
 use att_core::DeviceSpec;
-use att_data::{Corpus, Pair};
+use att_data::Corpus;
 use att_model::Translator;
 use att_train::{Contestant, Event, ExperimentConfig, Trainer, attention_variants};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use rand_xoshiro::rand_core::SeedableRng;
+
+use support::reversed;
 
 const EXPERIMENT: &str = "
     seed = 1
@@ -41,19 +45,6 @@ const EXPERIMENT: &str = "
     [search]
     beam_size = 1
 ";
-
-/// Sequences of 4 to 6 letters out of ten, and each of them reversed.
-fn reversed(size: usize, rng: &mut Xoshiro256PlusPlus) -> Corpus {
-    let mut below = |n: u64| rng.next_u64() % n;
-    let pairs = (0..size).map(|_| {
-        let len = 4 + below(3);
-        let src: String = (0..len).map(|_| (b'a' + below(10) as u8) as char).collect();
-        Pair::new(src.clone(), src.chars().rev().collect::<String>())
-    });
-    Corpus {
-        pairs: pairs.collect(),
-    }
-}
 
 /// Of all steps but EOS of the known targets, the share whose greatest weight is at the letter that they
 /// write.

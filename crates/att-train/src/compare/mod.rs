@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::trainer::COMPARED;
+use crate::run_directory::COMPARED;
 use crate::{
     Error, ExperimentConfig, Observer, Result, Start, Summary, Trainer, TrainingConfig,
     fine_tuning, guided_alignment,
