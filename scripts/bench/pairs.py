@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Ours against PyTorch and burn-nn on CPU, in turn in one run: medians of the pairs' ratios.
+"""Ours against PyTorch and burn-nn, in turn in one run: medians of the pairs' ratios.
 
-    python scripts/bench/pairs.py [additive|recurrent ...] [--pairs 5] [--threads 2] [--seconds 0.7]
+    python scripts/bench/pairs.py [additive|recurrent|output ...] [--pairs 5] [--threads 2] [--seconds 0.7]
+    python scripts/bench/pairs.py --device cuda:0       # or wgpu: PyTorch takes its own GPU
 
 Needs torch (2.15 was used) in the Python that runs it. Each of the two programs stays alive and
 waits while the other one works; a round lets each benchmark of a comparison run once, ours first
-and last in turn. Prints a Markdown table.
+and last in turn. Prints a Markdown table. Memory on a GPU is PyTorch's only.
 """
 
 import argparse
@@ -22,7 +23,7 @@ BOTH = "forward+backward"
 
 # Of each section: operation, pass, shape, and what ours is compared with.
 EAGER, COMPILE = "eager/torch", "compile/torch"
-LAYER = ["packed/torch", "padded/torch", "burn-nn/flex"]
+LAYER = ["packed/torch", "padded/torch", "burn-nn/ours"]
 SECTIONS = {
     "additive": [
         ("additive_read", "forward", "64x25x25x512", [EAGER, COMPILE]),
@@ -36,12 +37,18 @@ SECTIONS = {
         for shape in ("64x25x256x512-ragged", "64x25x256x512")
         for which in ("forward", BOTH)
     ],
+    "output": [
+        ("linear_cross_entropy", which, "830x512x8000", [EAGER, COMPILE, "reference/ours"])
+        for which in ("forward", BOTH)
+    ],
 }
 
 
-def our_program():
+def our_program(backend):
     """Builds the benchmarks and returns the path of the program."""
     command = ["cargo", "bench", "--locked", "-p", "att-bench", "--bench", "att", "--no-run"]
+    if backend in ("cuda", "wgpu"):
+        command += ["--features", backend]
     output = subprocess.run(
         [*command, "--message-format=json"], cwd=ROOT, check=True, stdout=subprocess.PIPE
     ).stdout
@@ -74,7 +81,8 @@ class Worker:
 def compare(workers, case, options):
     """Yields a row for each of those that ours is compared with."""
     operation, which, shape, others = case
-    names = [f"{operation}/{which}/{variant}/{shape}" for variant in ["fused/flex", *others]]
+    variants = [v.replace("/ours", f"/{options.device}") for v in ["fused/ours", *others]]
+    names = [f"{operation}/{which}/{variant}/{shape}" for variant in variants]
     answers = {name: [] for name in names}
     for pair in range(options.pairs):
         for name in names if pair % 2 == 0 else reversed(names):
@@ -89,7 +97,7 @@ def compare(workers, case, options):
     ours = names[0]
     for name, other in zip(names[1:], others):
         ratios = sorted(theirs / mine for theirs, mine in zip(seconds(name), seconds(ours)))
-        memory = [answers[which][0]["peak_bytes"] / 1e6 for which in (ours, name)]
+        memory = [answers[of][0]["peak_bytes"] / 1e6 for of in (ours, name)]
         yield (
             f"| {operation} | {shape} | {which} | {other.split('/')[0]} "
             f"| {median(seconds(ours)) * 1e3:.2f} | {median(seconds(name)) * 1e3:.2f} "
@@ -104,13 +112,16 @@ def main():
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=0.7, help="of each turn, at least")
+    parser.add_argument("--device", default="flex", help="ours; PyTorch's is CPU or GPU likewise")
+    parser.add_argument("--program", help="the benchmarks, if they are not to be built here")
     options = parser.parse_args()
-    program = our_program()
+    backend = options.device.split(":")[0]
+    program = options.program or our_program(backend)
+    theirs = "cuda" if backend in ("cuda", "wgpu") else "cpu"
+    worker = str(Path(__file__).with_name("torch_worker.py"))
     workers = {
-        "ours": Worker([program, "--serve", "--backend", "flex"], options.threads),
-        "torch": Worker(
-            [sys.executable, str(Path(__file__).with_name("torch_worker.py"))], options.threads
-        ),
+        "ours": Worker([program, "--serve", "--backend", options.device], options.threads),
+        "torch": Worker([sys.executable, worker, theirs], options.threads),
     }
     print("| operation | shape | pass | against | ours, ms | theirs, ms | ratio | MB | their MB |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")

@@ -1,6 +1,6 @@
 """Times PyTorch on the cases of `cargo bench -p att-bench -- --serve`, in the same way.
 
-Reads lines `<operation>/<pass>/<variant>/torch/<shape> <seconds>` and answers each with a line of
+Its argument is the device: cpu, or cuda. Reads lines `<operation>/<pass>/<variant>/torch/<shape> <seconds>` and answers each with a line of
 JSON: the median seconds of a call, and the most bytes that PyTorch held during one beyond its
 arguments. `pairs.py` starts it; OMP_NUM_THREADS says how many threads.
 
@@ -8,6 +8,7 @@ arguments. `pairs.py` starts it; OMP_NUM_THREADS says how many threads.
 | --- | --- |
 | additive_read | eager, compile |
 | lstm_layer, gru_layer | packed (nn.utils.rnn.pack_padded_sequence), padded (lengths are ignored) |
+| linear_cross_entropy | eager, compile |
 """
 
 import json
@@ -18,10 +19,12 @@ import time
 from statistics import median
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 FEWEST_CALLS = 3
+ON_GPU = sys.argv[1:] == ["cuda"]
 
 
 def lengths(batch, length):
@@ -53,7 +56,8 @@ def layer(kind):
         batch, length, d_input, d = sizes
         module = kind(d_input, d, batch_first=True)
         x = torch.randn(batch, length, d_input)
-        of = torch.tensor(lengths(batch, length) if ragged else [length] * batch)
+        of = lengths(batch, length) if ragged else [length] * batch
+        of = torch.tensor(of, device="cpu")
 
         def packed():
             packed = pack_padded_sequence(x, of, batch_first=True, enforce_sorted=False)
@@ -65,10 +69,23 @@ def layer(kind):
     return make
 
 
+def loss(features, weight, bias, gold):
+    return F.cross_entropy(features @ weight + bias, gold, reduction="sum", label_smoothing=0.1)
+
+
+def linear_cross_entropy(sizes, _ragged, variant):
+    tokens, d, vocab = sizes
+    arguments = [torch.randn(tokens, d), torch.randn(d, vocab) / d**0.5, torch.randn(vocab)]
+    gold = torch.arange(tokens) * 7 % vocab
+    run = torch.compile(loss, dynamic=False) if variant == "compile" else loss
+    return arguments, lambda: run(*arguments, gold)
+
+
 OPERATIONS = {
     "additive_read": additive_read,
     "lstm_layer": layer(nn.LSTM),
     "gru_layer": layer(nn.GRU),
+    "linear_cross_entropy": linear_cross_entropy,
 }
 
 
@@ -89,12 +106,19 @@ def call_of(name):
         else:
             with torch.inference_mode():
                 run()
+        if ON_GPU:
+            torch.cuda.synchronize()
 
     return call
 
 
 def peak_bytes(call):
     """By the record of PyTorch's own allocator."""
+    if ON_GPU:
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        call()
+        return torch.cuda.max_memory_allocated() - before
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as profile:
@@ -116,6 +140,8 @@ def peak_bytes(call):
 
 def main():
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    if ON_GPU:
+        torch.set_default_device("cuda")
     known = {}
     for line in sys.stdin:
         name, seconds = line.split()

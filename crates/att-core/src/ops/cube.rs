@@ -3,7 +3,9 @@
 use burn::backend::{TensorMetadata, ops::FloatTensorOps};
 use burn::tensor::{DType, Shape};
 use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise, ir::ElemType, prelude::*};
-use burn_cubecl::{CubeBackend, kernel, ops::numeric::empty_device_dtype, tensor::CubeTensor};
+use burn_cubecl::{
+    CubeBackend, kernel, ops::numeric::empty_device_contiguous_dtype, tensor::CubeTensor,
+};
 
 /// Whether the kernels compute in this type.
 pub(super) fn is_supported(dtype: DType) -> bool {
@@ -15,10 +17,11 @@ pub(super) fn elem_type(tensor: &CubeTensor) -> ElemType {
     burn::backend::cubecl::dtype_to_storage_type(tensor.dtype)
 }
 
-/// A tensor where `near` lives, to be written whole.
+/// A tensor where `near` lives, to be written whole, row after row. (What burn's own operations give out
+/// can have gaps between rows, on CUDA.)
 pub(super) fn empty(near: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
     let (client, device) = (near.client.clone(), near.device.clone());
-    empty_device_dtype(client, device, shape.into(), dtype)
+    empty_device_contiguous_dtype(client, device, shape.into(), dtype)
 }
 
 /// A tensor where `like` lives and of its type, to be written whole.
@@ -37,6 +40,12 @@ pub(super) fn in_type_of(like: &CubeTensor, tensor: CubeTensor) -> CubeTensor {
 /// As a kernel's argument, read row after row.
 pub(super) fn dense(tensor: CubeTensor) -> BufferArg {
     kernel::into_contiguous(tensor).into_buffer_arg()
+}
+
+/// As a kernel's argument, written row after row: one that [`empty`] made.
+pub(super) fn written(tensor: &CubeTensor) -> BufferArg {
+    debug_assert!(tensor.is_contiguous());
+    tensor.clone().into_buffer_arg()
 }
 
 /// The first `rows` rows of a contiguous matrix, in the same memory.
@@ -129,66 +138,64 @@ fn share(value: f32, shared: &mut Shared<[f32]>) {
 
 #[cfg(all(test, any(feature = "wgpu", feature = "cuda")))]
 mod tests {
-    use burn::tensor::{Device, FloatDType, Tensor};
+    use burn::tensor::{FloatDType, Tensor};
 
     use crate::ops::additive_score::additive_score_reference;
     use crate::ops::gru::gru_reference;
     use crate::ops::lstm::lstm_reference;
     use crate::ops::masked_softmax::masked_softmax_reference;
-    use crate::ops::test_support::{assert_close, gpu, gradients, random_tensor};
+    use crate::ops::test_support::{assert_close, gpus, gradients, random_tensor};
     use crate::ops::{
         Direction, GruArguments, LstmArguments, RecurrentStates, additive_score, cross_entropy,
         gru, linear_cross_entropy, lstm, masked_softmax,
     };
 
-    /// The GPU where it has f16.
-    fn device() -> Option<Device> {
-        let device = gpu();
-        let has_f16 = device.supports_dtype(FloatDType::F16);
-        if !has_f16 {
-            println!("not tested: this adapter has no f16");
-        }
-        has_f16.then_some(device)
-    }
-
-    /// That `fused` in f16 gives values and gradients of `reference` in f32.
-    fn assert_close_in_f16<const N: usize>(
+    /// That `fused` in f16 and bf16 gives values and gradients of `reference` in f32, on each GPU, of
+    /// the two what it has.
+    fn assert_close_in_half<const N: usize>(
         shapes: [[usize; 3]; N],
         fused: impl Fn([Tensor<3>; N]) -> Tensor<3>,
         reference: impl Fn([Tensor<3>; N]) -> Tensor<3>,
     ) {
-        let Some(device) = device() else { return };
-        crate::random::seed(11);
-        let arguments = shapes.map(|shape| random_tensor(shape, &device));
-        let half = |arguments: [Tensor<3>; N]| {
-            fused(arguments.map(|tensor| tensor.cast(FloatDType::F16))).cast(FloatDType::F32)
-        };
-        let expected = reference(arguments.clone());
-        assert_close(half(arguments.clone()), expected, 4e-2);
-        let half = gradients(arguments.clone(), half);
-        for (half, expected) in half.into_iter().zip(gradients(arguments, reference)) {
-            assert_close(half, expected, 4e-2);
+        for device in gpus() {
+            for dtype in [FloatDType::F16, FloatDType::BF16] {
+                if !device.supports_dtype(dtype) {
+                    println!("not tested: {device:?} has no {dtype:?}");
+                    continue;
+                }
+                let half = |arguments: [Tensor<3>; N]| {
+                    fused(arguments.map(|tensor| tensor.cast(dtype))).cast(FloatDType::F32)
+                };
+                crate::random::seed(11);
+                let arguments = shapes.map(|shape| random_tensor(shape, &device));
+                let expected = reference(arguments.clone());
+                assert_close(half(arguments.clone()), expected, 4e-2);
+                let half = gradients(arguments.clone(), half);
+                for (half, expected) in half.into_iter().zip(gradients(arguments, &reference)) {
+                    assert_close(half, expected, 4e-2);
+                }
+            }
         }
     }
 
     #[test]
-    fn additive_scores_in_f16() {
+    fn additive_scores_in_half_precision() {
         let on = |run: fn(Tensor<3>, Tensor<3>, Tensor<1>) -> Tensor<3>| {
             move |[query, keys, v]: [Tensor<3>; 3]| run(query, keys, v.squeeze_dims(&[0, 1]))
         };
         let shapes = [[2, 5, 33], [2, 7, 33], [1, 1, 33]];
-        assert_close_in_f16(shapes, on(additive_score), on(additive_score_reference));
+        assert_close_in_half(shapes, on(additive_score), on(additive_score_reference));
     }
 
     #[test]
-    fn masked_softmax_in_f16() {
+    fn masked_softmax_in_half_precision() {
         let on = |run: fn(Tensor<3>, Tensor<3, burn::tensor::Bool>) -> Tensor<3>| {
             move |[scores]: [Tensor<3>; 1]| {
                 let mask = crate::mask::src_pad_mask(&[9, 0, 5], 9, &scores.device());
                 run(scores, mask.unsqueeze_dim(1))
             }
         };
-        assert_close_in_f16(
+        assert_close_in_half(
             [[3, 4, 9]],
             on(masked_softmax),
             on(masked_softmax_reference),
@@ -203,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn lstm_in_f16() {
+    fn lstm_in_half_precision() {
         let on = |run: fn(LstmArguments, Direction, &[usize]) -> RecurrentStates| {
             move |[input, input_weight, input_bias, recurrent, hidden, cell]: [Tensor<3>; 6]| {
                 let arguments = LstmArguments {
@@ -220,11 +227,11 @@ mod tests {
         let (weights, state) = ([[1, 6, 20], [1, 1, 20], [1, 5, 20]], [1, 3, 5]);
         let [input_weight, bias, recurrent] = weights;
         let shapes = [[3, 4, 6], input_weight, bias, recurrent, state, state];
-        assert_close_in_f16(shapes, on(lstm), on(lstm_reference));
+        assert_close_in_half(shapes, on(lstm), on(lstm_reference));
     }
 
     #[test]
-    fn gru_in_f16() {
+    fn gru_in_half_precision() {
         let on = |run: fn(GruArguments, Direction, &[usize]) -> RecurrentStates| {
             move |[input, input_weight, input_bias, recurrent, hidden, bias]: [Tensor<3>; 6]| {
                 let arguments = GruArguments {
@@ -248,11 +255,11 @@ mod tests {
             [1, 3, 5],
             [1, 1, 5],
         ];
-        assert_close_in_f16(shapes, on(gru), on(gru_reference));
+        assert_close_in_half(shapes, on(gru), on(gru_reference));
     }
 
     #[test]
-    fn linear_cross_entropy_in_f16() {
+    fn linear_cross_entropy_in_half_precision() {
         const GOLD: [u32; 3] = [2, 0, 6];
         let fused = |[features, weight]: [Tensor<3>; 2]| {
             let (features, weight) = (features.squeeze_dim(0), weight.squeeze_dim(0));
@@ -263,6 +270,6 @@ mod tests {
             let logits = features.matmul(weight).squeeze_dim(0);
             cross_entropy(logits, &GOLD, 0.1).loss.unsqueeze()
         };
-        assert_close_in_f16([[1, 3, 8], [1, 8, 70]], fused, reference);
+        assert_close_in_half([[1, 3, 8], [1, 8, 70]], fused, reference);
     }
 }

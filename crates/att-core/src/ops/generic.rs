@@ -1,7 +1,10 @@
 //! Small helpers over a backend's float operations, for the generic bodies of fused operations.
 
-use burn::backend::{Backend, TensorMetadata, tensor::FloatTensor};
-use burn::tensor::{Shape, Slice};
+use burn::backend::{
+    Backend, TensorMetadata,
+    tensor::{FloatTensor, IntTensor},
+};
+use burn::tensor::{Shape, Slice, TensorData};
 
 /// Columns `from..to` of a `[rows, cols]` tensor.
 pub(super) fn columns<B: Backend>(
@@ -10,6 +13,12 @@ pub(super) fn columns<B: Backend>(
     to: usize,
 ) -> FloatTensor<B> {
     B::float_slice(tensor, &[Slice::full(), Slice::from(from..to)])
+}
+
+/// Numbers that say where things lie.
+pub(super) fn indices<B: Backend>(indices: &[usize], device: &B::Device) -> IntTensor<B> {
+    let data: Vec<i32> = indices.iter().map(|&index| index as i32).collect();
+    B::int_from_data(TensorData::new(data, [indices.len()]), device)
 }
 
 /// `[batch, len, d]` as `[batch * len, d]`.

@@ -1,12 +1,14 @@
 //! The operation as CubeCL kernels.
 
 use burn::backend::{TensorMetadata, ops::FloatTensorOps};
-use burn::tensor::{DType, Shape};
+use burn::tensor::DType;
 use burn_cubecl::cubecl::{self, prelude::*};
 use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 
 use super::AdditiveScoreOps;
-use crate::ops::cube::{a_unit_each, dense, elem_type, empty, empty_like, in_type_of, tanh};
+use crate::ops::cube::{
+    a_unit_each, dense, elem_type, empty, empty_like, in_type_of, tanh, written,
+};
 
 /// Columns that a tile holds at a time.
 const CHUNK: usize = 32;
@@ -162,8 +164,8 @@ fn of_side(
         dense(near.clone()),
         dense(far.clone()),
         dense(v.clone()),
-        d_near.clone().into_buffer_arg(),
-        d_v.clone().into_buffer_arg(),
+        written(&d_near),
+        written(&d_v),
         near_len,
         far_len,
         near_stride,
@@ -173,6 +175,25 @@ fn of_side(
         elem_type(near),
     );
     (d_near, d_v)
+}
+
+/// The gradients of keys and v, given that of the scores.
+pub(in crate::ops) fn keys_backward(
+    grad: CubeTensor,
+    query: CubeTensor,
+    keys: CubeTensor,
+    v: &CubeTensor,
+) -> (CubeTensor, CubeTensor) {
+    let src_len = keys.shape()[1];
+    let grad = into_contiguous(grad).into_buffer_arg();
+    let (d_keys, parts) = of_side(grad, &keys, &query, v, [1, src_len], true);
+    (d_keys, sum_of_parts(v, parts))
+}
+
+/// The gradient of v from its parts.
+fn sum_of_parts(v: &CubeTensor, parts: CubeTensor) -> CubeTensor {
+    let sum = CubeBackend::float_sum_dim(parts, 0);
+    in_type_of(v, CubeBackend::float_reshape(sum, v.shape()))
 }
 
 impl AdditiveScoreOps for CubeBackend {
@@ -191,7 +212,7 @@ impl AdditiveScoreOps for CubeBackend {
             dense(query),
             dense(keys),
             dense(v),
-            out.clone().into_buffer_arg(),
+            written(&out),
             tgt_len,
             src_len,
             d,
@@ -208,7 +229,7 @@ impl AdditiveScoreOps for CubeBackend {
         keys: CubeTensor,
         v: CubeTensor,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        let (src_len, d) = (keys.shape()[1], v.shape()[0]);
+        let src_len = keys.shape()[1];
         let grad = into_contiguous(grad);
         let side = |near, far, strides, with_v| {
             let grad = grad.clone().into_buffer_arg();
@@ -216,7 +237,6 @@ impl AdditiveScoreOps for CubeBackend {
         };
         let (d_query, parts) = side(&query, &keys, [src_len, 1], true);
         let (d_keys, _) = side(&keys, &query, [1, src_len], false);
-        let d_v = Self::float_reshape(Self::float_sum_dim(parts, 0), Shape::from([d]));
-        (d_query, d_keys, in_type_of(&v, d_v))
+        (d_query, d_keys, sum_of_parts(&v, parts))
     }
 }

@@ -6,7 +6,7 @@ mod backward;
 #[cfg(feature = "cpu")]
 mod cpu;
 #[cfg(feature = "cube")]
-mod cube;
+pub(super) mod cube;
 #[cfg(feature = "cpu")]
 pub(in crate::ops) mod kernel;
 mod reference;

@@ -3,6 +3,8 @@
 mod composed;
 #[cfg(feature = "cpu")]
 mod cpu;
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "cpu")]
 mod kernel;
 mod reference;
@@ -63,8 +65,8 @@ pub struct BahdanauStates {
 ///
 /// On the CPU backends in f32 this is one node on the tape: each thread takes a share of the batch
 /// through all steps, finished rows leave the products, weights are packed once, and the gradients
-/// of the weights are one product each at the end. Elsewhere it is composed of the fused operations
-/// of a step.
+/// of the weights are one product each at the end. On GPUs it is one node, too, of five kernels a step,
+/// and as many of its gradient. Elsewhere it is composed of the fused operations of a step.
 ///
 /// # Panics
 ///
@@ -109,6 +111,10 @@ pub fn bahdanau(
     #[cfg(feature = "cpu")]
     if super::has_cpu_kernels(&inputs.embedded) {
         return cpu::bahdanau(inputs, src_lengths, tgt_lengths);
+    }
+    #[cfg(feature = "cube")]
+    if super::has_cube_kernels(&inputs.embedded) {
+        return cube::bahdanau(inputs, src_lengths, tgt_lengths);
     }
     composed::bahdanau_composed(inputs, src_lengths, tgt_lengths)
 }

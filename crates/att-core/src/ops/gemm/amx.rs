@@ -1,38 +1,23 @@
-//! bf16 products with f32 sums on AMX tiles: 32 rows by 32 columns at a time, in four tiles. What
-//! int8 products on tiles ([`int8`](super::int8)) share with them stands here, too.
+//! AMX: tiles of 16 rows of 64 bytes, of which a processor has eight.
 //!
-//! A tile is 16 rows of 64 bytes. `tdpbf16ps` adds the product of a 16 x 32 tile (rows of the left
-//! factor) and a 32 x 16 tile (stored as 16 rows of 16 pairs) to a 16 x 16 tile of f32.
+//! `tdpbf16ps` adds the product of a 16 x 32 tile (rows of the left factor) and a 32 x 16 tile
+//! (stored as 16 rows of 16 pairs) to a 16 x 16 tile of f32; `tdpbusd` does the same with 64 numbers of 8
+//! bits and sums of 32.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
-use std::cell::RefCell;
 use std::mem::MaybeUninit;
-use std::ops::Range;
 use std::sync::LazyLock;
 
-use super::{Line, Mat, Out};
+use super::Line;
 
-/// Columns of a panel: two tiles.
-pub(super) const NR: usize = 32;
-/// Rows and pairs of a tile.
+/// Rows of a tile.
 pub(super) const TILE: usize = 16;
-/// Inner size of a tile.
-const DEPTH: usize = 32;
-/// Inner sizes are cut into pieces of this.
-const KC: usize = 2048;
-/// Lines of the left factor that are packed at a time: 512 KiB in the second cache.
-const LEFT_LINES: usize = 8192;
 
 /// Whether processor and system have AMX with bf16, and the process may use it.
 pub(super) fn available() -> bool {
-    static AVAILABLE: LazyLock<bool> = LazyLock::new(|| {
-        is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512bf16")
-            && has_tiles()
-            && ask_for_tiles()
-    });
+    static AVAILABLE: LazyLock<bool> =
+        LazyLock::new(|| super::bf16::available() && has_tiles() && ask_for_tiles());
     *AVAILABLE
 }
 
@@ -84,149 +69,6 @@ fn ask_for_tiles() -> bool {
     false
 }
 
-const ZERO: Line = Line([0; 64]);
-
-/// The right factor in panels of [`NR`] columns: for each 32 rows two tiles. Row `p` of a tile
-/// holds rows `2 p` and `2 p + 1` of the matrix, as pairs. Filled up with zeros.
-pub(super) struct Panels {
-    /// Tiles of the inner size.
-    depth: usize,
-    lines: Vec<Line>,
-}
-
-impl Panels {
-    pub(super) fn pack(rhs: Mat) -> Self {
-        let (k, n) = (rhs.rows, rhs.cols);
-        let depth = k.div_ceil(DEPTH);
-        let panel_lines = depth * 2 * TILE;
-        let mut lines = vec![ZERO; n.div_ceil(NR) * panel_lines];
-        for (tile, lines) in lines.chunks_exact_mut(TILE).enumerate() {
-            let (panel, at) = (tile / (2 * depth), tile % (2 * depth));
-            let (row, col) = (at / 2 * DEPTH, panel * NR + at % 2 * TILE);
-            if col < n {
-                let part = rhs.part(row..(row + DEPTH).min(k), col..(col + TILE).min(n));
-                // SAFETY: AVX-512 is there wherever panels are packed.
-                unsafe { pack_pairs(part, lines) };
-            }
-        }
-        Self { depth, lines }
-    }
-}
-
-/// One tile of the right factor, of at most 32 rows and 16 columns.
-///
-/// # Safety
-///
-/// AVX-512 with bf16 must be there.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_pairs(part: Mat, lines: &mut [Line]) {
-    let pairs = part.rows.div_ceil(2);
-    if part.col_stride == 1 {
-        let mask = u16::MAX >> (TILE - part.cols);
-        for (pair, line) in lines[..pairs].iter_mut().enumerate() {
-            let (even, odd) = (2 * pair, 2 * pair + 1);
-            // SAFETY: the mask keeps to the columns that there are.
-            unsafe {
-                let even = _mm512_maskz_loadu_ps(mask, part.row(even).as_ptr());
-                let odd = match odd < part.rows {
-                    true => _mm512_maskz_loadu_ps(mask, part.row(odd).as_ptr()),
-                    false => _mm512_setzero_ps(),
-                };
-                store(line, interleaved(even, odd));
-            }
-        }
-    } else {
-        // The columns lie in rows of neighbouring numbers: pairs are moved as one.
-        let mut columns = [_mm512_setzero_si512(); TILE];
-        for (j, column) in columns[..part.cols].iter_mut().enumerate() {
-            let numbers = part.t().row(j);
-            // SAFETY: `numbers` are the rows of `part`.
-            *column = unsafe { rounded(numbers) };
-        }
-        for (line, pairs) in lines.iter_mut().zip(transposed(columns)) {
-            store(line, pairs);
-        }
-    }
-}
-
-/// Pairs of `even` and `odd`, rounded.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn interleaved(even: __m512, odd: __m512) -> __m512i {
-    let order = _mm512_set_epi16(
-        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
-        19, 3, 18, 2, 17, 1, 16, 0,
-    );
-    _mm512_permutexvar_epi16(order, bits(_mm512_cvtne2ps_pbh(odd, even)))
-}
-
-/// At most 32 neighbouring numbers, rounded, and zeros behind.
-///
-/// # Safety
-///
-/// AVX-512 with bf16 must be there.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn rounded(numbers: &[f32]) -> __m512i {
-    debug_assert!((1..=DEPTH).contains(&numbers.len()));
-    let mask = u32::MAX >> (DEPTH - numbers.len());
-    // SAFETY: the masks keep to the numbers that there are.
-    unsafe {
-        let first = _mm512_maskz_loadu_ps(mask as u16, numbers.as_ptr());
-        let second = _mm512_maskz_loadu_ps((mask >> 16) as u16, numbers.as_ptr().wrapping_add(16));
-        bits(_mm512_cvtne2ps_pbh(second, first))
-    }
-}
-
-#[inline(always)]
-fn bits(numbers: __m512bh) -> __m512i {
-    // SAFETY: both are 64 bytes without meaning to the compiler.
-    unsafe { std::mem::transmute(numbers) }
-}
-
-#[target_feature(enable = "avx512f")]
-fn store(line: &mut Line, numbers: __m512i) {
-    // SAFETY: a line is 64 aligned bytes.
-    unsafe { _mm512_store_si512(std::ptr::from_mut(line).cast(), numbers) }
-}
-
-/// The transpose of a 16 x 16 matrix of 32-bit numbers.
-#[target_feature(enable = "avx512f")]
-fn transposed(rows: [__m512i; 16]) -> [__m512i; 16] {
-    let zero = _mm512_setzero_si512();
-    // Pairs of rows, then pairs of pairs: each 128-bit part holds a 4 x 4 block's column.
-    let mut two = [zero; 16];
-    for i in 0..8 {
-        two[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
-        two[2 * i + 1] = _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
-    }
-    let mut four = [zero; 16];
-    for i in 0..4 {
-        let [a, b, c, d] = [two[4 * i], two[4 * i + 1], two[4 * i + 2], two[4 * i + 3]];
-        four[4 * i] = _mm512_unpacklo_epi64(a, c);
-        four[4 * i + 1] = _mm512_unpackhi_epi64(a, c);
-        four[4 * i + 2] = _mm512_unpacklo_epi64(b, d);
-        four[4 * i + 3] = _mm512_unpackhi_epi64(b, d);
-    }
-    // The 128-bit parts are transposed as a 4 x 4 matrix of blocks.
-    let mut out = [zero; 16];
-    for i in 0..4 {
-        let (a, b) = (four[i], four[4 + i]);
-        let (c, d) = (four[8 + i], four[12 + i]);
-        let (ab_even, ab_odd) = (
-            _mm512_shuffle_i32x4::<0b10_00_10_00>(a, b),
-            _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b),
-        );
-        let (cd_even, cd_odd) = (
-            _mm512_shuffle_i32x4::<0b10_00_10_00>(c, d),
-            _mm512_shuffle_i32x4::<0b11_01_11_01>(c, d),
-        );
-        out[i] = _mm512_shuffle_i32x4::<0b10_00_10_00>(ab_even, cd_even);
-        out[8 + i] = _mm512_shuffle_i32x4::<0b11_01_11_01>(ab_even, cd_even);
-        out[4 + i] = _mm512_shuffle_i32x4::<0b10_00_10_00>(ab_odd, cd_odd);
-        out[12 + i] = _mm512_shuffle_i32x4::<0b11_01_11_01>(ab_odd, cd_odd);
-    }
-    out
-}
-
 /// What `ldtilecfg` reads: all eight tiles of 16 rows of 64 bytes.
 #[repr(C, align(64))]
 struct TileConfig {
@@ -254,98 +96,6 @@ static CONFIG: TileConfig = {
     config
 };
 
-thread_local! {
-    /// The packed piece of the left factor.
-    static LEFT: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The columns `cols` (starting on a panel) of `lhs` times the panels, into `out`.
-///
-/// # Safety
-///
-/// AMX must be [`available`], and `out` have room for `lhs.rows` rows of `cols`.
-pub(super) unsafe fn product(out: Out, lhs: Mat, rhs: &Panels, cols: Range<usize>) {
-    let k = lhs.cols;
-    LEFT.with_borrow_mut(|left| {
-        // SAFETY: AMX is there, and nothing but `bf16_tiles` runs until the release.
-        unsafe { configure() };
-        let piece = LEFT_LINES / k.clamp(DEPTH, KC).div_ceil(DEPTH);
-        for first in (0..lhs.rows).step_by(piece) {
-            let rows = piece.min(lhs.rows - first);
-            // One piece at least, so that an empty sum is written.
-            for k_from in (0..k.max(1)).step_by(KC) {
-                let k_to = (k_from + KC).min(k);
-                let depth = (k_to - k_from).div_ceil(DEPTH);
-                // SAFETY: AVX-512 with bf16 is there wherever AMX is.
-                unsafe { pack_left(left, lhs.part(first..first + rows, k_from..k_to)) };
-                for col in cols.clone().step_by(NR) {
-                    let width = NR.min(cols.end - col);
-                    let start = (col / NR * rhs.depth + k_from / DEPTH) * 2 * TILE;
-                    let panel = &rhs.lines[start..][..depth * 2 * TILE];
-                    for row in (0..rows).step_by(2 * TILE) {
-                        let height = (2 * TILE).min(rows - row);
-                        let left = &left[row / TILE * depth * TILE..];
-                        // SAFETY: the caller's; `first + row` and `col` are inside `out`.
-                        unsafe {
-                            let target = Out {
-                                accumulate: out.accumulate || k_from > 0,
-                                ..out.from(first + row, col - cols.start)
-                            };
-                            let mut sums = MaybeUninit::uninit();
-                            bf16_tiles(left, panel, depth, height > TILE, &mut sums);
-                            write(target, sums.assume_init_ref(), height, width);
-                        }
-                    }
-                }
-            }
-        }
-        // SAFETY: as above.
-        unsafe { release() };
-    });
-}
-
-/// Rows in tiles of 16: for each 16 rows the tiles along the inner size.
-///
-/// # Safety
-///
-/// AVX-512 with bf16 must be there.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_left(left: &mut Vec<Line>, lhs: Mat) {
-    let depth = lhs.cols.div_ceil(DEPTH);
-    left.resize(lhs.rows.div_ceil(TILE) * depth * TILE, ZERO);
-    for (tile, lines) in left.chunks_exact_mut(TILE).enumerate() {
-        let (row, col) = (tile / depth * TILE, tile % depth * DEPTH);
-        let part = lhs.part(
-            row..(row + TILE).min(lhs.rows),
-            col..(col + DEPTH).min(lhs.cols),
-        );
-        if part.col_stride == 1 {
-            for (i, line) in lines.iter_mut().enumerate() {
-                *line = ZERO;
-                if i < part.rows {
-                    // SAFETY: AVX-512 with bf16 is there.
-                    store(line, unsafe { rounded(part.row(i)) });
-                }
-            }
-        } else {
-            // A tile of pairs as in the right factor, transposed.
-            let mut pairs = [ZERO; TILE];
-            // SAFETY: AVX-512 with bf16 is there.
-            unsafe { pack_pairs(part.t(), &mut pairs) };
-            let rows = pairs.map(|line| load(&line));
-            for (line, row) in lines.iter_mut().zip(transposed(rows)) {
-                store(line, row);
-            }
-        }
-    }
-}
-
-#[target_feature(enable = "avx512f")]
-fn load(line: &Line) -> __m512i {
-    // SAFETY: a line is 64 aligned bytes.
-    unsafe { _mm512_load_si512(std::ptr::from_ref(line).cast()) }
-}
-
 /// The tiles of a result, each 16 rows of 16: upper left, upper right, lower left, lower right.
 #[repr(align(64))]
 pub(super) struct Sums<T>(pub(super) [[T; TILE]; 4 * TILE]);
@@ -356,7 +106,7 @@ macro_rules! tile_product {
     ($name:ident, $sum:ty, $dot:literal) => {
         /// # Safety
         ///
-        /// AMX must be there, with this instruction, and configured.
+        /// AMX must be there, with this instruction, and its [`Tiles`] ready.
         pub(super) unsafe fn $name(
             left: &[Line],
             panel: &[Line],
@@ -442,47 +192,25 @@ macro_rules! tile_product {
 tile_product!(bf16_tiles, f32, "tdpbf16ps");
 tile_product!(int8_tiles, i32, "tdpbusd");
 
-/// Makes the tiles ready for this thread, until [`release`].
-///
-/// # Safety
-///
-/// AMX must be there. No other code may use the tiles in between.
-pub(super) unsafe fn configure() {
-    // SAFETY: the caller's.
-    unsafe { asm!("ldtilecfg [{}]", in(reg) &CONFIG, options(nostack, readonly)) };
+/// As long as it lives, this thread's tiles are ready. Given back after use, so that switches of threads
+/// stay cheap.
+pub(super) struct Tiles(());
+
+impl Tiles {
+    /// # Panics
+    ///
+    /// If there is no AMX.
+    pub(super) fn new() -> Self {
+        assert!(available());
+        // SAFETY: AMX is there, and no other code uses tiles.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &CONFIG, options(nostack, readonly)) };
+        Self(())
+    }
 }
 
-/// Gives the tiles' state back, so that switches of threads stay cheap.
-///
-/// # Safety
-///
-/// AMX must be there.
-pub(super) unsafe fn release() {
-    // SAFETY: the caller's.
-    unsafe { asm!("tilerelease", options(nostack, nomem)) };
-}
-
-/// Copies or adds the sums' first `height` rows and `width` columns.
-///
-/// # Safety
-///
-/// `out` must have room for them, and AVX-512 be there.
-#[target_feature(enable = "avx512f")]
-unsafe fn write(out: Out, sums: &Sums<f32>, height: usize, width: usize) {
-    let bits = u32::MAX >> (32 - width);
-    for i in 0..height {
-        let from = i / TILE * 2 * TILE + i % TILE;
-        // SAFETY: the masks keep to the `width` columns that there is room for.
-        unsafe {
-            let row = out.data.add(i * out.row_stride);
-            for (half, mask) in [bits as u16, (bits >> 16) as u16].into_iter().enumerate() {
-                let to = row.wrapping_add(half * TILE);
-                let mut sum = _mm512_load_ps(sums.0[from + half * TILE].as_ptr());
-                if out.accumulate {
-                    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, to));
-                }
-                _mm512_mask_storeu_ps(to, mask, sum);
-            }
-        }
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        // SAFETY: AMX is there.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) };
     }
 }

@@ -1,13 +1,15 @@
 //! Matrix products on slices.
 //!
 //! A right factor that is used more than once is packed once ([`Packed`]); where the processor has
-//! vectors these products are our own ([`tiles`]), and bf16 ones use AMX tiles if there are any
-//! ([`amx`]). Others are those of the `gemm` crate. Products with a few rows, as in decoding,
+//! vectors these products are our own ([`tiles`]), and bf16 ones use AMX tiles or AVX-512's
+//! instruction if there are any ([`bf16`]). Others are those of the `gemm` crate. Products with a few rows, as in decoding,
 //! read the right factor where it lies ([`few_rows`]), unless a run of many products with the same weights
 //! has them arranged once for all ([`prepared`]).
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+#[cfg(target_arch = "x86_64")]
+mod bf16;
 mod few_rows;
 mod int8;
 pub(in crate::ops) mod prepared;
@@ -116,7 +118,7 @@ enum Form {
     Plain(Vec<f32>),
     Tiles(tiles::Panels),
     #[cfg(target_arch = "x86_64")]
-    Amx(amx::Panels),
+    Bf16(bf16::Panels),
     Int8(int8::Panels),
 }
 
@@ -137,7 +139,7 @@ impl Packed {
         let form = match format {
             WeightFormat::Int8 if rhs.rows <= int8::DEEPEST => Form::Int8(int8::Panels::pack(rhs)),
             #[cfg(target_arch = "x86_64")]
-            WeightFormat::Bf16 if amx::available() => Form::Amx(amx::Panels::pack(rhs)),
+            WeightFormat::Bf16 if bf16::available() => Form::Bf16(bf16::Panels::pack(rhs)),
             WeightFormat::Bf16 => {
                 rounds_left = true;
                 let rounded = row_major(rhs, bf16_rounded);
@@ -192,6 +194,15 @@ fn bf16_bits(x: f32) -> u16 {
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Line([u8; 64]);
+
+impl Line {
+    /// The four bytes that begin at `4 i`: two numbers of bf16, or four of 8 bits.
+    #[inline(always)]
+    fn integer(&self, i: usize) -> i32 {
+        let bytes = self.0[4 * i..][..4].try_into();
+        i32::from_le_bytes(bytes.expect("four bytes"))
+    }
+}
 
 /// Where a product goes: rows of `row_stride` numbers, of which each thread writes its own.
 #[derive(Clone, Copy)]
@@ -266,8 +277,8 @@ pub(in crate::ops) fn product(
             tiles::product(out, lhs.part(rows, 0..k), panels, cols);
         }),
         #[cfg(target_arch = "x86_64")]
-        Form::Amx(panels) => shared(amx::NR, &|out, rows, cols| unsafe {
-            amx::product(out, lhs.part(rows, 0..k), panels, cols);
+        Form::Bf16(panels) => shared(bf16::NR, &|out, rows, cols| unsafe {
+            bf16::product(out, lhs.part(rows, 0..k), panels, cols);
         }),
         Form::Int8(panels) => int8::Left::with(lhs, parallelism, |left| {
             shared(int8::NR, &|out, rows, cols| unsafe {

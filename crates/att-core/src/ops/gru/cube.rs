@@ -3,8 +3,50 @@
 use burn_cubecl::cubecl::{self, prelude::*};
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::ops::cube::{a_unit_each, elem_type, empty_like, sigmoid, tanh};
+use crate::ops::cube::{a_unit_each, dense, elem_type, empty_like, sigmoid, tanh, written};
 use crate::ops::recurrent::cube::{Backward, Flow, Forward, Place};
+
+/// The gates of one number of the state, what enters n by the reset gate, and h; or their gradients.
+#[derive(CubeType, Clone, Copy)]
+pub(in crate::ops) struct Numbers {
+    pub r: f32,
+    pub z: f32,
+    pub n: f32,
+    pub y_n: f32,
+    pub h: f32,
+}
+
+/// A step of one number, given what goes into its gates and h before the step; `y_n` is the product's
+/// part of n, with its bias.
+#[cube]
+pub(in crate::ops) fn numbers(r: f32, z: f32, n: f32, y_n: f32, h_before: f32) -> Numbers {
+    let r = sigmoid(r);
+    let z = sigmoid(z);
+    let n = tanh(n + r * y_n);
+    let h = n + z * (h_before - n);
+    Numbers { r, z, n, y_n, h }
+}
+
+/// The gradients of what went into the gates of one number, and the part of that of h before the step
+/// that does not pass by the product, given the gates and the gradient of h.
+#[cube]
+pub(in crate::ops) fn gradients(
+    r: f32,
+    z: f32,
+    n: f32,
+    y_n: f32,
+    h_before: f32,
+    dh: f32,
+) -> Numbers {
+    let d_n = dh * (1.0f32 - z) * (1.0f32 - n * n);
+    Numbers {
+        r: d_n * y_n * r * (1.0f32 - r),
+        z: dh * (h_before - n) * z * (1.0f32 - z),
+        n: d_n,
+        y_n: d_n * r,
+        h: dh * z,
+    }
+}
 
 #[cube(launch)]
 #[allow(clippy::too_many_arguments)] // what is named in `Forward` and `step`
@@ -29,18 +71,22 @@ fn forward<F: Float>(
     let unit = place.unit(at, positions);
     let x = unit.position * 3 * d + unit.column;
     let y = unit.row * 3 * d + unit.column;
-    let r = sigmoid(f32::cast_from(inputs[x]) + f32::cast_from(product[y]));
-    let z = sigmoid(f32::cast_from(inputs[x + d]) + f32::cast_from(product[y + d]));
     let y_n = f32::cast_from(product[y + 2 * d]) + f32::cast_from(bias[unit.column]);
-    let n = tanh(f32::cast_from(inputs[x + 2 * d]) + r * y_n);
-    let h = F::cast_from(n + z * (f32::cast_from(hidden[at]) - n));
+    let now = numbers(
+        f32::cast_from(inputs[x]) + f32::cast_from(product[y]),
+        f32::cast_from(inputs[x + d]) + f32::cast_from(product[y + d]),
+        f32::cast_from(inputs[x + 2 * d]),
+        y_n,
+        f32::cast_from(hidden[at]),
+    );
+    let h = F::cast_from(now.h);
 
     hidden_now[at] = h;
     states[unit.state] = h;
     let gate = unit.line * 4 * d + unit.column;
-    gates[gate] = F::cast_from(r);
-    gates[gate + d] = F::cast_from(z);
-    gates[gate + 2 * d] = F::cast_from(n);
+    gates[gate] = F::cast_from(now.r);
+    gates[gate + d] = F::cast_from(now.z);
+    gates[gate + 2 * d] = F::cast_from(now.n);
     gates[gate + 3 * d] = F::cast_from(y_n);
     hiddens[unit.line * d + unit.column] = hidden[at];
 }
@@ -72,27 +118,30 @@ fn backward<F: Float>(
         dh += f32::cast_from(later_through[at]) + f32::cast_from(later_direct[at]);
     }
     let gate = unit.line * 4 * d + unit.column;
-    let r = f32::cast_from(gates[gate]);
-    let z = f32::cast_from(gates[gate + d]);
-    let n = f32::cast_from(gates[gate + 2 * d]);
-    let y_n = f32::cast_from(gates[gate + 3 * d]);
-    let h_before = f32::cast_from(hiddens[unit.line * d + unit.column]);
-    let d_n = dh * (1.0f32 - z) * (1.0f32 - n * n);
-    let d_z = F::cast_from(dh * (h_before - n) * z * (1.0f32 - z));
-    let d_r = F::cast_from(d_n * y_n * r * (1.0f32 - r));
-    let d_y_n = F::cast_from(d_n * r);
+    let through = gradients(
+        f32::cast_from(gates[gate]),
+        f32::cast_from(gates[gate + d]),
+        f32::cast_from(gates[gate + 2 * d]),
+        f32::cast_from(gates[gate + 3 * d]),
+        f32::cast_from(hiddens[unit.line * d + unit.column]),
+        dh,
+    );
+    let d_r = F::cast_from(through.r);
+    let d_z = F::cast_from(through.z);
+    let d_y_n = F::cast_from(through.y_n);
 
-    direct[at] = F::cast_from(dh * z);
+    direct[at] = F::cast_from(through.h);
     let x = unit.position * 3 * d + unit.column;
-    write_gates(d_inputs, x, d, d_r, d_z, F::cast_from(d_n));
+    write_gates(d_inputs, x, d, d_r, d_z, F::cast_from(through.n));
     let line = unit.line * 3 * d + unit.column;
     write_gates(d_products, line, d, d_r, d_z, d_y_n);
     let y = unit.row * 3 * d + unit.column;
     write_gates(d_product, y, d, d_r, d_z, d_y_n);
 }
 
+/// The three gates of one number, `d` apart.
 #[cube]
-fn write_gates<F: Float>(to: &mut [F], at: usize, d: usize, r: F, z: F, n: F) {
+pub(in crate::ops) fn write_gates<F: Float>(to: &mut [F], at: usize, d: usize, r: F, z: F, n: F) {
     to[at] = r;
     to[at + d] = z;
     to[at + 2 * d] = n;
@@ -113,15 +162,15 @@ pub(in crate::ops) fn step(
         &client,
         count,
         dim,
-        all.inputs.clone().into_buffer_arg(),
-        product.into_buffer_arg(),
-        bias.into_buffer_arg(),
-        all.positions.clone().into_buffer_arg(),
-        hidden.into_buffer_arg(),
-        hidden_now.clone().into_buffer_arg(),
-        all.states.clone().into_buffer_arg(),
-        all.memory.gates.clone().into_buffer_arg(),
-        all.memory.hiddens.clone().into_buffer_arg(),
+        dense(all.inputs.clone()),
+        dense(product),
+        dense(bias),
+        dense(all.positions.clone()),
+        dense(hidden),
+        written(&hidden_now),
+        written(&all.states),
+        written(&all.memory.gates),
+        written(&all.memory.hiddens),
         step.launch(),
         elem_type(&all.inputs),
     );
@@ -147,16 +196,16 @@ pub(in crate::ops) fn step_backward(
         client,
         count,
         dim,
-        all.grad.clone().into_buffer_arg(),
-        all.positions.clone().into_buffer_arg(),
-        all.memory.gates.clone().into_buffer_arg(),
-        all.memory.hiddens.clone().into_buffer_arg(),
-        through.into_buffer_arg(),
-        direct.into_buffer_arg(),
-        all.d_inputs.clone().into_buffer_arg(),
-        all.d_products.clone().into_buffer_arg(),
-        flow.d_product.clone().into_buffer_arg(),
-        flow.direct.clone().into_buffer_arg(),
+        dense(all.grad.clone()),
+        dense(all.positions.clone()),
+        dense(all.memory.gates.clone()),
+        dense(all.memory.hiddens.clone()),
+        dense(through),
+        dense(direct),
+        written(&all.d_inputs),
+        written(&all.d_products),
+        written(&flow.d_product),
+        written(&flow.direct),
         step.launch(),
         elem_type(&all.grad),
     );

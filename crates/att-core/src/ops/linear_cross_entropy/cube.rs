@@ -7,7 +7,7 @@ use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 use super::{LinearCrossEntropyOps, generic};
 use crate::ops::cube::{
     UNITS, a_cube_each, dense, elem_type, empty_like, is_supported, max_of_units, row_of_cube,
-    sum_of_units,
+    sum_of_units, written,
 };
 
 /// A cube has a row of the logits: it writes the row's losses and, with `with_gradient`, the
@@ -96,11 +96,11 @@ fn losses(
         &logits.client,
         count,
         dim,
-        logits.clone().into_buffer_arg(),
+        written(&logits),
         dense(bias),
-        gold.into_buffer_arg(),
-        losses.clone().into_buffer_arg(),
-        nlls.clone().into_buffer_arg(),
+        dense(gold),
+        written(&losses),
+        written(&nlls),
         vocab,
         smoothing as f32,
         with_gradient,

@@ -3,8 +3,56 @@
 use burn_cubecl::cubecl::{self, prelude::*};
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::ops::cube::{a_unit_each, elem_type, empty_like, sigmoid, tanh};
+use crate::ops::cube::{a_unit_each, dense, elem_type, empty_like, sigmoid, tanh, written};
 use crate::ops::recurrent::cube::{Backward, Flow, Forward, Place};
+
+/// The gates of one number of the state, and its c and h; or their gradients.
+#[derive(CubeType, Clone, Copy)]
+pub(in crate::ops) struct Numbers {
+    pub i: f32,
+    pub f: f32,
+    pub g: f32,
+    pub o: f32,
+    pub c: f32,
+    pub h: f32,
+}
+
+/// A step of one number, given what goes into its gates and c before the step.
+#[cube]
+pub(in crate::ops) fn numbers(i: f32, f: f32, g: f32, o: f32, c_before: f32) -> Numbers {
+    let i = sigmoid(i);
+    let f = sigmoid(f);
+    let g = tanh(g);
+    let o = sigmoid(o);
+    let c = f * c_before + i * g;
+    let h = o * tanh(c);
+    Numbers { i, f, g, o, c, h }
+}
+
+/// The gradients of what went into the gates of one number and of its c before the step, given the
+/// gates and the gradients of h and c.
+#[cube]
+#[allow(clippy::too_many_arguments)] // what is written above
+pub(in crate::ops) fn gradients(
+    i: f32,
+    f: f32,
+    g: f32,
+    o: f32,
+    c_before: f32,
+    dh: f32,
+    dc: f32,
+) -> Numbers {
+    let tanh_c = tanh(f * c_before + i * g);
+    let dc = dc + dh * o * (1.0f32 - tanh_c * tanh_c);
+    Numbers {
+        i: dc * g * i * (1.0f32 - i),
+        f: dc * c_before * f * (1.0f32 - f),
+        g: dc * i * (1.0f32 - g * g),
+        o: dh * tanh_c * o * (1.0f32 - o),
+        c: dc * f,
+        h: dh,
+    }
+}
 
 #[cube(launch)]
 #[allow(clippy::too_many_arguments)] // what is named in `Forward` and `step`
@@ -31,23 +79,25 @@ fn forward<F: Float>(
     let unit = place.unit(at, positions);
     let x = unit.position * 4 * d + unit.column;
     let y = unit.row * 4 * d + unit.column;
-    let i = sigmoid(f32::cast_from(inputs[x]) + f32::cast_from(product[y]));
-    let f = sigmoid(f32::cast_from(inputs[x + d]) + f32::cast_from(product[y + d]));
-    let g = tanh(f32::cast_from(inputs[x + 2 * d]) + f32::cast_from(product[y + 2 * d]));
-    let o = sigmoid(f32::cast_from(inputs[x + 3 * d]) + f32::cast_from(product[y + 3 * d]));
-    let c = f * f32::cast_from(cell[at]) + i * g;
-    let h = F::cast_from(o * tanh(c));
-    let c = F::cast_from(c);
+    let now = numbers(
+        f32::cast_from(inputs[x]) + f32::cast_from(product[y]),
+        f32::cast_from(inputs[x + d]) + f32::cast_from(product[y + d]),
+        f32::cast_from(inputs[x + 2 * d]) + f32::cast_from(product[y + 2 * d]),
+        f32::cast_from(inputs[x + 3 * d]) + f32::cast_from(product[y + 3 * d]),
+        f32::cast_from(cell[at]),
+    );
+    let h = F::cast_from(now.h);
+    let c = F::cast_from(now.c);
 
     hidden_now[at] = h;
     cell_now[at] = c;
     states[unit.state] = h;
     states[place.positions * place.width + unit.state] = c;
     let gate = unit.line * 4 * d + unit.column;
-    gates[gate] = F::cast_from(i);
-    gates[gate + d] = F::cast_from(f);
-    gates[gate + 2 * d] = F::cast_from(g);
-    gates[gate + 3 * d] = F::cast_from(o);
+    gates[gate] = F::cast_from(now.i);
+    gates[gate + d] = F::cast_from(now.f);
+    gates[gate + 2 * d] = F::cast_from(now.g);
+    gates[gate + 3 * d] = F::cast_from(now.o);
     hiddens[unit.line * d + unit.column] = hidden[at];
     cells[unit.line * d + unit.column] = cell[at];
 }
@@ -81,19 +131,21 @@ fn backward<F: Float>(
         dc += f32::cast_from(later_dc[at]);
     }
     let gate = unit.line * 4 * d + unit.column;
-    let i = f32::cast_from(gates[gate]);
-    let f = f32::cast_from(gates[gate + d]);
-    let g = f32::cast_from(gates[gate + 2 * d]);
-    let o = f32::cast_from(gates[gate + 3 * d]);
-    let c_before = f32::cast_from(cells[unit.line * d + unit.column]);
-    let tanh_c = tanh(f * c_before + i * g);
-    dc += dh * o * (1.0f32 - tanh_c * tanh_c);
-    let d_i = F::cast_from(dc * g * i * (1.0f32 - i));
-    let d_f = F::cast_from(dc * c_before * f * (1.0f32 - f));
-    let d_g = F::cast_from(dc * i * (1.0f32 - g * g));
-    let d_o = F::cast_from(dh * tanh_c * o * (1.0f32 - o));
+    let through = gradients(
+        f32::cast_from(gates[gate]),
+        f32::cast_from(gates[gate + d]),
+        f32::cast_from(gates[gate + 2 * d]),
+        f32::cast_from(gates[gate + 3 * d]),
+        f32::cast_from(cells[unit.line * d + unit.column]),
+        dh,
+        dc,
+    );
+    let d_i = F::cast_from(through.i);
+    let d_f = F::cast_from(through.f);
+    let d_g = F::cast_from(through.g);
+    let d_o = F::cast_from(through.o);
 
-    dc_before[at] = F::cast_from(dc * f);
+    dc_before[at] = F::cast_from(through.c);
     write_gates(
         d_inputs,
         unit.position * 4 * d + unit.column,
@@ -115,8 +167,17 @@ fn backward<F: Float>(
     );
 }
 
+/// The four gates of one number, `d` apart.
 #[cube]
-fn write_gates<F: Float>(to: &mut [F], at: usize, d: usize, i: F, f: F, g: F, o: F) {
+pub(in crate::ops) fn write_gates<F: Float>(
+    to: &mut [F],
+    at: usize,
+    d: usize,
+    i: F,
+    f: F,
+    g: F,
+    o: F,
+) {
     to[at] = i;
     to[at + d] = f;
     to[at + 2 * d] = g;
@@ -140,17 +201,17 @@ pub(in crate::ops) fn step(
         &client,
         count,
         dim,
-        all.inputs.clone().into_buffer_arg(),
-        product.into_buffer_arg(),
-        all.positions.clone().into_buffer_arg(),
-        hidden.into_buffer_arg(),
-        cell.into_buffer_arg(),
-        hidden_now.clone().into_buffer_arg(),
-        cell_now.clone().into_buffer_arg(),
-        all.states.clone().into_buffer_arg(),
-        all.memory.gates.clone().into_buffer_arg(),
-        all.memory.hiddens.clone().into_buffer_arg(),
-        cells.into_buffer_arg(),
+        dense(all.inputs.clone()),
+        dense(product),
+        dense(all.positions.clone()),
+        dense(hidden),
+        dense(cell),
+        written(&hidden_now),
+        written(&cell_now),
+        written(&all.states),
+        written(&all.memory.gates),
+        written(&all.memory.hiddens),
+        written(&cells),
         step.launch(),
         elem_type(&all.inputs),
     );
@@ -177,16 +238,16 @@ pub(in crate::ops) fn step_backward(
         client,
         count,
         dim,
-        all.grad.clone().into_buffer_arg(),
-        all.positions.clone().into_buffer_arg(),
-        all.memory.gates.clone().into_buffer_arg(),
-        cells.into_buffer_arg(),
-        dh.into_buffer_arg(),
-        dc.into_buffer_arg(),
-        all.d_inputs.clone().into_buffer_arg(),
-        all.d_products.clone().into_buffer_arg(),
-        flow.d_product.clone().into_buffer_arg(),
-        flow.direct.clone().into_buffer_arg(),
+        dense(all.grad.clone()),
+        dense(all.positions.clone()),
+        dense(all.memory.gates.clone()),
+        dense(cells),
+        dense(dh),
+        dense(dc),
+        written(&all.d_inputs),
+        written(&all.d_products),
+        written(&flow.d_product),
+        written(&flow.direct),
         step.launch(),
         elem_type(&all.grad),
     );

@@ -7,6 +7,7 @@ use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 use super::MaskedSoftmaxOps;
 use crate::ops::cube::{
     UNITS, a_cube_each, dense, elem_type, empty_like, max_of_units, row_of_cube, sum_of_units,
+    written,
 };
 
 #[cube(launch)]
@@ -107,7 +108,7 @@ impl MaskedSoftmaxOps for CubeBackend {
             dim,
             dense(scores),
             mask.into_linear_view(),
-            weights.clone().into_buffer_arg(),
+            written(&weights),
             len,
             dtypes,
         );
@@ -124,7 +125,7 @@ impl MaskedSoftmaxOps for CubeBackend {
             dim,
             dense(grad),
             dense(weights),
-            d_scores.clone().into_buffer_arg(),
+            written(&d_scores),
             len,
             elem_type(&d_scores),
         );

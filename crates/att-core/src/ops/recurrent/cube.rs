@@ -7,11 +7,11 @@ use burn::tensor::Shape;
 use burn_cubecl::cubecl::{self, prelude::*};
 use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 
-use super::generic::{self, indices, spread, whole};
+use super::generic::{self, spread, whole};
 use super::sequences::Sequences;
 use super::{Cell, Memory, Pass, RecurrentKernel};
 use crate::ops::cube::{empty_like, first_rows, is_supported};
-use crate::ops::generic::columns;
+use crate::ops::generic::{columns, indices};
 use crate::ops::steps::Steps;
 use crate::ops::{gru, lstm};
 
@@ -185,7 +185,8 @@ fn written_at<const D: usize>(
     if steps.positions() == positions {
         return empty_like(like, shape);
     }
-    CubeBackend::float_zeros(Shape::from(shape), &like.device(), like.dtype().into())
+    let zeros = CubeBackend::float_zeros(Shape::from(shape), &like.device(), like.dtype().into());
+    into_contiguous(zeros)
 }
 
 /// Whether the rows of the steps are all rows, as they stand in the batch.
@@ -208,7 +209,7 @@ fn one_direction(
             return into_contiguous(tensor);
         }
         let rows = indices::<CubeBackend>(&steps.rows, &device);
-        CubeBackend::float_select(tensor, 0, rows)
+        into_contiguous(CubeBackend::float_select(tensor, 0, rows))
     };
     let positions = sequences.places(steps, sequences.directions[direction]);
     let lines = |cols| empty_like(&pass.inputs, [steps.positions(), cols]);

@@ -5,11 +5,11 @@
 //! never read, and finished rows do no work.
 
 use burn::backend::{Backend, TensorMetadata, tensor::FloatTensor, tensor::IntTensor};
-use burn::tensor::{IndexingUpdateOp, Shape, Slice, TensorData};
+use burn::tensor::{IndexingUpdateOp, Shape, Slice};
 
 use super::sequences::Sequences;
 use super::{Cell, Memory, Pass};
-use crate::ops::generic::{columns, flatten};
+use crate::ops::generic::{columns, flatten, indices};
 use crate::ops::steps::Steps;
 use crate::ops::{gru, lstm};
 
@@ -225,11 +225,6 @@ fn bptt<B: Backend>(
 /// The steps of all rows together.
 pub(super) fn whole(sequences: &Sequences) -> Steps {
     Steps::new((0..sequences.batch()).collect(), &sequences.lengths)
-}
-
-pub(super) fn indices<B: Backend>(indices: &[usize], device: &B::Device) -> IntTensor<B> {
-    let data: Vec<i32> = indices.iter().map(|&index| index as i32).collect();
-    B::int_from_data(TensorData::new(data, [indices.len()]), device)
 }
 
 /// Lines `from..from + count` of a `[lines, ..]` tensor.

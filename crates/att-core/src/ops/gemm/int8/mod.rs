@@ -20,6 +20,8 @@ use std::sync::LazyLock;
 use gemm::Parallelism;
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::amx::Tiles;
 use super::{Line, Mat, Out};
 use crate::ops::simd::vectorise;
 use crate::ops::work::{Kind, span};
@@ -319,7 +321,7 @@ unsafe fn product_by(
     cols: Range<usize>,
 ) {
     #[cfg(target_arch = "x86_64")]
-    let _tiles = (engine == Engine::Amx).then(x86::Tiles::new);
+    let _tiles = (engine == Engine::Amx).then(Tiles::new);
     let mut sums = Sums([[[0; TILE]; TILE]; 4]);
     for col in cols.clone().step_by(NR) {
         let width = NR.min(cols.end - col);

@@ -18,31 +18,9 @@ pub(super) fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
-/// As long as it lives, this thread's AMX tiles are ready.
-pub(super) struct Tiles(());
-
-impl Tiles {
-    /// # Panics
-    ///
-    /// If there is no AMX.
-    pub(super) fn new() -> Self {
-        assert!(has_amx());
-        // SAFETY: AMX is there, and nothing but `amx` runs as long as this lives.
-        unsafe { amx::configure() };
-        Self(())
-    }
-}
-
-impl Drop for Tiles {
-    fn drop(&mut self) {
-        // SAFETY: AMX is there.
-        unsafe { amx::release() };
-    }
-}
-
 /// # Safety
 ///
-/// AMX must be there, and its [`Tiles`] ready.
+/// AMX must be there, and its [`Tiles`](amx::Tiles) ready.
 pub(super) unsafe fn amx(left: &[Line], panel: &[Line], height: usize, sums: &mut Sums) {
     let depth = panel.len() / (2 * TILE);
     // SAFETY: both are four tiles of 32-bit integers, and of integers every pattern is one.
@@ -55,9 +33,7 @@ pub(super) unsafe fn amx(left: &[Line], panel: &[Line], height: usize, sums: &mu
 /// The four numbers of a row of the left factor that meet line `line` of a tile.
 #[inline(always)]
 fn quad(left: &[Line], depth: usize, i: usize, tile: usize, line: usize) -> i32 {
-    let row = &left[(i / TILE * depth + tile) * TILE + i % TILE].0;
-    let quad = row[line * QUAD..][..QUAD].try_into();
-    i32::from_le_bytes(quad.expect("four numbers"))
+    left[(i / TILE * depth + tile) * TILE + i % TILE].integer(line)
 }
 
 /// # Safety
