@@ -351,6 +351,12 @@ impl DecoderConfig {
         !matches!(self, Self::Summary(_))
     }
 
+    /// Whether it attends in several layers or heads, so that its steps have
+    /// [`head_weights`](DecoderStep::head_weights).
+    pub fn has_head_weights(&self) -> bool {
+        matches!(self, Self::Transformer(_) | Self::Convolutional(_))
+    }
+
     /// # Errors
     ///
     /// If a value is out of its range, or sizes do not fit those of the encoder.

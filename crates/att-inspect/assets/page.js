@@ -67,11 +67,13 @@ function rows() {
       const value = column.of(sentence);
       if (column.text) {
         cell.className = "text";
-        cell.dir = "auto";
-        cell.textContent = value;
+        const text = document.createElement("div");
+        text.dir = "auto";
+        text.textContent = value;
+        cell.append(text);
         if (sentence.model !== null) {
           const model = document.createElement("small");
-          model.textContent = ` ${sentence.model}`;
+          model.textContent = sentence.model;
           cell.append(model);
         }
       } else if (column.name === "#") {
@@ -145,11 +147,23 @@ document.querySelector("tbody").addEventListener("keydown", (event) => {
 function step(by) {
   const next = listed[listed.indexOf(chosen) + by];
   if (!next) return;
-  while (listed.indexOf(next) >= limit) limit += ROWS;
-  rows();
   choose(next);
-  mark().scrollIntoView({ block: "nearest" });
+  reveal();
 }
+
+/** Scrolls the list, and nothing else, to the chosen sentence. */
+function reveal() {
+  const place = listed.indexOf(chosen);
+  if (place >= limit) {
+    limit = place + ROWS;
+    rows();
+  }
+  const [row, box] = [mark(), $("rows")];
+  const above = row.offsetTop - document.querySelector("thead").offsetHeight;
+  const below = row.offsetTop + row.offsetHeight - box.clientHeight;
+  box.scrollTop = Math.min(Math.max(box.scrollTop, below), above);
+}
+
 $("previous").addEventListener("click", () => step(-1));
 $("next").addEventListener("click", () => step(1));
 
@@ -181,8 +195,7 @@ function choose(sentence) {
 
 /** Reads the weights of the chosen view. */
 function look() {
-  weights = Uint8Array.from(atob(chosen.weights[view]), (c) => c.charCodeAt(0)).map((w) => w);
-  weights = Array.from(weights, (w) => w / 255);
+  weights = Array.from(atob(chosen.weights[view]), (byte) => byte.charCodeAt(0) / 255);
   light(lit);
 }
 
@@ -195,6 +208,7 @@ function words(id, tokens, place) {
     word.type = "button";
     word.className = "word";
     word.textContent = token;
+    word.dir = "auto";
     word.tabIndex = i === 0 ? 0 : -1;
     word.addEventListener("pointerenter", (event) => { if (!pinned && event.pointerType === "mouse") light(place(i)); });
     word.addEventListener("pointerleave", (event) => { if (!pinned && event.pointerType === "mouse") light(null); });
@@ -253,7 +267,8 @@ function light(place) {
 function paint(word, w, isChosen) {
   word.classList.toggle("chosen", isChosen);
   word.setAttribute("aria-pressed", isChosen && pinned);
-  const shown = w !== null && !isChosen;
+  // What gets next to nothing stays unlit.
+  const shown = w !== null && w >= 0.02 && !isChosen;
   word.style.background = shown ? css(color(w)) : "";
   word.style.color = shown ? ink(color(w)) : "";
 }
@@ -388,5 +403,9 @@ $("steps").hidden = !several;
 $("views").hidden = data.views.length < 2;
 $("summary").textContent = data.about;
 list();
-if (data.sentences.length > 0) choose(data.sentences[Number(location.hash.slice(1))] ?? data.sentences[0]);
-else $("detail").hidden = true;
+if (data.sentences.length > 0) {
+  choose(data.sentences[Number(location.hash.slice(1))] ?? data.sentences[0]);
+  reveal();
+} else {
+  $("detail").hidden = true;
+}

@@ -213,12 +213,16 @@ mod tests {
         if fonts.is_empty() {
             return;
         }
-        let svg = r##"<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"><rect width="30" height="20" fill="#08306b"/></svg>"##;
-        let picture = Pixmap::decode_png(&png(svg, 2.0).unwrap()).unwrap();
+        let svg = |width: usize, height: usize| {
+            format!(
+                r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"><rect width="{width}" height="{height}" fill="#08306b"/></svg>"##
+            )
+        };
+        let picture = Pixmap::decode_png(&png(&svg(30, 20), 2.0).unwrap()).unwrap();
         assert_eq!((picture.width(), picture.height()), (60, 40));
         let pixel = picture.pixel(30, 20).unwrap();
         assert_eq!((pixel.red(), pixel.green(), pixel.blue()), (8, 48, 107));
-        let huge = svg.replace("30", "30000").replace("20", "20000");
+        let huge = svg(30_000, 20_000);
         let picture = Pixmap::decode_png(&png(&huge, 2.0).unwrap()).unwrap();
         assert!(u64::from(picture.width()) * u64::from(picture.height()) <= 64_100_000);
     }

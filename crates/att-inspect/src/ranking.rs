@@ -84,27 +84,27 @@ pub fn agreement(a: &[Alignment], b: &[Alignment]) -> f64 {
     }
 }
 
-/// For each of several views, such as heads, the mean [`agreement`] of its links with those of each other
-/// one: what has nothing else to be compared with is best where most of the others find it, too. 1 of a
-/// single view.
+/// For each of several views the mean [`agreement`] of its links with those of the views at `judges`, such as
+/// all heads, itself left out: what has nothing else to be compared with is best where most heads find it, too.
+/// That many heads agree does not make them right: where most look at one token only, so will the best.
+///
+/// 1 where there is no other to judge.
 ///
 /// # Panics
 ///
-/// If the corpora are not equally long.
-pub fn mutual_agreement(views: &[Vec<Alignment>]) -> Vec<f64> {
-    let n = views.len();
-    let mut sums = vec![0.0; n];
-    for a in 0..n {
-        for b in a + 1..n {
-            let agreement = agreement(&views[a], &views[b]);
-            sums[a] += agreement;
-            sums[b] += agreement;
+/// If the corpora are not equally long, or a judge is no view.
+pub fn mutual_agreement(views: &[Vec<Alignment>], judges: &[usize]) -> Vec<f64> {
+    let mean = |(view, links): (usize, &Vec<Alignment>)| {
+        let others = judges.iter().filter(|judge| **judge != view);
+        let agreements: Vec<f64> = others
+            .map(|&judge| agreement(links, &views[judge]))
+            .collect();
+        match agreements.len() {
+            0 => 1.0,
+            n => agreements.iter().sum::<f64>() / n as f64,
         }
-    }
-    match n {
-        1 => vec![1.0],
-        n => sums.into_iter().map(|sum| sum / (n - 1) as f64).collect(),
-    }
+    };
+    views.iter().enumerate().map(mean).collect()
 }
 
 #[cfg(test)]
@@ -129,11 +129,12 @@ mod tests {
     #[test]
     fn views_that_agree_with_most_are_best() {
         let views = ["0-0 1-1", "0-0 1-1", "0-0 1-2", "3-3"].map(|line| alignments(&[line]));
-        let found = mutual_agreement(&views);
+        let found = mutual_agreement(&views, &[0, 1, 2, 3]);
         assert_eq!(found, [0.5, 0.5, 1.0 / 3.0, 0.0]);
         let fits: Vec<Fit> = found.into_iter().map(Fit::Agreement).collect();
         assert_eq!(Fit::best(&fits), Some(0));
-        assert_eq!(mutual_agreement(&views[..1]), [1.0]);
+        assert_eq!(mutual_agreement(&views, &[2, 3])[..3], [0.25, 0.25, 0.0]);
+        assert_eq!(mutual_agreement(&views[..1], &[0]), [1.0]);
         assert_eq!(agreement(&alignments(&[""]), &alignments(&[""])), 1.0);
         assert_eq!(
             Fit::best(&[Fit::Aer(30.0), Fit::Aer(20.0), Fit::Aer(20.0)]),

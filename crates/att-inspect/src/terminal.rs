@@ -104,12 +104,23 @@ impl TerminalHeatmap {
 }
 
 impl TerminalStyle {
-    /// Colours for a terminal; shades for a pipe or a file, such as `&std::io::stdout()` may be.
+    /// What such an output as `&std::io::stdout()` shows best: ASCII in a pipe or file; in a terminal colours
+    /// if it says that it has them (`COLORTERM` is `truecolor` or `24bit`, and `NO_COLOR` is not set), and
+    /// shades if not.
     pub fn of(output: &impl IsTerminal) -> Self {
-        if output.is_terminal() {
-            Self::TrueColor
-        } else {
-            Self::Unicode
+        let variable = |name| std::env::var(name).unwrap_or_default();
+        Self::choose(
+            output.is_terminal(),
+            &variable("COLORTERM"),
+            &variable("NO_COLOR"),
+        )
+    }
+
+    fn choose(is_terminal: bool, colors: &str, no_color: &str) -> Self {
+        match (is_terminal, colors) {
+            (false, _) => Self::Ascii,
+            (true, "truecolor" | "24bit") if no_color.is_empty() => Self::TrueColor,
+            (true, _) => Self::Unicode,
         }
     }
 
@@ -225,7 +236,11 @@ mod tests {
     #[test]
     fn colours_are_for_terminals_only() {
         let file = tempfile::tempfile().unwrap();
-        assert_eq!(TerminalStyle::of(&file), TerminalStyle::Unicode);
+        assert_eq!(TerminalStyle::of(&file), TerminalStyle::Ascii);
+        let terminal = |colors, no_color| TerminalStyle::choose(true, colors, no_color);
+        assert_eq!(terminal("truecolor", ""), TerminalStyle::TrueColor);
+        assert_eq!(terminal("24bit", "1"), TerminalStyle::Unicode);
+        assert_eq!(terminal("", ""), TerminalStyle::Unicode);
     }
 
     #[test]
