@@ -151,10 +151,10 @@ impl HostRows {
 mod tests {
     use super::*;
     use crate::translator::test_support::translator_of;
-    use att_decoder::search::SearchConfig;
+    use att_decoder::search::{DiverseConfig, SamplingConfig, SearchConfig, StrategyConfig};
 
     /// Encoders and decoders.
-    const MODELS: [[&str; 2]; 6] = [
+    const MODELS: [[&str; 2]; 8] = [
         ["kind = 'recurrent'", "kind = 'luong', d_attentional = 5"],
         ["kind = 'recurrent'", "kind = 'bahdanau'"],
         ["kind = 'recurrent'", "kind = 'summary', d_output = 5"],
@@ -164,7 +164,13 @@ mod tests {
             "kind = 'luong', d_attentional = 5, copy = true",
         ],
         ["kind = 'recurrent'", "kind = 'bahdanau', copy = true"],
+        ["kind = 'recurrent'", TRANSFORMER],
+        ["kind = 'recurrent'", CONVOLUTIONAL],
     ];
+
+    const TRANSFORMER: &str =
+        "kind = 'transformer', d_model = 8, layers = 2, n_heads = 2, d_ff = 8";
+    const CONVOLUTIONAL: &str = "kind = 'convolutional', d_hidden = 6, layers = 3";
 
     fn pairs() -> Vec<Pair> {
         let mut pairs: Vec<Pair> = [
@@ -218,20 +224,32 @@ mod tests {
         for [encoder, decoder] in MODELS {
             let folder = tempfile::tempdir().unwrap();
             let translator = translator_of(folder.path(), encoder, decoder);
-            let search = SearchConfig {
-                beam_size: 3,
-                n_best: 3,
+            let search = |strategy, size| SearchConfig {
+                strategy,
+                beam_size: size,
+                n_best: size,
                 max_len: 5,
+                ..Default::default()
+            };
+            let groups = DiverseConfig {
+                groups: 2,
                 ..Default::default()
             };
             let sources = ["aßcd", "ba"].map(|line| translator.example(&Pair::new(line, "")));
             let sources_batch = Batch::new(&sources, &[0, 1]);
-            let found = translator.model().search(&sources_batch, &search);
-            for (source, hypotheses) in sources.iter().zip(found) {
-                assert_eq!(hypotheses.len(), 3);
+            let found = [
+                search(StrategyConfig::Beam {}, 1),
+                search(StrategyConfig::Beam {}, 3),
+                search(StrategyConfig::Diverse(groups), 4),
+                search(StrategyConfig::Sampling(SamplingConfig::default()), 3),
+            ]
+            .map(|search| translator.model().search(&sources_batch, &search));
+            assert!(found[1].iter().all(|hypotheses| hypotheses.len() == 3));
+            let found = found.iter().flat_map(|found| sources.iter().zip(found));
+            for (source, hypotheses) in found {
                 for hypothesis in hypotheses {
                     let example = Example {
-                        tgt: hypothesis.tokens,
+                        tgt: hypothesis.tokens.clone(),
                         ..source.clone()
                     };
                     let forced =
@@ -239,7 +257,8 @@ mod tests {
                     assert_close(&forced.token_log_probs, &hypothesis.token_log_probs);
                     assert_eq!(forced.weights.is_some(), hypothesis.weights.is_some());
                     let weights = forced.weights.unwrap_or_default().concat();
-                    assert_close(&weights, &hypothesis.weights.unwrap_or_default().concat());
+                    let reported = hypothesis.weights.clone().unwrap_or_default().concat();
+                    assert_close(&weights, &reported);
                 }
             }
         }
@@ -248,9 +267,7 @@ mod tests {
     /// A Transformer's row is the mean of its top layer, a convolutional decoder's that of its blocks.
     #[test]
     fn heads_are_there_when_asked_for_and_their_mean_is_the_row() {
-        let transformer = "kind = 'transformer', d_model = 8, layers = 2, n_heads = 2, d_ff = 8";
-        let convolutional = "kind = 'convolutional', d_hidden = 6, layers = 3";
-        for (decoder, shape) in [(transformer, [2, 2]), (convolutional, [3, 1])] {
+        for (decoder, shape) in [(TRANSFORMER, [2, 2]), (CONVOLUTIONAL, [3, 1])] {
             let folder = tempfile::tempdir().unwrap();
             let translator = translator_of(folder.path(), "kind = 'recurrent'", decoder);
             let pairs = [Pair::new("abc", "cb"), Pair::new("d", "abca")];

@@ -261,55 +261,11 @@ impl Printer<'_> {
             }
         }
         if let (Some(attention), false) = (&mut self.attention, empty) {
-            for record in self.records(id, line, &translation)? {
+            for record in records(id, line, &translation, self.translator, self.heads)? {
                 attention.write(format!("{}\n", record.to_json()).as_bytes())?;
             }
         }
         Ok(())
-    }
-
-    /// The attention of each hypothesis of one line, and that of each model of an ensemble.
-    fn records(
-        &self,
-        id: usize,
-        line: &str,
-        translation: &Translation,
-    ) -> att_inspect::Result<Vec<AttentionRecord>> {
-        let directories: Vec<&ModelDirectory> = self.translator.directories().collect();
-        let mut records = Vec::new();
-        for (rank, candidate) in translation.candidates.iter().enumerate() {
-            let mut found = vec![(None, directories[0], translation.attention(rank))];
-            let alone = directories.len() == 1;
-            if self.heads || !alone {
-                let members = self.translator.member_attention(line, candidate);
-                if alone
-                    && let (Some(found), Some(Some(member))) = (&mut found[0].2, members.first())
-                {
-                    found.head_weights = member.head_weights.clone();
-                }
-                if !alone {
-                    let paths = directories.iter().map(|directory| Some(directory.path()));
-                    let members = paths.zip(directories.iter().copied()).zip(members);
-                    found
-                        .extend(members.map(|((path, directory), found)| (path, directory, found)));
-                }
-            }
-            for (path, directory, found) in found {
-                let Some(found) = found else { continue };
-                records.push(AttentionRecord {
-                    id: Some(id.to_string()),
-                    model: path.map(|path| path.display().to_string()),
-                    rank,
-                    score: Some(candidate.score),
-                    text: candidate.text.clone(),
-                    src_words: directory.src_tokenizer.words(&found.src_tokens),
-                    tgt_words: directory.tgt_tokenizer.words(&found.tgt_tokens),
-                    map: AttentionMap::new(found.src_tokens, found.tgt_tokens, found.weights)?,
-                    head_weights: found.head_weights,
-                });
-            }
-        }
-        Ok(records)
     }
 }
 
@@ -375,4 +331,46 @@ impl<'a> Line<'a> {
             token_log_probs: &candidate.token_log_probs,
         }
     }
+}
+
+/// The attention of each hypothesis of one line, and that of each model of an ensemble;
+/// with `heads` the weights of layers and heads, too.
+fn records(
+    id: usize,
+    line: &str,
+    translation: &Translation,
+    translator: &Translator,
+    heads: bool,
+) -> att_inspect::Result<Vec<AttentionRecord>> {
+    let directories: Vec<&ModelDirectory> = translator.directories().collect();
+    let mut records = Vec::new();
+    for (rank, candidate) in translation.candidates.iter().enumerate() {
+        let mut found = vec![(None, directories[0], translation.attention(rank))];
+        let alone = directories.len() == 1;
+        if heads || !alone {
+            let members = translator.member_attention(line, candidate);
+            if alone && let (Some(found), Some(Some(member))) = (&mut found[0].2, members.first()) {
+                found.head_weights = member.head_weights.clone();
+            }
+            if !alone {
+                let members = directories.iter().copied().zip(members);
+                found.extend(members.map(|(of, found)| (Some(of.path()), of, found)));
+            }
+        }
+        for (path, directory, found) in found {
+            let Some(found) = found else { continue };
+            records.push(AttentionRecord {
+                id: Some(id.to_string()),
+                model: path.map(|path| path.display().to_string()),
+                rank,
+                score: Some(candidate.score),
+                text: candidate.text.clone(),
+                src_words: directory.src_tokenizer.words(&found.src_tokens),
+                tgt_words: directory.tgt_tokenizer.words(&found.tgt_tokens),
+                map: AttentionMap::new(found.src_tokens, found.tgt_tokens, found.weights)?,
+                head_weights: found.head_weights,
+            });
+        }
+    }
+    Ok(records)
 }

@@ -50,7 +50,7 @@ fn heat_maps_are_printed_by_token_or_word() {
     let (_folder, attention) = files();
     let found = stdout(&inspect(&attention, &["--line", "0"]));
     assert!(found.starts_with("0: the cat\n"), "{found}");
-    assert!(found.contains("▁cat ===---"), "{found}");
+    assert!(found.contains("▁cat ==----"), "{found}");
     let words = stdout(&inspect(&attention, &["--words", "--line", "0"]));
     assert!(
         words.contains("Katze") && words.contains("cat ==++"),

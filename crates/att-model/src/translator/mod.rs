@@ -33,7 +33,7 @@ pub struct Translator {
     mixture: Mixture,
     shortlist: Option<Shortlist>,
     batch_size: usize,
-    head_weights: bool,
+    pub(crate) head_weights: bool,
 }
 
 impl Translator {

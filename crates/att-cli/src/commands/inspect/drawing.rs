@@ -56,6 +56,7 @@ pub fn print(sentence: &Sentence, views: &[View]) -> Result<(), Box<dyn Error>> 
     let mut out = io::stdout().lock();
     let heatmap = TerminalHeatmap {
         style: TerminalStyle::of(&io::stdout()),
+        width: terminal_width(),
         ..Default::default()
     };
     let record = &sentence.record;
@@ -71,4 +72,16 @@ pub fn print(sentence: &Sentence, views: &[View]) -> Result<(), Box<dyn Error>> 
         writeln!(out, "{}", heatmap.render(&map))?;
     }
     Ok(())
+}
+
+/// How many columns the terminal has, if there is one.
+#[cfg(unix)]
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
+#[cfg(not(unix))]
+fn terminal_width() -> Option<usize> {
+    None
 }
