@@ -237,7 +237,7 @@ impl Grid {
         };
 
         let src_width = widest(&src_labels);
-        let turn: f64 = if src_width <= cell - 4.0 {
+        let turn: f64 = if src_width <= cell - 2.0 {
             0.0
         } else if cell >= MIN_SLANTED_CELL {
             -45.0
