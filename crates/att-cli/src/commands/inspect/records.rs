@@ -31,6 +31,14 @@ impl Sentence {
         format!("{}:{}: {error}", self.path.display(), self.line)
     }
 
+    /// Merged to words if that is asked for.
+    fn in_words(mut self, words: bool) -> Result<Self, Box<dyn Error>> {
+        if words {
+            self.record = self.record.merged().map_err(|error| self.at(error))?;
+        }
+        Ok(self)
+    }
+
     /// The line of the input, from 0, if the id says it.
     pub fn line(&self) -> Option<usize> {
         self.record.id.as_ref()?.parse().ok()
@@ -47,13 +55,13 @@ impl<'a> Records<'a> {
         }
         let of_reverse = |path: &PathBuf| -> Result<_, Box<dyn Error>> {
             let mut found = HashMap::new();
-            for sentence in sentences(path, options.words)? {
+            for sentence in sentences(path)? {
                 let sentence = sentence?;
                 let AttentionRecord {
                     id, rank, model, ..
                 } = &sentence.record;
                 if let (Some(id), 0, None) = (id, rank, model) {
-                    found.entry(id.clone()).or_insert(sentence);
+                    found.insert(id.clone(), sentence.in_words(options.words)?);
                 }
             }
             Ok(found)
@@ -75,15 +83,19 @@ impl<'a> Records<'a> {
         &self,
     ) -> Result<impl Iterator<Item = Result<Sentence, Box<dyn Error>>>, Box<dyn Error>> {
         let AttentionOptions {
-            line, rank, member, ..
+            line,
+            rank,
+            member,
+            words,
+            ..
         } = self.options;
-        let all = sentences(self.path, self.options.words)?;
-        Ok(all.filter(move |sentence| {
-            sentence.as_ref().map_or(true, |Sentence { record, .. }| {
-                let is_line = line.is_none() || record.id == *line;
-                is_line && record.rank == *rank && record.model == *member
-            })
-        }))
+        let is_asked_for = move |Sentence { record, .. }: &Sentence| {
+            let is_line = line.is_none() || record.id == *line;
+            is_line && record.rank == *rank && record.model == *member
+        };
+        let all = sentences(self.path)?;
+        let asked = all.filter(move |found| found.as_ref().map_or(true, is_asked_for));
+        Ok(asked.map(|found| found?.in_words(*words)))
     }
 
     /// Says that what was asked for is not there.
@@ -173,22 +185,14 @@ impl<'a> Records<'a> {
 /// All sentences of a file, one after the other.
 fn sentences(
     path: &Path,
-    words: bool,
 ) -> Result<impl Iterator<Item = Result<Sentence, Box<dyn Error>>>, Box<dyn Error>> {
     let records = AttentionRecord::read(path)?;
     Ok(records.map(move |found| {
         let (line, record) = found?;
-        let mut sentence = Sentence {
+        Ok(Sentence {
             record,
             path: path.into(),
             line,
-        };
-        if words {
-            sentence.record = sentence
-                .record
-                .merged()
-                .map_err(|error| sentence.at(error))?;
-        }
-        Ok(sentence)
+        })
     }))
 }
