@@ -171,6 +171,8 @@ $("next").addEventListener("click", () => step(1));
 
 /** Weights 0 to 1, row after row, of the chosen view. */
 let weights = [];
+/** The weight with the last colour: 1, or the greatest, so that flat attention shows its structure. */
+let strongestWeight = 1;
 /** What is lit: `{ t, s }`, a target word, a source word, or both for a cell. */
 let lit = null;
 /** Whether it stays lit when the pointer leaves. */
@@ -196,6 +198,8 @@ function choose(sentence) {
 /** Reads the weights of the chosen view. */
 function look() {
   weights = Array.from(atob(chosen.weights[view]), (byte) => byte.charCodeAt(0) / 255);
+  const greatest = weights.reduce((most, w) => Math.max(most, w), 0);
+  strongestWeight = $("stretch").checked && greatest > 0 ? greatest : 1;
   light(lit);
 }
 
@@ -268,7 +272,7 @@ function paint(word, w, isChosen) {
   word.classList.toggle("chosen", isChosen);
   word.setAttribute("aria-pressed", isChosen && pinned);
   // What gets next to nothing stays unlit.
-  const shown = w !== null && w >= 0.02 && !isChosen;
+  const shown = w !== null && w >= 0.02 * strongestWeight && !isChosen;
   word.style.background = shown ? css(color(w)) : "";
   word.style.color = shown ? ink(color(w)) : "";
 }
@@ -277,7 +281,7 @@ function paint(word, w, isChosen) {
 
 function color(w) {
   const stops = dark.matches ? data.dark : data.light;
-  const place = Math.min(Math.max(w, 0), 1) * (stops.length - 1);
+  const place = Math.min(w / strongestWeight, 1) * (stops.length - 1);
   const below = Math.min(Math.floor(place), stops.length - 2);
   return stops[below].map((c, i) => Math.round(c + (place - below) * (stops[below + 1][i] - c)));
 }
@@ -393,6 +397,7 @@ $("view").addEventListener("change", () => {
   list();
   look();
 });
+$("stretch").addEventListener("change", look);
 dark.addEventListener("change", () => light(lit));
 addEventListener("resize", () => { if (chosen) draw(); });
 

@@ -218,7 +218,12 @@ impl<'a> Outputs<'a> {
         let create = |path: &Option<PathBuf>| path.as_ref().map(AtomicFile::create).transpose();
         Ok(Self {
             options: asked,
-            name: options.of.display().to_string(),
+            name: options
+                .of
+                .file_name()
+                .unwrap_or_default()
+                .display()
+                .to_string(),
             view,
             terminal: false,
             drawing: None,
