@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Golden values for the symmetrisation of alignments: crates/att-inspect/tests/golden/symal.json.
 
-Made with the functions of Moses' symal (https://github.com/moses-smt/mosesdecoder, commit 14d2a67; built with
-`g++ -O2 symal/symal.cpp symal/cmd.c`):
+Made with the functions of Moses' symal (https://github.com/moses-smt/mosesdecoder, commit 14d2a67, `symal/symal.cpp`),
+copied behind a `main` that reads the options below without its `cmd.c`; symal itself takes the same options and input:
 
     python3 scripts/golden/symal_golden.py path/to/symal
 
