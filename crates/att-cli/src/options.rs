@@ -11,7 +11,7 @@ use att_data::{Corpus, CorpusFiles, Shortlist};
 use att_decoder::search::{
     DiverseConfig, LengthPenalty, SamplingConfig, SearchConfig, StrategyConfig,
 };
-use att_model::Translator;
+use att_model::{ModelDirectory, Translator};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
 /// Where to compute.
@@ -223,6 +223,18 @@ pub fn check_attention(translator: &Translator, search: &SearchConfig) -> att_co
         return Ok(());
     }
     search.validate_without_attention()
+}
+
+/// Refuses the weights of layers and heads where no model has them.
+pub fn check_heads(translator: &Translator) -> Result<(), String> {
+    let has_heads = |directory: &ModelDirectory| directory.model.decoder.has_head_weights();
+    if translator.directories().any(has_heads) {
+        return Ok(());
+    }
+    let model = translator.directory().path().display();
+    Err(format!(
+        "{model} attends once a step, not in several layers or heads: leave out --heads"
+    ))
 }
 
 fn parse_length_penalty(text: &str) -> Result<LengthPenalty, String> {

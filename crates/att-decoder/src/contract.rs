@@ -350,6 +350,8 @@ fn cached_steps_equal_the_whole_pass() {
                 assert!(close(step, expected), "{config:?} step {t}");
             }
             assert_eq!(step.head_weights.len(), whole.head_weights.len());
+            let has_heads = !step.head_weights.is_empty();
+            assert_eq!(has_heads, config.has_head_weights(), "{config:?}");
             for (step, whole) in step.head_weights.into_iter().zip(&whole.head_weights) {
                 let expected = whole.clone().narrow(2, t, 1).squeeze_dim::<3>(2);
                 assert!(close(step, expected), "{config:?} step {t}");

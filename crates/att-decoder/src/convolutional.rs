@@ -260,13 +260,14 @@ impl Decoder for ConvolutionalDecoder {
             weights.push(output.weights);
             attentions.extend(output.attention);
         }
+        let head_weights = weights.clone();
         let weights = mean(weights).expect("at least one block").squeeze_dim(1);
         DecoderStep {
             logits: self
                 .head()
                 .step(self.features(states), Some(&weights), memory),
             weights: Some(weights),
-            head_weights: Vec::new(),
+            head_weights,
             state: DecoderState {
                 attention: attentions,
                 windows,
@@ -298,10 +299,11 @@ impl Decoder for ConvolutionalDecoder {
             losses.extend(block.attention.auxiliary_loss(&output.weights));
             weights.push(output.weights);
         }
+        let one_head = |weights: &Tensor<3>| weights.clone().unsqueeze_dim(1);
         DecoderOutput {
             features: self.features(states),
+            head_weights: weights.iter().map(one_head).collect(),
             weights: mean(weights),
-            head_weights: Vec::new(),
             auxiliary_loss: mean(losses),
         }
     }

@@ -220,7 +220,7 @@ pub struct DecoderStep {
     /// `alignment` names.
     pub weights: Option<Tensor<2>>,
     /// The weights of all heads, `[rows, n_heads, src_len]`, one for each layer of a Transformer from
-    /// the bottom; empty of other kinds.
+    /// the bottom, or each block of a convolutional decoder, which has one head; empty of other kinds.
     pub head_weights: Vec<Tensor<3>>,
     /// For the next step.
     pub state: DecoderState,
@@ -235,7 +235,8 @@ pub struct DecoderOutput {
     /// that its `alignment` names.
     pub weights: Option<Tensor<3>>,
     /// The weights of all heads, `[batch, n_heads, tgt_len, src_len]`, one for each layer of a
-    /// Transformer from the bottom; empty of other kinds.
+    /// Transformer from the bottom, or each block of a convolutional decoder, which has one head; empty of
+    /// other kinds.
     pub head_weights: Vec<Tensor<4>>,
     /// What training adds to the loss of each position, times its weight, `[batch, tgt_len]`; none
     /// where nothing is added. Beyond the length of a target it has no meaning.
@@ -348,6 +349,12 @@ impl DecoderConfig {
     /// Whether the decoder attends to the source, so that its steps have weights.
     pub fn has_attention(&self) -> bool {
         !matches!(self, Self::Summary(_))
+    }
+
+    /// Whether it attends in several layers or heads, so that its steps have
+    /// [`head_weights`](DecoderStep::head_weights).
+    pub fn has_head_weights(&self) -> bool {
+        matches!(self, Self::Transformer(_) | Self::Convolutional(_))
     }
 
     /// # Errors

@@ -5,22 +5,26 @@ use att_eval::PharaohLink;
 
 use crate::{AttentionMap, Error, Result};
 
+/// The token that ends a sentence, the last of both sides of a record.
+pub const END: &str = "</s>";
+
 /// The source token that each target token looks at most: the argmax of each row.
 ///
 /// `None` where the row is all zero; the first of equal weights wins.
 pub fn hard_alignment(map: &AttentionMap) -> Vec<Option<usize>> {
-    map.rows()
-        .map(|row| {
-            let mut best = None;
-            let mut most = 0.0;
-            for (s, &weight) in row.iter().enumerate() {
-                if weight > most {
-                    (best, most) = (Some(s), weight);
-                }
-            }
-            best
-        })
-        .collect()
+    map.rows().map(heaviest).collect()
+}
+
+/// The place of the greatest weight, the first among equals; none where all are zero.
+pub(crate) fn heaviest(row: &[f32]) -> Option<usize> {
+    let mut best = None;
+    let mut most = 0.0;
+    for (s, &weight) in row.iter().enumerate() {
+        if weight > most {
+            (best, most) = (Some(s), weight);
+        }
+    }
+    best
 }
 
 /// One link of an [`Alignment`]; both positions count from 0.
@@ -59,6 +63,42 @@ impl Alignment {
             .enumerate()
             .filter_map(|(tgt, src)| src.map(|src| Link { src, tgt }))
             .collect();
+        Self { links }
+    }
+
+    /// All links whose weight is `threshold` or more, in target order: many to many, or none of a row whose
+    /// weights are all smaller.
+    pub fn above(map: &AttentionMap, threshold: f32) -> Self {
+        let links = map.rows().enumerate().flat_map(|(tgt, row)| {
+            let linked = move |&(_, weight): &(usize, &f32)| *weight >= threshold;
+            let link = move |(src, _)| Link { src, tgt };
+            row.iter().enumerate().filter(linked).map(link)
+        });
+        Self {
+            links: links.collect(),
+        }
+    }
+
+    /// Without the links of the end of the sentence ([`END`]) on either side, which gold alignments do not
+    /// have.
+    #[must_use]
+    pub fn without_end(mut self, map: &AttentionMap) -> Self {
+        let is_end =
+            |tokens: &[String], at: usize| tokens.get(at).is_some_and(|token| token == END);
+        self.links.retain(|link| {
+            !is_end(map.src_tokens(), link.src) && !is_end(map.tgt_tokens(), link.tgt)
+        });
+        self
+    }
+
+    /// With source and target exchanged.
+    #[must_use]
+    pub fn flipped(&self) -> Self {
+        let links = self.links.iter();
+        let mut links: Vec<Link> = links
+            .map(|&Link { src, tgt }| Link { src: tgt, tgt: src })
+            .collect();
+        links.sort_by_key(|link| (link.tgt, link.src));
         Self { links }
     }
 }
@@ -116,6 +156,21 @@ mod tests {
         );
         assert_eq!(hard_alignment(&map), [Some(1), None, Some(2)]);
         assert_eq!(Alignment::of(&map).to_string(), "1-0 2-2");
+    }
+
+    #[test]
+    fn a_threshold_links_many_to_many_and_the_end_can_be_left_out() {
+        let map = map(
+            "a|b|</s>",
+            "x|y|</s>",
+            &[0.5, 0.5, 0.0, 0.3, 0.3, 0.4, 0.0, 0.5, 0.5],
+        );
+        let linked = Alignment::above(&map, 0.5);
+        assert_eq!(linked.to_string(), "0-0 1-0 1-2 2-2");
+        assert_eq!(linked.without_end(&map).to_string(), "0-0 1-0");
+        assert_eq!(Alignment::of(&map).without_end(&map).to_string(), "0-0");
+        let flipped = Alignment::above(&map, 0.4).flipped();
+        assert_eq!(flipped.to_string(), "0-0 0-1 2-1 1-2 2-2");
     }
 
     #[test]

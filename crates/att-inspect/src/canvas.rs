@@ -2,7 +2,7 @@ use std::fmt;
 
 use unicode_width::UnicodeWidthChar;
 
-use crate::label::shorten;
+use crate::label::{isolated, shorten};
 
 /// Colour of text. The page is white in light and dark viewers alike.
 pub(crate) const INK: &str = "#1f2933";
@@ -65,7 +65,7 @@ impl Canvas {
             anchor,
             rotate,
         } = style;
-        let (x, y, text) = (Px(x), Px(y), escape(text));
+        let (x, y, text) = (Px(x), Px(y), escape(&isolated(text)));
         let transform = if rotate == 0.0 {
             String::new()
         } else {
@@ -94,7 +94,7 @@ impl Canvas {
         };
         let width = min_width.max(title_width);
         let (width, height) = (Px(width.ceil()), Px(height.ceil()));
-        let (title, shown, body) = (escape(title), escape(&shown), self.body);
+        let (title, shown, body) = (escape(title), escape(&isolated(&shown)), self.body);
         let baseline = PADDING + 12.0;
         let heading = match title.as_str() {
             "" => String::new(),

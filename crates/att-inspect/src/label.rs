@@ -31,6 +31,23 @@ pub(crate) fn labels(tokens: &[String], max_width: usize) -> Vec<String> {
     tokens.iter().map(|token| label(token, max_width)).collect()
 }
 
+/// `text` so that what is written from right to left keeps its own direction, and that of what stands around it
+/// does not change: such text is put between FIRST STRONG ISOLATE and its end (Unicode's annex 9). A [`label`]
+/// has no such characters of its own.
+pub(crate) fn isolated(text: &str) -> String {
+    if text.chars().any(is_right_to_left) {
+        format!("\u{2068}{text}\u{2069}")
+    } else {
+        text.to_string()
+    }
+}
+
+/// Whether a character lies in the blocks of Hebrew, Arabic, and the other scripts that run to the left.
+fn is_right_to_left(c: char) -> bool {
+    matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}')
+        || matches!(c, '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}')
+}
+
 /// `text` cut to `max_width` columns, the last of them `…` when anything is cut.
 pub(crate) fn shorten(text: &str, max_width: usize) -> String {
     if text.width() <= max_width {
@@ -80,6 +97,15 @@ mod tests {
         for (token, expected) in cases {
             assert_eq!(label(token, 30), expected);
         }
+    }
+
+    #[test]
+    fn what_runs_to_the_left_keeps_its_direction() {
+        for text in ["سلام.", "שלום", "3 كتب"] {
+            assert_eq!(isolated(text), format!("\u{2068}{text}\u{2069}"));
+            assert_eq!(isolated(text).width(), text.width());
+        }
+        assert_eq!(isolated("naïve 日本"), "naïve 日本");
     }
 
     #[test]

@@ -39,11 +39,18 @@
 //! | --- | --- |
 //! | tokens and weights of one output, checked | [`AttentionMap`] |
 //! | a line of an attention file (JSON lines) | [`AttentionRecord`] |
+//! | subwords merged to words | [`AttentionMap::merged`], [`AttentionRecord::merged`] |
+//! | layers, heads, and their means | [`View`] |
 //! | the argmax of each row; the Pharaoh format | [`hard_alignment`], [`Alignment`], [`Link`] |
+//! | links by threshold, or of two directions | [`AlignmentMethod`], [`Symmetrization`] |
 //! | how sharp or flat the weights are | [`entropy`], [`mean_entropy`], [`sharpness`] |
 //! | how much attention each source token got | [`coverage`] |
+//! | these and more, of a corpus | [`AttentionNumbers`], [`NumbersSum`] |
+//! | which head aligns best | [`alignment_error_rate`], [`agreement`], [`mutual_agreement`], [`Fit`] |
 //! | a heat map in the terminal | [`TerminalHeatmap`], [`TerminalStyle`] |
-//! | a heat map as SVG | [`SvgHeatmap`] |
+//! | a heat map as SVG | [`SvgHeatmap`], [`SvgHeads`] |
+//! | an SVG as PNG (feature `png`) | `png` |
+//! | a page to look at a whole test set | [`AttentionPage`] |
 //! | all that a search weighed, and its drawing as SVG | [`SearchTree`], [`SvgTree`] |
 //! | what the colours mean | [`ColorScale`], [`Scale`] |
 //! | a line chart as SVG, for reports | [`LineChart`], [`Series`] |
@@ -59,24 +66,41 @@ mod canvas;
 mod chart;
 mod color;
 mod error;
+mod heads;
 mod label;
 mod map;
+mod numbers;
+mod page;
+#[cfg(feature = "png")]
+mod png;
+mod ranking;
 mod record;
 mod scale;
 mod stats;
 mod svg;
+mod symmetrize;
 mod terminal;
 mod tree;
+mod view;
+mod words;
 
-pub use alignment::{Alignment, Link, hard_alignment};
+pub use alignment::{Alignment, END, Link, hard_alignment};
 pub use bars::{BarChart, BarGroup, BarScale};
 pub use chart::{LineChart, Series};
 pub use color::ColorScale;
 pub use error::{Error, Result};
+pub use heads::SvgHeads;
 pub use map::AttentionMap;
+pub use numbers::{AttentionNumbers, NumbersSum};
+pub use page::AttentionPage;
+#[cfg(feature = "png")]
+pub use png::png;
+pub use ranking::{Fit, agreement, alignment_error_rate, mutual_agreement};
 pub use record::AttentionRecord;
 pub use scale::Scale;
 pub use stats::{coverage, entropy, mean_entropy, sharpness};
 pub use svg::SvgHeatmap;
+pub use symmetrize::{AlignmentMethod, Symmetrization};
 pub use terminal::{TerminalHeatmap, TerminalStyle};
 pub use tree::{Fate, SearchTree, SvgTree, TreeNode};
+pub use view::View;

@@ -1,12 +1,16 @@
 use crate::canvas::{BELOW_TITLE, Canvas, LINE, MUTED, PADDING, Px, TextStyle, escape, text_width};
-use crate::label::labels;
+use crate::label::{isolated, labels};
 use crate::scale::format_weight;
 use crate::{AttentionMap, ColorScale, Scale};
 
 /// Cells shrink between these, in pixels, to keep the grid within `MAX_GRID`.
 const MAX_CELL: f64 = 36.0;
-const MIN_CELL: f64 = 18.0;
+const MIN_CELL: f64 = 9.0;
 const MAX_GRID: f64 = 820.0;
+/// Of a compact map.
+const COMPACT_CELL: f64 = 18.0;
+/// In maps of more cells, those without colour are not drawn one by one.
+const MAX_EMPTY_CELLS: usize = 2500;
 /// Above smaller cells, slanted labels would touch: they stand upright.
 const MIN_SLANTED_CELL: f64 = 23.0;
 /// Columns of text that a token takes at most; the rest shows on hover.
@@ -92,33 +96,15 @@ impl SvgHeatmap {
     }
 
     fn draw_cells(&self, canvas: &mut Canvas, map: &AttentionMap, grid: &Grid) {
-        let src_names = labels(map.src_tokens(), usize::MAX);
-        let tgt_names = labels(map.tgt_tokens(), usize::MAX);
-        let top = self.scale.top(map);
-        // The gap and the corners shrink with the cells, or they would make a lattice.
-        let (side, radius) = (Px(grid.cell * 35.0 / 36.0), Px(grid.cell / 18.0));
-        for (t, row) in map.rows().enumerate() {
-            for (s, &weight) in row.iter().enumerate() {
-                let (x, y) = grid.corner(t, s);
-                let color = self.colors.color(weight / top);
-                let hover = escape(&format!("{} → {}: {weight:.4}", src_names[s], tgt_names[t]));
-                canvas.push(format_args!(
-                    r#"<rect x="{}" y="{}" width="{side}" height="{side}" rx="{radius}" fill="{color}"><title>{hover}</title></rect>"#,
-                    Px(x),
-                    Px(y),
-                ));
-                let number = format_weight(weight);
-                let fits = text_width(&number, SMALL) <= grid.cell - 5.0;
-                if self.numbers && !self.compact && fits && weight >= 0.05 * top {
-                    let (x, y) = (Px(x + grid.cell / 2.0), Px(y + grid.cell / 2.0 + 4.0));
-                    let ink = color.ink();
-                    // Without pointer events, the cell's hover text shows through.
-                    canvas.push(format_args!(
-                        r#"<text x="{x}" y="{y}" font-size="{SMALL}" fill="{ink}" text-anchor="middle" pointer-events="none">{number}</text>"#
-                    ));
-                }
-            }
-        }
+        let cells = Cells {
+            colors: self.colors,
+            scale: self.scale,
+            numbers: self.numbers && !self.compact,
+            left: grid.left,
+            top: grid.top,
+            side: grid.cell,
+        };
+        cells.draw(canvas, map);
     }
 
     /// The colour bar at the right of the grid, with its weights.
@@ -158,6 +144,65 @@ impl SvgHeatmap {
     }
 }
 
+/// The weights of a map, drawn with its first cell at a place.
+pub(crate) struct Cells {
+    pub colors: ColorScale,
+    pub scale: Scale,
+    pub numbers: bool,
+    pub left: f64,
+    pub top: f64,
+    pub side: f64,
+}
+
+impl Cells {
+    pub(crate) fn draw(&self, canvas: &mut Canvas, map: &AttentionMap) {
+        let names = |tokens: &[String]| -> Vec<String> {
+            let labels = labels(tokens, usize::MAX);
+            labels.iter().map(|label| isolated(label)).collect()
+        };
+        let (src_names, tgt_names) = (names(map.src_tokens()), names(map.tgt_tokens()));
+        let top = self.scale.top(map);
+        // The gap and the corners shrink with the cells, or they would make a lattice.
+        let (side, radius) = (Px(self.side * 35.0 / 36.0), Px(self.side / 18.0));
+        let empty = self.colors.color(0.0);
+        let sparse = map.weights().len() > MAX_EMPTY_CELLS;
+        if sparse {
+            let width = Px(self.side * map.src_len() as f64);
+            let height = Px(self.side * map.tgt_len() as f64);
+            let (x, y) = (Px(self.left), Px(self.top));
+            canvas.push(format_args!(
+                r#"<rect x="{x}" y="{y}" width="{width}" height="{height}" fill="{empty}"/>"#
+            ));
+        }
+        for (t, row) in map.rows().enumerate() {
+            for (s, &weight) in row.iter().enumerate() {
+                let color = self.colors.color(weight / top);
+                if sparse && color == empty {
+                    continue;
+                }
+                let x = self.left + self.side * s as f64;
+                let y = self.top + self.side * t as f64;
+                let hover = escape(&format!("{} → {}: {weight:.4}", src_names[s], tgt_names[t]));
+                canvas.push(format_args!(
+                    r#"<rect x="{}" y="{}" width="{side}" height="{side}" rx="{radius}" fill="{color}"><title>{hover}</title></rect>"#,
+                    Px(x),
+                    Px(y),
+                ));
+                let number = format_weight(weight);
+                let fits = text_width(&number, SMALL) <= self.side - 5.0;
+                if self.numbers && fits && weight >= 0.05 * top {
+                    let (x, y) = (Px(x + self.side / 2.0), Px(y + self.side / 2.0 + 4.0));
+                    let ink = color.ink();
+                    // Without pointer events, the cell's hover text shows through.
+                    canvas.push(format_args!(
+                        r#"<text x="{x}" y="{y}" font-size="{SMALL}" fill="{ink}" text-anchor="middle" pointer-events="none">{number}</text>"#
+                    ));
+                }
+            }
+        }
+    }
+}
+
 /// Where everything stands, in pixels.
 struct Grid {
     src_labels: Vec<String>,
@@ -179,16 +224,20 @@ impl Grid {
         let src_labels = labels(map.src_tokens(), MAX_LABEL);
         let tgt_labels = labels(map.tgt_tokens(), MAX_LABEL);
         let longest_side = map.src_len().max(map.tgt_len()).max(1) as f64;
-        let max_cell = if compact { MIN_CELL } else { MAX_CELL };
+        let max_cell = if compact { COMPACT_CELL } else { MAX_CELL };
         let cell = (MAX_GRID / longest_side).floor().clamp(MIN_CELL, max_cell);
-        let label_size = if cell < MIN_SLANTED_CELL { SMALL } else { 13.0 };
+        // Upright labels stand side by side, as far apart as cells.
+        let label_size = match cell < MIN_SLANTED_CELL {
+            true => SMALL.min(cell - 1.0),
+            false => 13.0,
+        };
         let widest = |labels: &[String]| {
             let widths = labels.iter().map(|label| text_width(label, label_size));
             widths.fold(0.0, f64::max)
         };
 
         let src_width = widest(&src_labels);
-        let turn: f64 = if src_width <= cell - 4.0 {
+        let turn: f64 = if src_width <= cell - 2.0 {
             0.0
         } else if cell >= MIN_SLANTED_CELL {
             -45.0
@@ -353,6 +402,18 @@ mod tests {
         for text in ["a < b & \"c\"\u{fffd}", "<&\">", "␛[0m", "∅", "日本"] {
             assert!(texts.contains(&text), "{text} not in {texts:?}");
         }
+    }
+
+    #[test]
+    fn long_sentences_have_small_cells_and_no_cells_without_weight() {
+        let tokens = |n: usize| vec!["word"; n].join("|");
+        let mut weights = vec![0.0; 150 * 120];
+        (0..120).for_each(|t| weights[t * 150 + t] = 1.0);
+        let map = map(&tokens(150), &tokens(120), &weights);
+        let svg = SvgHeatmap::default().render(&map);
+        assert_eq!(cells(&parse(&svg)).len(), 120);
+        let grid = Grid::new(&map, false);
+        assert_eq!((grid.cell, grid.label_size, grid.turn), (9.0, 8.0, -90.0));
     }
 
     #[test]

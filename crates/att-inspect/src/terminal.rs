@@ -8,7 +8,7 @@ use crate::label::labels;
 use crate::scale::format_weight;
 use crate::{AttentionMap, ColorScale, Scale};
 
-/// Columns of a terminal that a cell takes.
+/// Columns of a terminal that a cell takes where there is room.
 const CELL: usize = 2;
 /// Columns that a token takes at most.
 const MAX_LABEL: usize = 32;
@@ -45,6 +45,9 @@ pub struct TerminalHeatmap {
     pub style: TerminalStyle,
     /// Which weight is drawn strongest. Default [`Scale::Unit`].
     pub scale: Scale,
+    /// How many columns the terminal has, if that is known: cells of maps that would be wider take one column
+    /// instead of two. Default none.
+    pub width: Option<usize>,
 }
 
 /// How a terminal shows a weight.
@@ -67,14 +70,17 @@ impl TerminalHeatmap {
         let margin = tgt_labels.iter().map(|l| l.width()).max().unwrap_or(0) + 1;
         let top = self.scale.top(map);
 
-        let mut lines = stairs(&src_labels, self.style.leader(), margin);
+        let fits = |width| margin + CELL * map.src_len() <= width;
+        let cell = if self.width.is_none_or(fits) { CELL } else { 1 };
+
+        let mut lines = stairs(&src_labels, self.style.leader(), margin, cell);
         for (row, label) in map.rows().zip(&tgt_labels) {
             let mut line = Line::default();
             line.push(&" ".repeat(margin - 1 - label.width()));
             line.push(label);
             line.push(" ");
             for weight in row {
-                self.style.shade(&mut line, weight / top, CELL);
+                self.style.shade(&mut line, weight / top, cell);
             }
             lines.push(line);
         }
@@ -104,12 +110,23 @@ impl TerminalHeatmap {
 }
 
 impl TerminalStyle {
-    /// Colours for a terminal; shades for a pipe or a file, such as `&std::io::stdout()` may be.
+    /// What such an output as `&std::io::stdout()` shows best: ASCII in a pipe or file; in a terminal colours
+    /// if it says that it has them (`COLORTERM` is `truecolor` or `24bit`, and `NO_COLOR` is not set), and
+    /// shades if not.
     pub fn of(output: &impl IsTerminal) -> Self {
-        if output.is_terminal() {
-            Self::TrueColor
-        } else {
-            Self::Unicode
+        let variable = |name| std::env::var(name).unwrap_or_default();
+        Self::choose(
+            output.is_terminal(),
+            &variable("COLORTERM"),
+            &variable("NO_COLOR"),
+        )
+    }
+
+    fn choose(is_terminal: bool, colors: &str, no_color: &str) -> Self {
+        match (is_terminal, colors) {
+            (false, _) => Self::Ascii,
+            (true, "truecolor" | "24bit") if no_color.is_empty() => Self::TrueColor,
+            (true, _) => Self::Unicode,
         }
     }
 
@@ -170,13 +187,13 @@ impl Line {
 /// The header: each label starts above its column, as low as it can without touching another.
 ///
 /// A label that reaches over the next columns stands above all their labels, so that their lines
-/// down do not cross it. Labels of one character take no more than their cell: they need one row.
-fn stairs(labels: &[String], leader: &str, margin: usize) -> Vec<Line> {
+/// down do not cross it. Labels of one character take no more than their cell of two columns: they need one row.
+fn stairs(labels: &[String], leader: &str, margin: usize, cell: usize) -> Vec<Line> {
     let mut levels = vec![0; labels.len()];
     for (i, label) in labels.iter().enumerate().rev() {
         // Words need a gap between them; single characters, wide ones too, do not.
         let gap = usize::from(label.chars().nth(1).is_some());
-        let reach = (label.width() + gap).div_ceil(CELL);
+        let reach = (label.width() + gap).div_ceil(cell);
         let covered = &levels[i + 1..labels.len().min(i + reach)];
         levels[i] = covered.iter().max().map_or(0, |highest| highest + 1);
     }
@@ -189,7 +206,7 @@ fn stairs(labels: &[String], leader: &str, margin: usize) -> Vec<Line> {
                 Ordering::Equal => label,
                 Ordering::Greater => leader,
             };
-            line.push(&" ".repeat(margin + CELL * i - line.width));
+            line.push(&" ".repeat(margin + cell * i - line.width));
             line.push(here);
         }
         line
@@ -205,7 +222,7 @@ mod tests {
     fn draw(style: TerminalStyle, map: &AttentionMap) -> String {
         TerminalHeatmap {
             style,
-            scale: Scale::Unit,
+            ..Default::default()
         }
         .render(map)
     }
@@ -225,7 +242,11 @@ mod tests {
     #[test]
     fn colours_are_for_terminals_only() {
         let file = tempfile::tempfile().unwrap();
-        assert_eq!(TerminalStyle::of(&file), TerminalStyle::Unicode);
+        assert_eq!(TerminalStyle::of(&file), TerminalStyle::Ascii);
+        let terminal = |colors, no_color| TerminalStyle::choose(true, colors, no_color);
+        assert_eq!(terminal("truecolor", ""), TerminalStyle::TrueColor);
+        assert_eq!(terminal("24bit", "1"), TerminalStyle::Unicode);
+        assert_eq!(terminal("", ""), TerminalStyle::Unicode);
     }
 
     #[test]
@@ -343,12 +364,41 @@ mod tests {
     fn the_greatest_weight_can_be_the_strongest_shade() {
         let flat = map("a|b", "x", &[0.1, 0.2]);
         let heatmap = TerminalHeatmap {
-            style: TerminalStyle::Unicode,
             scale: Scale::Max,
+            ..Default::default()
         };
         let drawing = heatmap.render(&flat);
         assert_eq!(lines(&drawing)[1], "x ▒▒██");
         assert!(drawing.contains("█ 0.20"));
+    }
+
+    #[test]
+    fn cells_are_narrow_where_there_is_no_room() {
+        let map = map(
+            "the|cat|sat|日|a|b",
+            "x|y",
+            &[0.0, 0.0, 1.0, 0.0, 0.5, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        );
+        let draw = |width| {
+            let heatmap = TerminalHeatmap {
+                width: Some(width),
+                ..Default::default()
+            };
+            heatmap.render(&map)
+        };
+        assert_eq!(
+            lines(&draw(13))[..7],
+            [
+                "  the",
+                "  │cat",
+                "  ││sat",
+                "  │││日",
+                "  ││││ab",
+                "x   █ ▒",
+                "y █",
+            ]
+        );
+        assert_eq!(draw(14), draw(100));
     }
 
     #[test]

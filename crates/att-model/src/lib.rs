@@ -59,4 +59,6 @@ pub use config::{MAX_WEIGHTS, ModelConfig};
 pub use directory::{FORMAT_VERSION, ModelDirectory};
 pub use error::{Error, Result};
 pub use seq2seq::{ForcedOutput, Seq2Seq};
-pub use translator::{Candidate, CandidateAttention, Translation, TranslationRequest, Translator};
+pub use translator::{
+    Candidate, CandidateAttention, HeadWeights, Translation, TranslationRequest, Translator,
+};

@@ -33,8 +33,8 @@ pub struct ForcedOutput {
     /// Attention weights over the states of the memory, `[batch, tgt_len, src_len]`: one a source
     /// token, or fewer ([`Encoder::tokens_per_state`]); none without attention.
     pub weights: Option<Tensor<3>>,
-    /// Those of all heads, `[batch, n_heads, tgt_len, src_len]`, one for each layer of a Transformer;
-    /// empty of other decoders.
+    /// Those of all heads, `[batch, n_heads, tgt_len, src_len]`, one for each layer of a Transformer or
+    /// block of a convolutional decoder; empty of other decoders.
     pub head_weights: Vec<Tensor<4>>,
     /// What training adds to the cross-entropy, `[1]`: the mean over the real target positions of what
     /// the decoder's parts ask for, such as a coverage loss; none where nothing is added.

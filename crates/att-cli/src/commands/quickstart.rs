@@ -131,6 +131,10 @@ pub fn run(options: &Options) -> CommandResult {
     )?;
     writeln!(
         out,
+        "  att inspect a.jsonl --html a.html              look at it, word by word"
+    )?;
+    writeln!(
+        out,
         "  att inspect {run}                              what the model is made of"
     )?;
     writeln!(

@@ -3,12 +3,12 @@ use std::path::PathBuf;
 
 use att_core::check;
 use att_data::{Error as DataError, Lines, Pair};
-use att_model::{Candidate, Translation, Translator};
+use att_model::{Candidate, HeadWeights, ModelDirectory, Translation, Translator};
 use clap::Args;
 use serde::Serialize;
 
 use super::{CommandResult, Outcome};
-use crate::options::DeviceOption;
+use crate::options::{DeviceOption, check_heads};
 
 #[derive(Args)]
 pub struct Options {
@@ -29,6 +29,9 @@ pub struct Options {
     /// With --json: add the attention weights, a row for each target token
     #[arg(long, requires = "json")]
     attention: bool,
+    /// With --attention: add the weights of each layer and head, of a model that has several
+    #[arg(long, requires = "attention")]
+    heads: bool,
     /// Pairs scored together at most; changes speed, not results
     #[arg(long, default_value_t = 64, value_name = "N")]
     batch_size: usize,
@@ -42,7 +45,12 @@ const BATCHES_READ: usize = 16;
 pub fn run(options: &Options) -> CommandResult {
     check::size("batch_size", options.batch_size)?;
     let device = options.device.device.init()?;
-    let translator = Translator::load(&options.model, &device)?.with_batch_size(options.batch_size);
+    let mut translator =
+        Translator::load(&options.model, &device)?.with_batch_size(options.batch_size);
+    if options.heads {
+        check_heads(&translator)?;
+        translator = translator.with_head_weights();
+    }
     if options.attention && !translator.directory().model.decoder.has_attention() {
         let model = options.model.display();
         return Err(format!(
@@ -108,7 +116,10 @@ impl Whole {
         for (Pair { src, .. }, translation) in pairs.drain(..).zip(&scored) {
             let candidate = &translation.candidates[0];
             if options.json {
-                let line = Line::new(self.lines, &src, translation, options.attention);
+                let mut line = Line::new(self.lines, &src, translation);
+                if options.attention {
+                    line.add_attention(candidate, translator.directory());
+                }
                 writeln!(out, "{}", serde_json::to_string(&line)?)?;
             } else {
                 write!(out, "{:.6}", candidate.log_prob)?;
@@ -141,10 +152,16 @@ struct Line<'a> {
     token_log_probs: &'a [f32],
     #[serde(skip_serializing_if = "Option::is_none")]
     weights: Option<&'a [Vec<f32>]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    src_words: Vec<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tgt_words: Vec<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head_weights: Option<&'a HeadWeights>,
 }
 
 impl<'a> Line<'a> {
-    fn new(id: usize, src: &'a str, translation: &'a Translation, attention: bool) -> Self {
+    fn new(id: usize, src: &'a str, translation: &'a Translation) -> Self {
         let candidate: &Candidate = &translation.candidates[0];
         Self {
             id: id.to_string(),
@@ -154,7 +171,18 @@ impl<'a> Line<'a> {
             src_tokens: &translation.src_tokens,
             tgt_tokens: &candidate.tokens,
             token_log_probs: &candidate.token_log_probs,
-            weights: candidate.weights.as_deref().filter(|_| attention),
+            weights: None,
+            src_words: Vec::new(),
+            tgt_words: Vec::new(),
+            head_weights: None,
         }
+    }
+
+    fn add_attention(&mut self, candidate: &'a Candidate, directory: &ModelDirectory) {
+        self.weights = candidate.weights.as_deref();
+        self.src_words = directory.src_tokenizer.words(self.src_tokens);
+        self.tgt_words = directory.tgt_tokenizer.words(self.tgt_tokens);
+        let heads = &candidate.head_weights;
+        self.head_weights = (!heads.is_empty()).then_some(heads);
     }
 }

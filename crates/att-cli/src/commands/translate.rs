@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{CommandResult, Outcome};
-use crate::options::{DeviceOption, SearchOptions, StrategyOptions, check_attention};
+use crate::options::{DeviceOption, SearchOptions, StrategyOptions, check_attention, check_heads};
 
 #[derive(Args)]
 pub struct Options {
@@ -27,6 +27,9 @@ pub struct Options {
     /// that of each model
     #[arg(long, value_name = "FILE")]
     attention: Option<PathBuf>,
+    /// With --attention: add the weights of each layer and head, of a model that has several
+    #[arg(long, requires = "attention")]
+    heads: bool,
     /// Begin each output with this text
     #[arg(long, value_name = "TEXT", conflicts_with = "prefix_file")]
     prefix: Option<String>,
@@ -57,7 +60,11 @@ pub struct Options {
 const BATCHES_READ: usize = 16;
 
 pub fn run(options: &Options) -> CommandResult {
-    let translator = options.search.load(&options.model, &options.device)?;
+    let mut translator = options.search.load(&options.model, &options.device)?;
+    if options.heads {
+        check_heads(&translator)?;
+        translator = translator.with_head_weights();
+    }
     let own = &translator.directory().search;
     let mut search = options.search.apply(own, options.n_best);
     search.strategy = options.strategy.apply(search.strategy);
@@ -110,6 +117,7 @@ pub fn run(options: &Options) -> CommandResult {
             .as_ref()
             .map(AtomicFile::create)
             .transpose()?,
+        heads: options.heads,
     };
     let request = |line: att_data::Result<String>| -> Result<TranslationRequest, Bad> {
         let line = line?;
@@ -203,6 +211,8 @@ struct Printer<'a> {
     done: usize,
     /// For the records, where they are asked for.
     attention: Option<AtomicFile>,
+    /// Whether the records have the weights of all heads.
+    heads: bool,
 }
 
 /// How outputs are printed.
@@ -251,7 +261,7 @@ impl Printer<'_> {
             }
         }
         if let (Some(attention), false) = (&mut self.attention, empty) {
-            for record in records(id, line, &translation, self.translator)? {
+            for record in records(id, line, &translation, self.translator, self.heads)? {
                 attention.write(format!("{}\n", record.to_json()).as_bytes())?;
             }
         }
@@ -269,6 +279,7 @@ fn nothing() -> Candidate {
         token_log_probs: Vec::new(),
         terms: ScoreTerms::default(),
         weights: None,
+        head_weights: Vec::new(),
     }
 }
 
@@ -322,22 +333,31 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The attention of each hypothesis of one line, and that of each model of an ensemble.
+/// The attention of each hypothesis of one line, and that of each model of an ensemble;
+/// with `heads` the weights of layers and heads, too.
 fn records(
     id: usize,
     line: &str,
     translation: &Translation,
     translator: &Translator,
+    heads: bool,
 ) -> att_inspect::Result<Vec<AttentionRecord>> {
     let directories: Vec<&ModelDirectory> = translator.directories().collect();
     let mut records = Vec::new();
     for (rank, candidate) in translation.candidates.iter().enumerate() {
-        let mut found = vec![(None, translation.attention(rank))];
-        if directories.len() > 1 {
-            let paths = directories.iter().map(|directory| Some(directory.path()));
-            found.extend(paths.zip(translator.member_attention(line, candidate)));
+        let mut found = vec![(None, directories[0], translation.attention(rank))];
+        let alone = directories.len() == 1;
+        if heads || !alone {
+            let members = translator.member_attention(line, candidate);
+            if alone && let (Some(found), Some(Some(member))) = (&mut found[0].2, members.first()) {
+                found.head_weights = member.head_weights.clone();
+            }
+            if !alone {
+                let members = directories.iter().copied().zip(members);
+                found.extend(members.map(|(of, found)| (Some(of.path()), of, found)));
+            }
         }
-        for (path, found) in found {
+        for (path, directory, found) in found {
             let Some(found) = found else { continue };
             records.push(AttentionRecord {
                 id: Some(id.to_string()),
@@ -345,7 +365,10 @@ fn records(
                 rank,
                 score: Some(candidate.score),
                 text: candidate.text.clone(),
+                src_words: directory.src_tokenizer.words(&found.src_tokens),
+                tgt_words: directory.tgt_tokenizer.words(&found.tgt_tokens),
                 map: AttentionMap::new(found.src_tokens, found.tgt_tokens, found.weights)?,
+                head_weights: found.head_weights,
             });
         }
     }

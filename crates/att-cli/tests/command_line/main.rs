@@ -9,6 +9,7 @@ mod data;
 mod ensemble;
 mod evaluate;
 mod fine_tuning;
+mod inspect;
 mod quantize;
 mod quickstart;
 mod resume;

@@ -165,6 +165,32 @@ impl Tokenizer {
     pub fn marks_words(&self) -> bool {
         matches!(self.model, Model::Bpe(_) | Model::Unigram(_))
     }
+
+    /// The word that each of these tokens belongs to, counted from 0: `[n_tokens]`, each the one before it
+    /// or one more.
+    ///
+    /// Words begin at subwords with the mark `▁`, and at characters that are a space behind one that is
+    /// none, so that the space goes with what follows it; tokens of whitespace tokenisers are words. The
+    /// end of a sentence is a word of its own.
+    pub fn words<T: AsRef<str>>(&self, tokens: &[T]) -> Vec<usize> {
+        let is_space = |token: &str| token.chars().all(char::is_whitespace);
+        let eos = special::NAMES[special::EOS as usize];
+        let begins = |before: &str, token: &str| match self.model {
+            _ if token == eos || before == eos => true,
+            Model::Char => is_space(token) && !is_space(before),
+            Model::Whitespace => true,
+            Model::Bpe(_) | Model::Unigram(_) => token.starts_with(subword::MARK),
+        };
+        let mut word = 0;
+        let mut words = Vec::with_capacity(tokens.len());
+        for (position, token) in tokens.iter().enumerate() {
+            if position > 0 && begins(tokens[position - 1].as_ref(), token.as_ref()) {
+                word += 1;
+            }
+            words.push(word);
+        }
+        words
+    }
 }
 
 #[cfg(test)]
@@ -249,6 +275,24 @@ mod tests {
                 subword.decode(&subword.encode(" the  漢字▁cat ")),
                 "the <unk> cat"
             );
+        }
+    }
+
+    #[test]
+    fn tokens_know_their_words() {
+        let [char, whitespace, bpe, unigram] = all_kinds();
+        let with_end = |tokenizer: &Tokenizer, text| {
+            let mut tokens = tokenizer.tokens(text);
+            tokens.push("</s>".into());
+            tokenizer.words(&tokens)
+        };
+        assert_eq!(with_end(&char, "a bc  d"), [0, 1, 1, 1, 2, 2, 2, 3]);
+        assert_eq!(with_end(&whitespace, "the <unk> sat"), [0, 1, 2, 3]);
+        for subword in [bpe, unigram] {
+            let words = with_end(&subword, "the catsat 漢字");
+            assert_eq!((words[0], words.last()), (0, Some(&3)));
+            assert_eq!(subword.words(&["the", "r", "▁", "<unk>"]), [0, 0, 1, 1]);
+            assert_eq!(subword.words::<&str>(&[]), [0; 0]);
         }
     }
 

@@ -141,11 +141,13 @@ impl Translator {
                 ..member.example(&Pair::new(line, ""))
             };
             let batch = Batch::new(&[example], &[0]);
-            let forced = on_kernel_threads(|| force(&member.model, &batch)).remove(0);
+            let forced =
+                on_kernel_threads(|| force(&member.model, &batch, self.head_weights)).remove(0);
             Some(CandidateAttention {
                 src_tokens: with_eos(tokenizer.tokens(line)),
                 tgt_tokens: candidate.tokens.clone(),
                 weights: forced.weights?.concat(),
+                head_weights: forced.head_weights,
             })
         };
         self.members.iter().map(attention).collect()
@@ -192,7 +194,9 @@ mod tests {
             for candidate in &found.candidates {
                 let by_member: Vec<Forced> = members_alone
                     .iter()
-                    .map(|member| force(member.model(), &known(member, line, candidate)).remove(0))
+                    .map(|member| {
+                        force(member.model(), &known(member, line, candidate), false).remove(0)
+                    })
                     .collect();
                 for (step, found) in candidate.token_log_probs.iter().enumerate() {
                     let p = by_member.iter().zip(weights).map(|(member, weight)| {
@@ -306,7 +310,7 @@ mod tests {
                         tgt,
                         ..member.example(&Pair::new(*line, ""))
                     };
-                    force(member.model(), &Batch::new(&[example], &[0])).remove(0)
+                    force(member.model(), &Batch::new(&[example], &[0]), false).remove(0)
                 });
                 for (step, found) in candidate.token_log_probs.iter().enumerate() {
                     let p = by_member

@@ -14,7 +14,9 @@ use burn::tensor::{Device, Tensor};
 
 use ensemble::Member;
 pub(crate) use translation::with_eos;
-pub use translation::{Candidate, CandidateAttention, Translation, TranslationRequest};
+pub use translation::{
+    Candidate, CandidateAttention, HeadWeights, Translation, TranslationRequest,
+};
 use windows::Window;
 
 use crate::together::Together;
@@ -31,6 +33,7 @@ pub struct Translator {
     mixture: Mixture,
     shortlist: Option<Shortlist>,
     batch_size: usize,
+    pub(crate) head_weights: bool,
 }
 
 impl Translator {
@@ -60,6 +63,7 @@ impl Translator {
             mixture: Mixture::Average,
             shortlist: None,
             batch_size: 64,
+            head_weights: false,
         }
     }
 
@@ -92,6 +96,14 @@ impl Translator {
     #[must_use]
     pub fn with_batch_size(mut self, batch_size: usize) -> Self {
         self.batch_size = batch_size.max(1);
+        self
+    }
+
+    /// Lets [`score`](Self::score) and [`member_attention`](Self::member_attention) give the weights of each
+    /// layer and head beside those of the step.
+    #[must_use]
+    pub fn with_head_weights(mut self) -> Self {
+        self.head_weights = true;
         self
     }
 

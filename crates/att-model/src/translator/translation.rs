@@ -59,7 +59,14 @@ pub struct Candidate {
     /// For each of `tokens` the attention weights over the `src_tokens`, as
     /// [`Seq2Seq::search`](crate::Seq2Seq::search) spreads them; none without attention.
     pub weights: Option<Vec<Vec<f32>>>,
+    /// The weights of each layer and head, `[layer][head][tgt_len][src_len]`, where they were asked for
+    /// ([`Translator::with_head_weights`]) of a given target: search keeps none.
+    pub head_weights: HeadWeights,
 }
+
+/// The weights of a hypothesis by layer from the bottom, head, target and source token; empty of decoders
+/// that have one attention.
+pub type HeadWeights = Vec<Vec<Vec<Vec<f32>>>>;
 
 /// The attention of a [`Candidate`] as plain data, named as in `att_inspect::AttentionMap::new`.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +77,8 @@ pub struct CandidateAttention {
     pub tgt_tokens: Vec<String>,
     /// Row-major `[tgt_len, src_len]`: a row of weights for each token of the output.
     pub weights: Vec<f32>,
+    /// As those of the [`Candidate`].
+    pub head_weights: HeadWeights,
 }
 
 impl Translation {
@@ -81,6 +90,7 @@ impl Translation {
             src_tokens: self.src_tokens.clone(),
             tgt_tokens: candidate.tokens.clone(),
             weights: candidate.weights.as_ref()?.concat(),
+            head_weights: candidate.head_weights.clone(),
         })
     }
 }
@@ -118,6 +128,7 @@ impl Translator {
                 token_log_probs: hypothesis.token_log_probs,
                 terms: hypothesis.terms,
                 weights: hypothesis.weights,
+                head_weights: HeadWeights::new(),
             })
             .collect();
         Translation {

@@ -1,33 +1,24 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 
 use att_core::DeviceSpec;
 use att_decoder::search::SearchConfig;
 use att_model::{ModelConfig, ModelDirectory, weights};
-use clap::Args;
 use serde::Serialize;
 
-use super::{CommandResult, Outcome};
+use crate::commands::{CommandResult, Outcome};
 
-#[derive(Args)]
-pub struct Options {
-    /// The model directory, as `att train` leaves it
-    model: PathBuf,
-    /// List each weight with its shape
-    #[arg(long)]
-    weights: bool,
-}
-
-pub fn run(options: &Options) -> CommandResult {
+/// Prints what a model is made of; with `list` each of its weights.
+pub fn describe(path: &Path, list: bool) -> CommandResult {
     let mut out = io::stdout().lock();
-    let directory = ModelDirectory::open(&options.model)?;
+    let directory = ModelDirectory::open(path)?;
     let model = directory.load_weights(&DeviceSpec::default().init()?)?;
     let shapes = weights::shapes(&model);
     let size = |shape: &[usize]| shape.iter().product::<usize>();
     let total: usize = shapes.values().map(|shape| size(shape)).sum();
 
-    writeln!(out, "model      {}", options.model.display())?;
+    writeln!(out, "model      {}", path.display())?;
     writeln!(
         out,
         "weights    {total} ({:.1} MB as f32)",
@@ -57,7 +48,7 @@ pub fn run(options: &Options) -> CommandResult {
             some.join(" ")
         )?;
     }
-    if options.weights {
+    if list {
         writeln!(out, "\nweights:")?;
         for (name, shape) in &shapes {
             writeln!(out, "  {name}  {shape:?}")?;
