@@ -219,7 +219,7 @@ impl<'a> Search<'a> {
     /// The last token, where there is room for one hypothesis alone: each step adds a node then.
     pub(super) fn only_token(&self) -> Option<FoundToken<'_>> {
         let node = self.nodes.last()?;
-        (self.config.groups() == (1, 1)).then_some(FoundToken {
+        self.config.has_one_hypothesis().then_some(FoundToken {
             token: node.token,
             log_prob: node.log_prob,
             weights: node.weights.as_deref(),

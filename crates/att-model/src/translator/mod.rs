@@ -157,15 +157,16 @@ impl Translator {
     }
 
     /// Says what [`translate_requests`](Self::translate_requests) would say of a request, without
-    /// translating it.
+    /// translating it. Returns how many source tokens the (first) model reads, EOS not counted.
     ///
     /// # Errors
     ///
     /// As of that.
-    pub fn check(&self, request: &TranslationRequest, search: &SearchConfig) -> Result<()> {
+    pub fn check(&self, request: &TranslationRequest, search: &SearchConfig) -> Result<usize> {
         self.check_search(search)?;
         let src = self.example(&Pair::new(request.line.as_str(), "")).src;
-        self.request(request, &src, search).map(drop)
+        self.request(request, &src, search)?;
+        Ok(src.len())
     }
 
     fn check_search(&self, search: &SearchConfig) -> Result<()> {

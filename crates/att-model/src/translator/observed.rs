@@ -255,7 +255,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let translator = translator(folder.path(), LUONG);
         let mut request = TranslationRequest::new("abc");
-        translator.check(&request, &search()).unwrap();
+        assert_eq!(translator.check(&request, &search()).unwrap(), 3);
         request.constraints = vec![String::new()];
         let error = translator.check(&request, &search()).unwrap_err();
         assert!(error.to_string().contains("constraints"), "{error}");
