@@ -76,18 +76,13 @@ impl ModelStore {
             return Err(Error::config("model", "there is none: name a model directory"));
         }
         for (i, spec) in specs.iter().enumerate() {
-            if specs[..i].iter().any(|other| other.name == spec.name) {
+            let before = || specs[..i].iter();
+            if before().any(|other| other.name == spec.name) {
                 let reason = "two models have this name: write NAME=DIR with another one";
                 return Err(Error::config(format!("model '{}'", spec.name), reason));
             }
-        }
-        let pairs = |specs: &[ModelSpec]| -> Vec<Languages> {
-            specs.iter().filter_map(|spec| spec.languages.clone()).collect()
-        };
-        for (i, spec) in specs.iter().enumerate() {
-            if let Some(pair) = spec.languages.as_ref()
-                && pairs(&specs[..i]).contains(pair)
-            {
+            let languages = &spec.languages;
+            if languages.is_some() && before().any(|other| other.languages == *languages) {
                 let reason = "another model translates between these languages already";
                 return Err(Error::config(format!("languages of '{}'", spec.name), reason));
             }

@@ -14,6 +14,7 @@ mod quickstart;
 mod resume;
 mod score;
 mod seeing;
+mod serve;
 mod support;
 mod train;
 mod translate;
@@ -39,6 +40,7 @@ fn help_lists_the_verbs() {
         "inspect",
         "bench",
         "average",
+        "serve",
     ] {
         assert!(help.contains(verb), "{help}");
     }
