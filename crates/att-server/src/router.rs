@@ -4,7 +4,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 
@@ -74,6 +74,9 @@ async fn unknown_path(uri: Uri) -> Failure {
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> Failure {
-    let message = format!("{method} is not what {} is for", uri.path());
+    let path = uri.path();
+    let right = routes().into_iter().find(|route| route.path == path);
+    let right = right.map_or_else(String::new, |route| route.method.to_uppercase());
+    let message = format!("{method} is not what {path} is for: use {right}");
     Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }

@@ -48,7 +48,7 @@ const NO_CONNECTIONS: Duration = Duration::from_millis(50);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Server {
-    app: Arc<App>,
+    pub(crate) app: Arc<App>,
     /// Dropped last, when nobody asks any more.
     decoding: Decoding,
     stop: watch::Sender<bool>,

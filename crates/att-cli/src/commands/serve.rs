@@ -177,7 +177,7 @@ fn start_log(options: &Options) {
     if options.log_json {
         log.json().flatten_event(true).init();
     } else {
-        log.with_ansi(false).init();
+        log.init();
     }
 }
 

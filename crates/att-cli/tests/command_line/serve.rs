@@ -84,7 +84,7 @@ impl Drop for Server {
 #[test]
 fn it_says_what_the_command_line_says_and_stops_in_good_order() {
     let named = format!("words={}", model());
-    let server = Server::start(&[&named, "--languages", "words=aa:bb"]);
+    let server = Server::start(&[&*named, "--languages", "words=aa:bb"]);
     let lines = ["abc", "cab", "", "ba", "cb"];
     let answer = server.translate(&json!({"text": lines, "model": "words", "beam_size": 4}));
     let input = lines.join("\n") + "\n";
@@ -127,12 +127,12 @@ fn what_it_can_not_serve_is_refused() {
     let named = format!("a={}", model());
     for (arguments, parts) in [
         (vec!["nowhere"], vec!["nowhere", "config.toml"]),
-        (vec![model(), &damaged_named], vec!["'damaged'", "model.safetensors"]),
-        (vec![&named, &named], vec!["'a'", "two models"]),
+        (vec![model(), &*damaged_named], vec!["'damaged'", "model.safetensors"]),
+        (vec![&*named, &*named], vec!["'a'", "two models"]),
         (vec![model(), "--token-file", "nowhere"], vec!["cannot read nowhere"]),
         (vec![model(), "--token-file", text(&empty)], vec!["token", "not empty"]),
-        (vec![&named, "--languages", "b=x:y"], vec!["no model 'b'"]),
-        (vec![&named, "--languages", "a=x:y", "--languages", "a=y:x"], vec!["'a'"]),
+        (vec![&*named, "--languages", "b=x:y"], vec!["no model 'b'"]),
+        (vec![&*named, "--languages", "a=x:y", "--languages", "a=y:x"], vec!["'a'"]),
         (vec![model(), "--batch-size", "0"], vec!["batch_size"]),
         (vec![model(), "--max-memory", "1K"], vec!["max_memory"]),
         (vec![model(), "--host", "192.0.2.1"], vec!["cannot listen at 192.0.2.1"]),

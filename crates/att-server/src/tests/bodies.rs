@@ -37,7 +37,7 @@ async fn what_is_no_json_is_refused() {
             deep.as_bytes(),
             deep_text.as_bytes(),
         ] {
-            let answer = server.post(path, body).await;
+            let answer = server.post(path, body.to_vec()).await;
             answer.refused(400, "bad_request", &[]);
         }
         let request = Request::post(path).body(Body::from("{\"text\":\"a\"}"));

@@ -80,9 +80,9 @@ pub(super) fn exchange(stream: &mut TcpStream, request: &str) -> Option<(String,
 fn read_answer(stream: &mut TcpStream) -> Option<(String, String)> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
-    let mut more = |bytes: &mut Vec<u8>| match stream.read(&mut buffer) {
-        Ok(n) => bytes.extend_from_slice(&buffer[..n]),
-        Err(_) => {}
+    let mut more = |bytes: &mut Vec<u8>| {
+        let n = stream.read(&mut buffer).unwrap_or(0);
+        bytes.extend_from_slice(&buffer[..n]);
     };
     let head = loop {
         let before = bytes.len();

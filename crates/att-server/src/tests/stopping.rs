@@ -29,6 +29,8 @@ fn all_that_was_accepted_is_answered() {
                         None => std::net::TcpStream::connect(server),
                     };
                     let Ok(mut connected) = connected else { return };
+                    let patience = Some(Duration::from_secs(30));
+                    connected.set_read_timeout(patience).unwrap();
                     let text = "abcd".repeat(n % 5 + 1);
                     let ask = post(&json!({"text": text, "min_len": 8}));
                     // Nothing of an answer, or all of it.
