@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    average, bench, compare, evaluate, inspect, quantize, quickstart, score, serve, shortlist, train,
-    translate, tree,
+    average, bench, compare, evaluate, inspect, quantize, quickstart, score, serve, shortlist,
+    train, translate, tree,
 };
 
 /// Train, decode and explain encoder-decoder models with attention.

@@ -61,6 +61,6 @@ pub use directory::{FORMAT_VERSION, ModelDirectory};
 pub use error::{Error, Result};
 pub use seq2seq::{ForcedOutput, Seq2Seq};
 pub use translator::{
-    Candidate, CandidateAttention, FoundPiece, Translation, TranslationObserver, TranslationRequest,
-    Translator,
+    Candidate, CandidateAttention, FoundPiece, Translation, TranslationObserver,
+    TranslationRequest, Translator,
 };

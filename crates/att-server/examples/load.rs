@@ -110,7 +110,10 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     if input.is_empty() {
         return Err(format!("{} has no lines", options.input.display()).into());
     }
-    if expected.as_ref().is_some_and(|expected| expected.len() != input.len()) {
+    if expected
+        .as_ref()
+        .is_some_and(|expected| expected.len() != input.len())
+    {
         return Err("--expected has not as many lines as --input".into());
     }
     let body = |line: &String| {
@@ -163,8 +166,13 @@ impl Load {
                     return Ok(times);
                 }
                 // Ten times, the last request among them.
-                if (number + 1) * MEMORY_SAMPLES / self.requests > number * MEMORY_SAMPLES / self.requests {
-                    memory.lock().expect("no panic").extend(self.pid.and_then(memory_of));
+                if (number + 1) * MEMORY_SAMPLES / self.requests
+                    > number * MEMORY_SAMPLES / self.requests
+                {
+                    memory
+                        .lock()
+                        .expect("no panic")
+                        .extend(self.pid.and_then(memory_of));
                 }
                 let line = number % self.bodies.len();
                 let sent = Instant::now();
@@ -181,16 +189,25 @@ impl Load {
         };
         let times = thread::scope(|scope| {
             let clients: Vec<_> = (0..connections).map(|_| scope.spawn(client)).collect();
-            let times = clients.into_iter().map(|client| client.join().expect("no panic"));
+            let times = clients
+                .into_iter()
+                .map(|client| client.join().expect("no panic"));
             times.collect::<Result<Vec<_>, _>>()
         });
         let times = times.map_err(|error| format!("no answer from {}: {error}", self.address))?;
         let seconds = begun.elapsed().as_secs_f64();
-        let mut times: Vec<f64> = times.concat().iter().map(|time| time.as_secs_f64() * 1e3).collect();
+        let mut times: Vec<f64> = times
+            .concat()
+            .iter()
+            .map(|time| time.as_secs_f64() * 1e3)
+            .collect();
         times.sort_by(f64::total_cmp);
         let quantile = |q: f64| {
             let place = (q * times.len() as f64).ceil() as usize;
-            times.get(place.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+            times
+                .get(place.saturating_sub(1))
+                .copied()
+                .unwrap_or(f64::NAN)
         };
         Ok(Report {
             label: None,
@@ -217,7 +234,9 @@ fn text_of(answer: &[u8]) -> Option<String> {
 /// The resident set of a process, on Linux.
 fn memory_of(pid: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib / 1024.0)
 }
@@ -248,7 +267,10 @@ impl Connection {
         let bad = |what: &str| std::io::Error::other(what.to_string());
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
-        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = line
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| bad("no HTTP"))?;
         let mut length = None;
         loop {

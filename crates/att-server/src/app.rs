@@ -124,9 +124,24 @@ impl App {
         }
         for (field, found, what, most) in [
             ("text", ask.lines.len(), "texts", limits.texts),
-            ("text", chars.sum(), "characters (with prefixes and phrases)", limits.chars),
-            ("beam_size", beam_size.unwrap_or(0), "hypotheses", limits.beam_size),
-            ("n_best", n_best.unwrap_or(0), "hypotheses", limits.beam_size),
+            (
+                "text",
+                chars.sum(),
+                "characters (with prefixes and phrases)",
+                limits.chars,
+            ),
+            (
+                "beam_size",
+                beam_size.unwrap_or(0),
+                "hypotheses",
+                limits.beam_size,
+            ),
+            (
+                "n_best",
+                n_best.unwrap_or(0),
+                "hypotheses",
+                limits.beam_size,
+            ),
             ("min_len", min_len.unwrap_or(0), "tokens", limits.max_len),
             ("max_len", max_len.unwrap_or(0), "tokens", limits.max_len),
         ] {

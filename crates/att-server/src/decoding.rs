@@ -31,7 +31,11 @@ impl Decoding {
         batch_size: usize,
     ) -> Result<Self> {
         let on_cpu = is_cpu(device);
-        let cores = if on_cpu { rayon::current_num_threads() } else { 1 };
+        let cores = if on_cpu {
+            rayon::current_num_threads()
+        } else {
+            1
+        };
         let mut decoding = Self {
             queue: queue.clone(),
             threads: Vec::new(),

@@ -38,7 +38,8 @@ impl Failure {
 
     /// What is asked for is more than the server allows.
     pub(crate) fn too_large(field: &str, found: usize, what: &str, most: usize) -> Self {
-        let message = format!("{field}: {found} {what} are more than {most}, which this server allows");
+        let message =
+            format!("{field}: {found} {what} are more than {most}, which this server allows");
         Self::new(StatusCode::BAD_REQUEST, "too_large", message)
     }
 

@@ -97,16 +97,36 @@ impl Metrics {
     pub(crate) fn page(&self, now: &Now) -> String {
         let counts = self.lock();
         let mut page = Page(String::new());
-        page.head("att_http_requests_total", "counter", "Requests by route and status.");
+        page.head(
+            "att_http_requests_total",
+            "counter",
+            "Requests by route and status.",
+        );
         for ((route, status), n) in &counts.requests {
             let labels = format!("route=\"{}\",status=\"{status}\"", escaped(route));
             page.value("att_http_requests_total", &labels, n);
         }
         for (name, help, histogram) in [
-            ("att_http_request_seconds", "Time from a request's head to its answer.", &counts.request_seconds),
-            ("att_queue_seconds", "Time that a line waited for a thread.", &counts.queue_seconds),
-            ("att_batch_seconds", "Time that a batch was decoded.", &counts.batch_seconds),
-            ("att_batch_lines", "Lines that were decoded together.", &counts.batch_lines),
+            (
+                "att_http_request_seconds",
+                "Time from a request's head to its answer.",
+                &counts.request_seconds,
+            ),
+            (
+                "att_queue_seconds",
+                "Time that a line waited for a thread.",
+                &counts.queue_seconds,
+            ),
+            (
+                "att_batch_seconds",
+                "Time that a batch was decoded.",
+                &counts.batch_seconds,
+            ),
+            (
+                "att_batch_lines",
+                "Lines that were decoded together.",
+                &counts.batch_lines,
+            ),
         ] {
             page.histogram(name, help, histogram.as_ref());
         }
@@ -117,19 +137,39 @@ impl Metrics {
             page.value("att_lines_total", &of_model(model), n);
         }
         for (name, help, n) in [
-            ("att_translations_accepted_total", "Requests of translations that were accepted.", counts.accepted),
-            ("att_translations_answered_total", "Accepted requests that got their translations.", counts.answered),
-            ("att_translations_cancelled_total", "Accepted requests whose client went or whose time was over.", counts.cancelled),
+            (
+                "att_translations_accepted_total",
+                "Requests of translations that were accepted.",
+                counts.accepted,
+            ),
+            (
+                "att_translations_answered_total",
+                "Accepted requests that got their translations.",
+                counts.answered,
+            ),
+            (
+                "att_translations_cancelled_total",
+                "Accepted requests whose client went or whose time was over.",
+                counts.cancelled,
+            ),
         ] {
             page.head(name, "counter", help);
             page.value(name, "", n);
         }
-        page.head("att_model_loads_total", "counter", "Models loaded, reloaded, failed to load, evicted.");
+        page.head(
+            "att_model_loads_total",
+            "counter",
+            "Models loaded, reloaded, failed to load, evicted.",
+        );
         for ((model, what), n) in &counts.loads {
             let labels = format!("{},what=\"{what}\"", of_model(model));
             page.value("att_model_loads_total", &labels, n);
         }
-        page.head("att_model_bytes", "gauge", "About what the weights of a model take; 0 if it is not loaded.");
+        page.head(
+            "att_model_bytes",
+            "gauge",
+            "About what the weights of a model take; 0 if it is not loaded.",
+        );
         for (model, bytes) in &now.models {
             page.value("att_model_bytes", &of_model(model), bytes.unwrap_or(0));
         }
@@ -186,7 +226,11 @@ impl Page {
         let mut so_far = 0;
         for (bound, n) in histogram.bounds.iter().zip(&histogram.counts) {
             so_far += n;
-            self.value(&format!("{name}_bucket"), &format!("le=\"{bound}\""), so_far);
+            self.value(
+                &format!("{name}_bucket"),
+                &format!("le=\"{bound}\""),
+                so_far,
+            );
         }
         self.value(&format!("{name}_bucket"), "le=\"+Inf\"", histogram.count);
         self.value(&format!("{name}_sum"), "", histogram.sum);
@@ -203,7 +247,10 @@ fn of_model(name: &str) -> String {
 }
 
 fn escaped(label: &str) -> String {
-    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    label
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }
 
 #[cfg(test)]

@@ -167,7 +167,9 @@ impl Queue {
     pub(crate) fn cancel(&self, ticket: &Arc<Ticket>) {
         ticket.cancelled.store(true, Ordering::Relaxed);
         let mut waiting = self.lock();
-        waiting.lines.retain(|line| !Arc::ptr_eq(&line.ticket, ticket));
+        waiting
+            .lines
+            .retain(|line| !Arc::ptr_eq(&line.ticket, ticket));
     }
 
     /// Nothing comes in any more; what is in is decoded.

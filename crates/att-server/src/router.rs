@@ -19,7 +19,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         let handler = if route.open {
             route.handler
         } else {
-            route.handler.layer(from_fn_with_state(app.clone(), authorize))
+            route
+                .handler
+                .layer(from_fn_with_state(app.clone(), authorize))
         };
         router = router.route(route.path, handler);
     }
@@ -78,5 +80,9 @@ async fn unknown_method(method: Method, uri: Uri) -> Failure {
     let right = routes().into_iter().find(|route| route.path == path);
     let right = right.map_or_else(String::new, |route| route.method.to_uppercase());
     let message = format!("{method} is not what {path} is for: use {right}");
-    Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    Failure::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        message,
+    )
 }

@@ -196,8 +196,14 @@ impl Server {
             mut tasks,
             ..
         } = connections;
-        if timeout(config.shutdown_timeout, graceful.shutdown()).await.is_err() {
-            tracing::warn!(connections = tasks.len(), "the time to stop is over: closing");
+        if timeout(config.shutdown_timeout, graceful.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = tasks.len(),
+                "the time to stop is over: closing"
+            );
             tasks.abort_all();
         }
         while tasks.join_next().await.is_some() {}

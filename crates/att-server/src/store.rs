@@ -73,7 +73,10 @@ impl ModelStore {
         metrics: Arc<Metrics>,
     ) -> Result<Self> {
         if specs.is_empty() {
-            return Err(Error::config("model", "there is none: name a model directory"));
+            return Err(Error::config(
+                "model",
+                "there is none: name a model directory",
+            ));
         }
         for (i, spec) in specs.iter().enumerate() {
             let before = || specs[..i].iter();
@@ -84,7 +87,10 @@ impl ModelStore {
             let languages = &spec.languages;
             if languages.is_some() && before().any(|other| other.languages == *languages) {
                 let reason = "another model translates between these languages already";
-                return Err(Error::config(format!("languages of '{}'", spec.name), reason));
+                return Err(Error::config(
+                    format!("languages of '{}'", spec.name),
+                    reason,
+                ));
             }
         }
         let model = |spec| Model {
@@ -134,15 +140,13 @@ impl ModelStore {
         let store = self.clone();
         // It goes on where the client does not wait for it: the next one will be glad.
         let loaded = spawn_blocking(move || store.load(place)).await;
-        loaded
-            .map_err(|_| Failure::internal())?
-            .map_err(|error| {
-                let name = &self.models[place].spec.name;
-                tracing::error!(model = %name, %error, "not loaded");
-                // Paths are the server's own business.
-                let message = format!("model '{name}' can't be loaded now; the server's log says why");
-                Failure::unavailable("model_unavailable", message)
-            })
+        loaded.map_err(|_| Failure::internal())?.map_err(|error| {
+            let name = &self.models[place].spec.name;
+            tracing::error!(model = %name, %error, "not loaded");
+            // Paths are the server's own business.
+            let message = format!("model '{name}' can't be loaded now; the server's log says why");
+            Failure::unavailable("model_unavailable", message)
+        })
     }
 
     /// All of them, the first one first.
@@ -350,7 +354,9 @@ mod tests {
             make_model(&folder.path().join(name), seed as u64);
         }
         let names = ["a", "b", "c"];
-        let size = store(folder.path(), &["a"], None).unwrap().sizes()[0].1.unwrap();
+        let size = store(folder.path(), &["a"], None).unwrap().sizes()[0]
+            .1
+            .unwrap();
         let store = store(folder.path(), &names, Some(2 * size + size / 2)).unwrap();
         assert_eq!(loaded(&store), ["a"]);
         store.get(1).await.unwrap();

@@ -15,7 +15,12 @@ use crate::{Loading, ModelSpec};
 
 /// A model directory, from letters to letters, with random weights.
 pub(crate) fn make_model(path: &Path, seed: u64) {
-    make_model_with(path, seed, "kind = 'luong', d_attentional = 5", SearchConfig::default());
+    make_model_with(
+        path,
+        seed,
+        "kind = 'luong', d_attentional = 5",
+        SearchConfig::default(),
+    );
 }
 
 pub(crate) fn make_model_with(path: &Path, seed: u64, decoder: &str, search: SearchConfig) {

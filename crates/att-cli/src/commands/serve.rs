@@ -149,12 +149,19 @@ pub fn run(options: &Options) -> CommandResult {
         stopper.stop();
     })?;
     let address = SocketAddr::new(options.host, options.port);
-    let names: Vec<&str> = options.models.iter().map(|model| model.name.as_str()).collect();
+    let names: Vec<&str> = options
+        .models
+        .iter()
+        .map(|model| model.name.as_str())
+        .collect();
     if !options.host.is_loopback() && options.token_file.is_none() {
         eprintln!("warning: who can reach {address} can use it: there is no --token-file");
     }
     let summary = server.run(address, |address| {
-        eprintln!("serving {} at http://{address}; Ctrl-C stops", names.join(", "));
+        eprintln!(
+            "serving {} at http://{address}; Ctrl-C stops",
+            names.join(", ")
+        );
     })?;
     eprintln!(
         "stopped; of {} accepted requests {} were answered",
@@ -185,7 +192,8 @@ impl Options {
     fn config(&self) -> Result<ServerConfig, Box<dyn Error>> {
         let token = |path: &PathBuf| {
             let token = fs::read_to_string(path);
-            let token = token.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            let token =
+                token.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
             Ok::<_, String>(token.trim().to_string())
         };
         Ok(ServerConfig {
@@ -217,7 +225,9 @@ impl Options {
             let model = models.iter_mut().find(|model| model.name == *name);
             let model = model.ok_or_else(|| format!("--languages: there is no model '{name}'"))?;
             if model.languages.replace(languages.clone()).is_some() {
-                return Err(format!("--languages: '{name}' has them already; serve it twice, by two names"));
+                return Err(format!(
+                    "--languages: '{name}' has them already; serve it twice, by two names"
+                ));
             }
         }
         Ok(models)

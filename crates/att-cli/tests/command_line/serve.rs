@@ -88,14 +88,23 @@ fn it_says_what_the_command_line_says_and_stops_in_good_order() {
     let lines = ["abc", "cab", "", "ba", "cb"];
     let answer = server.translate(&json!({"text": lines, "model": "words", "beam_size": 4}));
     let input = lines.join("\n") + "\n";
-    let output = run_with_input(&["translate", model(), "--beam-size", "4"], input.as_bytes());
+    let output = run_with_input(
+        &["translate", model(), "--beam-size", "4"],
+        input.as_bytes(),
+    );
     let texts = answer["translations"].as_array().unwrap().iter();
     let texts: Vec<&str> = texts.map(|text| text["text"].as_str().unwrap()).collect();
     assert_eq!(texts, stdout(&output).lines().collect::<Vec<_>>());
     let (status, languages) = server.ask("GET /languages", "", "");
-    assert_eq!((status, languages.as_str()), (200, r#"[{"code":"aa","name":"aa","targets":["bb"]}]"#));
+    assert_eq!(
+        (status, languages.as_str()),
+        (200, r#"[{"code":"aa","name":"aa","targets":["bb"]}]"#)
+    );
     let said = server.terminate();
-    assert!(said.contains("of 1 accepted requests 1 were answered"), "{said}");
+    assert!(
+        said.contains("of 1 accepted requests 1 were answered"),
+        "{said}"
+    );
     assert!(!said.contains("INFO"), "quiet unless told: {said}");
 }
 
@@ -103,7 +112,14 @@ fn it_says_what_the_command_line_says_and_stops_in_good_order() {
 fn logs_are_lines_of_json_where_that_is_asked_for() {
     let folder = Folder::new();
     let token = folder.write("token", "a-secret\n");
-    let server = Server::start(&[model(), "--log", "info", "--log-json", "--token-file", text(&token)]);
+    let server = Server::start(&[
+        model(),
+        "--log",
+        "info",
+        "--log-json",
+        "--token-file",
+        text(&token),
+    ]);
     let (status, _) = server.ask("GET /metrics", "", "");
     assert_eq!(status, 401);
     let (status, page) = server.ask("GET /metrics", "authorization: Bearer a-secret\r\n", "");
@@ -111,9 +127,16 @@ fn logs_are_lines_of_json_where_that_is_asked_for() {
     assert!(page.contains("status=\"401\"} 1"), "{page}");
     let said = server.terminate();
     let logged = said.lines().filter(|line| line.starts_with('{'));
-    let logged: Vec<Value> = logged.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let logged: Vec<Value> = logged
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let requests = logged.iter().filter(|event| event["message"] == "request");
-    assert_eq!(requests.map(|event| event["status"].as_u64()).collect::<Vec<_>>(), [Some(401), Some(200)]);
+    assert_eq!(
+        requests
+            .map(|event| event["status"].as_u64())
+            .collect::<Vec<_>>(),
+        [Some(401), Some(200)]
+    );
     assert!(!said.contains("a-secret"), "{said}");
 }
 
@@ -127,15 +150,30 @@ fn what_it_can_not_serve_is_refused() {
     let named = format!("a={}", model());
     for (arguments, parts) in [
         (vec!["nowhere"], vec!["nowhere", "config.toml"]),
-        (vec![model(), &*damaged_named], vec!["'damaged'", "model.safetensors"]),
+        (
+            vec![model(), &*damaged_named],
+            vec!["'damaged'", "model.safetensors"],
+        ),
         (vec![&*named, &*named], vec!["'a'", "two models"]),
-        (vec![model(), "--token-file", "nowhere"], vec!["cannot read nowhere"]),
-        (vec![model(), "--token-file", text(&empty)], vec!["token", "not empty"]),
+        (
+            vec![model(), "--token-file", "nowhere"],
+            vec!["cannot read nowhere"],
+        ),
+        (
+            vec![model(), "--token-file", text(&empty)],
+            vec!["token", "not empty"],
+        ),
         (vec![&*named, "--languages", "b=x:y"], vec!["no model 'b'"]),
-        (vec![&*named, "--languages", "a=x:y", "--languages", "a=y:x"], vec!["'a'"]),
+        (
+            vec![&*named, "--languages", "a=x:y", "--languages", "a=y:x"],
+            vec!["'a'"],
+        ),
         (vec![model(), "--batch-size", "0"], vec!["batch_size"]),
         (vec![model(), "--max-memory", "1K"], vec!["max_memory"]),
-        (vec![model(), "--host", "192.0.2.1"], vec!["cannot listen at 192.0.2.1"]),
+        (
+            vec![model(), "--host", "192.0.2.1"],
+            vec!["cannot listen at 192.0.2.1"],
+        ),
     ] {
         let all = [&["serve", "--port", "0"][..], &arguments].concat();
         refused(&run(&all), &parts);
@@ -143,8 +181,14 @@ fn what_it_can_not_serve_is_refused() {
     for (arguments, part) in [
         (vec!["serve"], "<MODEL>"),
         (vec!["serve", "a b=c"], "NAME=DIR"),
-        (vec!["serve", model(), "--languages", "x"], "NAME=SOURCE:TARGET"),
-        (vec!["serve", model(), "--timeout", "-1"], "number of seconds"),
+        (
+            vec!["serve", model(), "--languages", "x"],
+            "NAME=SOURCE:TARGET",
+        ),
+        (
+            vec!["serve", model(), "--timeout", "-1"],
+            "number of seconds",
+        ),
     ] {
         let output = run(&arguments);
         let said = String::from_utf8_lossy(&output.stderr);

@@ -196,10 +196,7 @@ mod tests {
             ("kind = 'recurrent'", LUONG),
             ("kind = 'recurrent'", COPYING),
             ("kind = 'pyramidal', layers = 2", LUONG),
-            (
-                "kind = 'recurrent'",
-                "kind = 'summary', d_output = 5",
-            ),
+            ("kind = 'recurrent'", "kind = 'summary', d_output = 5"),
         ] {
             for batch_size in [2, 64] {
                 let folder = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@ use crate::failure::{Failure, json};
 
 /// The body of `POST /translate`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct Asked {
     /// A text or a list of texts; each line of a text is translated by itself.
     q: Texts,
@@ -71,11 +71,20 @@ pub(super) async fn translate(
     }
     let model = find(&app, &asked.source, &asked.target)?;
     let is_list = matches!(asked.q, Texts::Many(_));
-    let texts: Vec<Vec<String>> = asked.q.into_vec().iter().map(|text| lines_of(text)).collect();
+    let texts: Vec<Vec<String>> = asked
+        .q
+        .into_vec()
+        .iter()
+        .map(|text| lines_of(text))
+        .collect();
     let n_best = asked.alternatives.saturating_add(1);
     let answer = app.translate(Ask {
         model,
-        lines: texts.iter().flatten().map(TranslationRequest::new).collect(),
+        lines: texts
+            .iter()
+            .flatten()
+            .map(TranslationRequest::new)
+            .collect(),
         changes: SearchChanges {
             n_best: (n_best > 1).then_some(n_best),
             ..SearchChanges::default()
@@ -102,7 +111,9 @@ pub(super) async fn translate(
 /// A text is one line at least.
 fn lines_of(text: &str) -> Vec<String> {
     let lines = text.split('\n');
-    lines.map(|line| line.trim_end_matches('\r').to_string()).collect()
+    lines
+        .map(|line| line.trim_end_matches('\r').to_string())
+        .collect()
 }
 
 /// The lines of a text at a rank; of a line that has fewer, its last.
@@ -116,9 +127,11 @@ fn joined(lines: &[Translation], rank: usize) -> String {
 
 /// The model that translates between two languages.
 fn find(app: &App, source: &str, target: &str) -> Result<usize, Failure> {
-    let of_model = app.store.list().enumerate().filter_map(|(place, listed)| {
-        Some((place, listed.spec.languages.as_ref()?))
-    });
+    let of_model = app
+        .store
+        .list()
+        .enumerate()
+        .filter_map(|(place, listed)| Some((place, listed.spec.languages.as_ref()?)));
     let fits = of_model.filter(|(_, languages)| {
         languages.target == target && (source == "auto" || languages.source == source)
     });
@@ -146,7 +159,10 @@ struct Language<'a> {
 pub(super) async fn languages(State(app): State<Arc<App>>) -> Response {
     let listed: Vec<_> = app.store.list().collect();
     let mut targets: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for languages in listed.iter().filter_map(|listed| listed.spec.languages.as_ref()) {
+    for languages in listed
+        .iter()
+        .filter_map(|listed| listed.spec.languages.as_ref())
+    {
         let of_source = targets.entry(&languages.source).or_default();
         of_source.push(&languages.target);
     }

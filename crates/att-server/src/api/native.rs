@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use att_decoder::search::{
-    LengthPenalty, ScoreTerms, SearchChanges, SearchConfig, StrategyConfig,
-};
+use att_decoder::search::{LengthPenalty, ScoreTerms, SearchChanges, SearchConfig, StrategyConfig};
 use att_inspect::{Alignment, AttentionMap};
 use att_model::{Candidate, FoundPiece, Translation, TranslationRequest};
 use axum::body::{Body, Bytes};
@@ -21,7 +19,7 @@ use crate::failure::{Failure, json, to_json};
 
 /// The body of `POST /v1/translate`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct Asked {
     /// A text, or a list of texts.
     text: Texts,
@@ -113,7 +111,10 @@ impl Asked {
         };
         let texts = self.text.into_vec();
         let as_many = |field: &str, found: usize| {
-            let message = format!("{field}: {found} for {} texts; give one a text", texts.len());
+            let message = format!(
+                "{field}: {found} for {} texts; give one a text",
+                texts.len()
+            );
             Failure::bad_request(message)
         };
         let prefixes = match self.prefix {
@@ -262,9 +263,10 @@ fn events(pending: Pending, shown: Shown) -> Response {
         let mut pending = pending?;
         let (event, rest) = match pending.next().await {
             Ok(Step::Piece(piece)) => (token_event(&piece, shown), Some(pending)),
-            Ok(Step::Answer(answer)) => {
-                (event("done", &to_json(&Translations::new(&answer, shown))), None)
-            }
+            Ok(Step::Answer(answer)) => (
+                event("done", &to_json(&Translations::new(&answer, shown))),
+                None,
+            ),
             Err(failure) => (event("error", &failure.to_json()), None),
         };
         Some((Ok::<_, std::convert::Infallible>(event), rest))

@@ -15,7 +15,7 @@ use crate::failure::{Failure, json};
 /// A text, and the model for it: a number (its place among the server's, from 0) or a name. As there, the
 /// first one's counts for all, and it is the first model unless told.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct Asked {
     src: String,
     #[serde(default)]
@@ -76,10 +76,12 @@ fn find(app: &App, id: &Value) -> Result<usize, Failure> {
         Value::String(name) => app.store.find(Some(name)),
         Value::Number(number) => {
             let n = app.store.list().count();
-            let place = number.as_u64().and_then(|place| usize::try_from(place).ok());
-            place.filter(|place| *place < n).ok_or_else(|| {
-                Failure::unknown_model(number, &format!("0 to {}", n - 1))
-            })
+            let place = number
+                .as_u64()
+                .and_then(|place| usize::try_from(place).ok());
+            place
+                .filter(|place| *place < n)
+                .ok_or_else(|| Failure::unknown_model(number, &format!("0 to {}", n - 1)))
         }
         _ => Err(Failure::bad_request("[0].id: it is a number or a name")),
     }

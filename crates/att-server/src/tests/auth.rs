@@ -11,7 +11,13 @@ async fn a_token_is_asked_for_everywhere_but_where_machines_look_whether_it_live
         };
         server.send(request.body(Body::empty()).unwrap()).await
     };
-    for path in ["/v1/models", "/metrics", "/languages", "/translator/models", "/openapi.json"] {
+    for path in [
+        "/v1/models",
+        "/metrics",
+        "/languages",
+        "/translator/models",
+        "/openapi.json",
+    ] {
         for header in [
             None,
             Some(""),

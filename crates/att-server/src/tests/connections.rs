@@ -26,7 +26,9 @@ impl Listening {
         let (told, listening) = channel();
         let running = spawn(move || {
             let address = "127.0.0.1:0".parse().unwrap();
-            server.run(address, |address| told.send(address).unwrap()).unwrap()
+            server
+                .run(address, |address| told.send(address).unwrap())
+                .unwrap()
         });
         Self {
             address: listening.recv().unwrap(),
@@ -38,7 +40,9 @@ impl Listening {
 
     pub(super) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
         stream
     }
 
@@ -95,8 +99,13 @@ fn read_answer(stream: &mut TcpStream) -> Option<(String, String)> {
             return None;
         }
     };
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let length: usize = length.unwrap_or_else(|| panic!("no length: {head}")).parse().unwrap();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let length: usize = length
+        .unwrap_or_else(|| panic!("no length: {head}"))
+        .parse()
+        .unwrap();
     while bytes.len() < length {
         let before = bytes.len();
         more(&mut bytes);
@@ -134,15 +143,23 @@ fn slow_clients_are_not_waited_for() {
     let server = Listening::new(|config| config.read_timeout = Duration::from_millis(200));
     // Of a head that never ends ...
     let mut stream = server.connect();
-    stream.write_all(b"POST /v1/translate HTTP/1.1\r\nhost: ").unwrap();
+    stream
+        .write_all(b"POST /v1/translate HTTP/1.1\r\nhost: ")
+        .unwrap();
     let begun = Instant::now();
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest);
-    assert!(begun.elapsed() < Duration::from_secs(10), "the connection is closed");
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "the connection is closed"
+    );
     // ... of one that never begins ...
     let mut stream = server.connect();
     let _ = stream.read_to_end(&mut rest);
-    assert!(begun.elapsed() < Duration::from_secs(20), "the connection is closed");
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "the connection is closed"
+    );
     // ... and of a body.
     let mut stream = server.connect();
     let half = post(&json!({"text": "abcd"}));
@@ -167,13 +184,21 @@ fn a_body_that_is_too_large_gets_its_answer() {
 #[test]
 fn what_is_no_http_costs_its_connection_alone() {
     let server = Listening::new(|_| {});
-    for nonsense in ["\0\0\0\r\n\r\n", "GET / HTTP/9\r\n\r\n", "\x16\x03\x01\r\n\r\n", "GET\r\n\r\n"] {
+    for nonsense in [
+        "\0\0\0\r\n\r\n",
+        "GET / HTTP/9\r\n\r\n",
+        "\x16\x03\x01\r\n\r\n",
+        "GET\r\n\r\n",
+    ] {
         let mut stream = server.connect();
         stream.write_all(nonsense.as_bytes()).unwrap();
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 400"),
+            "{answer}"
+        );
     }
     let long = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "a".repeat(1 << 20));
     let _ = server.connect().write_all(long.as_bytes());
@@ -200,10 +225,17 @@ fn a_client_that_goes_ends_its_decoding() {
     let server = Listening::new(allow_endless);
     let mut stream = server.connect();
     stream.write_all(endless().as_bytes()).unwrap();
-    wait_for("it is accepted", || server.metric("att_translations_accepted_total ") == "1");
+    wait_for("it is accepted", || {
+        server.metric("att_translations_accepted_total ") == "1"
+    });
     drop(stream);
-    wait_for("it is called off", || server.metric("att_translations_cancelled_total ") == "1");
+    wait_for("it is called off", || {
+        server.metric("att_translations_cancelled_total ") == "1"
+    });
     let (head, _) = exchange(&mut server.connect(), &post(&json!({"text": "abcd"}))).unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "the only thread is free again: {head}");
+    assert!(
+        head.starts_with("HTTP/1.1 200"),
+        "the only thread is free again: {head}"
+    );
     server.stop();
 }

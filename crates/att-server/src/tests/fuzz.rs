@@ -56,24 +56,58 @@ fn almost(required: Value, keys: Vec<(&'static str, Vec<Value>)>) -> impl Strate
 
 fn native() -> impl Strategy<Value = Value> {
     let keys = vec![
-        ("text", vec![json!("abcd"), json!(["a", "", "dcb"]), json!("")]),
-        ("model", vec![json!("letters"), json!("summary"), json!("none"), Value::Null]),
+        (
+            "text",
+            vec![json!("abcd"), json!(["a", "", "dcb"]), json!("")],
+        ),
+        (
+            "model",
+            vec![
+                json!("letters"),
+                json!("summary"),
+                json!("none"),
+                Value::Null,
+            ],
+        ),
         ("prefix", vec![json!("d"), json!(["a"]), json!("ß")]),
-        ("constraints", vec![json!(["b"]), json!([["a", "b"]]), json!([])]),
+        (
+            "constraints",
+            vec![json!(["b"]), json!([["a", "b"]]), json!([])],
+        ),
         ("attention", vec![json!(true), json!(false)]),
         ("alignment", vec![json!(true), json!(false)]),
         ("stream", vec![json!(true), json!(false)]),
-        ("strategy", vec![
-            json!({"kind": "beam"}),
-            json!({"kind": "diverse", "groups": 2}),
-            json!({"kind": "sampling", "top_k": 3, "top_p": 0.5, "temperature": 0.1}),
-            json!({"kind": "sampling", "top_k": u64::MAX, "seed": u64::MAX, "temperature": 1e-300}),
-        ]),
+        (
+            "strategy",
+            vec![
+                json!({"kind": "beam"}),
+                json!({"kind": "diverse", "groups": 2}),
+                json!({"kind": "sampling", "top_k": 3, "top_p": 0.5, "temperature": 0.1}),
+                json!({"kind": "sampling", "top_k": u64::MAX, "seed": u64::MAX, "temperature": 1e-300}),
+            ],
+        ),
         ("beam_size", vec![json!(1), json!(4), json!(0), json!(17)]),
-        ("n_best", vec![json!(1), json!(4), json!(0), json!(u64::MAX)]),
-        ("length_penalty", vec![json!("none"), json!("gnmt:1e308"), json!("power:0.5"), json!("power:nan")]),
-        ("coverage_penalty", vec![json!(0.5), json!(1e308), json!(-1)]),
-        ("repetition_penalty", vec![json!(1.5), json!(1e308), json!(1e-308), json!(0)]),
+        (
+            "n_best",
+            vec![json!(1), json!(4), json!(0), json!(u64::MAX)],
+        ),
+        (
+            "length_penalty",
+            vec![
+                json!("none"),
+                json!("gnmt:1e308"),
+                json!("power:0.5"),
+                json!("power:nan"),
+            ],
+        ),
+        (
+            "coverage_penalty",
+            vec![json!(0.5), json!(1e308), json!(-1)],
+        ),
+        (
+            "repetition_penalty",
+            vec![json!(1.5), json!(1e308), json!(1e-308), json!(0)],
+        ),
         ("no_repeat_ngram", vec![json!(2), json!(u64::MAX)]),
         ("suppress_unk", vec![json!(true)]),
         ("min_len", vec![json!(3), json!(512)]),
@@ -87,7 +121,10 @@ fn native() -> impl Strategy<Value = Value> {
 
 fn libretranslate() -> impl Strategy<Value = Value> {
     let keys = vec![
-        ("q", vec![json!("ab\ncd"), json!(["a", "b\n\nc"]), json!("\n")]),
+        (
+            "q",
+            vec![json!("ab\ncd"), json!(["a", "b\n\nc"]), json!("\n")],
+        ),
         ("source", vec![json!("cc"), json!("auto"), json!("zz")]),
         ("target", vec![json!("bb"), json!("zz")]),
         ("format", vec![json!("text"), json!("html")]),
@@ -121,7 +158,11 @@ fn check(cases: u32, bodies: impl Strategy<Value = impl AsRef<[u8]> + std::fmt::
                 let answer = server.post(path, body.as_ref().to_vec());
                 let answer = runtime.block_on(answer);
                 let status = answer.status.as_u16();
-                prop_assert!([200, 400, 404].contains(&status), "{status} {}", answer.text);
+                prop_assert!(
+                    [200, 400, 404].contains(&status),
+                    "{status} {}",
+                    answer.text
+                );
                 if answer.headers["content-type"] == "text/event-stream" {
                     prop_assert!(answer.text.contains("event: done"), "{}", answer.text);
                     continue;
@@ -168,7 +209,8 @@ fn almost_a_request_of_libretranslate() {
 /// A good request with a byte changed, left out or put in.
 #[test]
 fn a_byte_that_is_wrong() {
-    let good = json!({"text": ["abcd", "b"], "beam_size": 2, "prefix": "d", "attention": true}).to_string();
+    let good = json!({"text": ["abcd", "b"], "beam_size": 2, "prefix": "d", "attention": true})
+        .to_string();
     let n = good.len();
     let changed = (0..n, any::<u8>(), 0..3u8).prop_map(move |(at, byte, how)| {
         let mut body = good.clone().into_bytes();

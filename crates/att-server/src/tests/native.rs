@@ -46,7 +46,10 @@ async fn a_list_has_an_answer_a_text_in_their_order() {
     assert_eq!(found.len(), texts.len());
     for ((found, expected), text) in found.iter().zip(&expected).zip(texts) {
         if text.trim().is_empty() {
-            assert_eq!(*found, json!({"text": "", "src_tokens": [], "hypotheses": []}));
+            assert_eq!(
+                *found,
+                json!({"text": "", "src_tokens": [], "hypotheses": []})
+            );
         } else {
             assert_eq!(found["text"], expected.candidates[0].text);
         }
@@ -77,7 +80,10 @@ async fn options_are_those_of_the_command_line() {
         prefix: "dd".into(),
         ..TranslationRequest::new("abcd")
     };
-    let expected = translator.translate_requests(&[request], &search).unwrap().remove(0);
+    let expected = translator
+        .translate_requests(&[request], &search)
+        .unwrap()
+        .remove(0);
     let found = answer["translations"][0]["hypotheses"].as_array().unwrap();
     assert_eq!(found.len(), expected.candidates.len());
     for (found, expected) in found.iter().zip(&expected.candidates) {
@@ -106,24 +112,45 @@ async fn prefixes_and_phrases_belong_to_their_texts() {
     let answer = answer.await.ok();
     let text = |index: usize| answer["translations"][index]["text"].as_str().unwrap();
     assert!(text(0).starts_with('d'), "{answer}");
-    assert!(text(1).contains("ca") && text(1).replacen("ca", "", 1).contains('b'), "{answer}");
+    assert!(
+        text(1).contains("ca") && text(1).replacen("ca", "", 1).contains('b'),
+        "{answer}"
+    );
     let answer = server.translate(json!({"text": "abc", "prefix": "d", "constraints": ["ca"]}));
     let answer = answer.await.ok();
     let text = answer["translations"][0]["text"].as_str().unwrap();
     assert!(text.starts_with('d') && text.contains("ca"), "{text}");
 
     for (body, parts) in [
-        (json!({"text": ["a", "b"], "prefix": ["c"]}), ["prefix", "1 for 2"]),
-        (json!({"text": ["a", "b"], "constraints": [["c"]]}), ["constraints", "1 for 2"]),
-        (json!({"text": "a", "constraints": [["c"]]}), ["constraints", "list of phrases"]),
-        (json!({"text": ["a"], "constraints": ["c"]}), ["constraints", "list of lists"]),
-        (json!({"text": "a", "constraints": [""]}), ["constraints", "no token"]),
+        (
+            json!({"text": ["a", "b"], "prefix": ["c"]}),
+            ["prefix", "1 for 2"],
+        ),
+        (
+            json!({"text": ["a", "b"], "constraints": [["c"]]}),
+            ["constraints", "1 for 2"],
+        ),
+        (
+            json!({"text": "a", "constraints": [["c"]]}),
+            ["constraints", "list of phrases"],
+        ),
+        (
+            json!({"text": ["a"], "constraints": ["c"]}),
+            ["constraints", "list of lists"],
+        ),
+        (
+            json!({"text": "a", "constraints": [""]}),
+            ["constraints", "no token"],
+        ),
         (
             json!({"text": "a", "constraints": ["b"], "strategy": {"kind": "sampling"}}),
             ["constraints", "sampled"],
         ),
     ] {
-        server.translate(body).await.refused(400, "bad_request", &parts);
+        server
+            .translate(body)
+            .await
+            .refused(400, "bad_request", &parts);
     }
 }
 
@@ -158,7 +185,10 @@ async fn attention_and_alignments_come_where_they_are_asked_for() {
         let answer = server.translate(ask).await;
         answer.refused(400, "bad_request", &["attention", "'summary'"]);
     }
-    server.translate(json!({"text": "abcd", "model": "summary"})).await.ok();
+    server
+        .translate(json!({"text": "abcd", "model": "summary"}))
+        .await
+        .ok();
 }
 
 #[tokio::test]
@@ -166,30 +196,107 @@ async fn what_is_wrong_is_named() {
     let server = TestServer::new();
     let folder = server.folder.path().display().to_string();
     for (body, status, code, parts) in [
-        (json!({"text": "a", "model": "none"}), 404, "unknown_model", vec!["none", "letters, summary, other"]),
-        (json!({"text": "a", "model": "../letters"}), 404, "unknown_model", vec!["../letters"]),
-        (json!({"text": "a", "model": format!("{folder}/letters")}), 404, "unknown_model", vec![]),
-        (json!({"text": "a", "beam": 3}), 400, "bad_request", vec!["unknown field `beam`", "`beam_size`"]),
-        (json!({"text": 3}), 400, "bad_request", vec!["text: ", "a text or a list of texts"]),
+        (
+            json!({"text": "a", "model": "none"}),
+            404,
+            "unknown_model",
+            vec!["none", "letters, summary, other"],
+        ),
+        (
+            json!({"text": "a", "model": "../letters"}),
+            404,
+            "unknown_model",
+            vec!["../letters"],
+        ),
+        (
+            json!({"text": "a", "model": format!("{folder}/letters")}),
+            404,
+            "unknown_model",
+            vec![],
+        ),
+        (
+            json!({"text": "a", "beam": 3}),
+            400,
+            "bad_request",
+            vec!["unknown field `beam`", "`beam_size`"],
+        ),
+        (
+            json!({"text": 3}),
+            400,
+            "bad_request",
+            vec!["text: ", "a text or a list of texts"],
+        ),
         (json!({"text": null}), 400, "bad_request", vec!["text: "]),
         (json!({}), 400, "bad_request", vec!["missing field `text`"]),
-        (json!([]), 400, "bad_request", vec!["text"]),
+        (json!([]), 400, "bad_request", vec!["expected an object"]),
         (json!({"text": []}), 400, "bad_request", vec!["give one"]),
-        (json!({"text": "a", "beam_size": "3"}), 400, "bad_request", vec!["beam_size: ", "string"]),
-        (json!({"text": "a", "beam_size": 0}), 400, "bad_request", vec!["beam_size: 0"]),
-        (json!({"text": "a", "beam_size": 1.5}), 400, "bad_request", vec!["beam_size: "]),
-        (json!({"text": "a", "n_best": 4, "beam_size": 2}), 400, "bad_request", vec!["n_best", "beam_size"]),
-        (json!({"text": "a", "length_penalty": "wu:1"}), 400, "bad_request", vec!["length_penalty: ", "gnmt:ALPHA"]),
-        (json!({"text": "a", "length_penalty": "gnmt:-1"}), 400, "bad_request", vec!["length_penalty: "]),
-        (json!({"text": "a", "strategy": {"kind": "guess"}}), 400, "bad_request", vec!["strategy", "guess"]),
-        (json!({"text": "a", "strategy": {"kind": "sampling", "top_q": 1}}), 400, "bad_request", vec!["top_q"]),
-        (json!({"text": "a", "model": "summary", "coverage_penalty": 0.2}), 400, "bad_request", vec!["coverage_penalty"]),
-        (json!({"text": "a", "max_len": 2, "min_len": 3}), 400, "bad_request", vec!["min_len"]),
+        (
+            json!({"text": "a", "beam_size": "3"}),
+            400,
+            "bad_request",
+            vec!["beam_size: ", "string"],
+        ),
+        (
+            json!({"text": "a", "beam_size": 0}),
+            400,
+            "bad_request",
+            vec!["beam_size: 0"],
+        ),
+        (
+            json!({"text": "a", "beam_size": 1.5}),
+            400,
+            "bad_request",
+            vec!["beam_size: "],
+        ),
+        (
+            json!({"text": "a", "n_best": 4, "beam_size": 2}),
+            400,
+            "bad_request",
+            vec!["n_best", "beam_size"],
+        ),
+        (
+            json!({"text": "a", "length_penalty": "wu:1"}),
+            400,
+            "bad_request",
+            vec!["length_penalty: ", "gnmt:ALPHA"],
+        ),
+        (
+            json!({"text": "a", "length_penalty": "gnmt:-1"}),
+            400,
+            "bad_request",
+            vec!["length_penalty: "],
+        ),
+        (
+            json!({"text": "a", "strategy": {"kind": "guess"}}),
+            400,
+            "bad_request",
+            vec!["strategy", "guess"],
+        ),
+        (
+            json!({"text": "a", "strategy": {"kind": "sampling", "top_q": 1}}),
+            400,
+            "bad_request",
+            vec!["top_q"],
+        ),
+        (
+            json!({"text": "a", "model": "summary", "coverage_penalty": 0.2}),
+            400,
+            "bad_request",
+            vec!["coverage_penalty"],
+        ),
+        (
+            json!({"text": "a", "max_len": 2, "min_len": 3}),
+            400,
+            "bad_request",
+            vec!["min_len"],
+        ),
     ] {
         server.translate(body).await.refused(status, code, &parts);
     }
     // Nothing of the machine is told.
-    let answer = server.translate(json!({"text": "a", "model": "none"})).await;
+    let answer = server
+        .translate(json!({"text": "a", "model": "none"}))
+        .await;
     assert!(!answer.text.contains(&folder));
 }
 
@@ -199,13 +306,19 @@ async fn models_are_listed_with_how_they_search() {
     let models = server.get("/v1/models").await.ok();
     let models = models["models"].as_array().unwrap();
     let name = |model: &Value| model["name"].as_str().unwrap().to_string();
-    assert_eq!(models.iter().map(name).collect::<Vec<_>>(), ["letters", "summary", "other"]);
+    assert_eq!(
+        models.iter().map(name).collect::<Vec<_>>(),
+        ["letters", "summary", "other"]
+    );
     assert_eq!(models[0]["loaded"], true);
     assert_eq!(models[0]["search"]["beam_size"], 3);
     assert_eq!(models[0]["source"], "aa");
     assert_eq!(models[1]["loaded"], false);
     assert_eq!(models[1]["search"], Value::Null);
-    server.translate(json!({"text": "a", "model": "summary"})).await.ok();
+    server
+        .translate(json!({"text": "a", "model": "summary"}))
+        .await
+        .ok();
     let models = server.get("/v1/models").await.ok();
     assert_eq!(models["models"][1]["loaded"], true);
 }

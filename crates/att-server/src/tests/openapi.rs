@@ -30,7 +30,12 @@ fn each_route_is_described_and_nothing_else() {
     assert_eq!(described, routed);
     for route in routes() {
         let security = &document["paths"][route.path][route.method]["security"];
-        assert_eq!(security.as_array().is_some_and(Vec::is_empty), route.open, "{}", route.path);
+        assert_eq!(
+            security.as_array().is_some_and(Vec::is_empty),
+            route.open,
+            "{}",
+            route.path
+        );
     }
 }
 
@@ -66,9 +71,16 @@ async fn the_keys_of_requests_are_described() {
         let answer = server.post(path, body.to_string()).await;
         let message = answer.json()["error"].as_str().unwrap().to_string();
         // unknown field `?`, expected one of `a`, `b` at line 1 column 5
-        let known: BTreeSet<&str> = message.split('`').skip(1).step_by(2).filter(|key| *key != "?").collect();
+        let known: BTreeSet<&str> = message
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|key| *key != "?")
+            .collect();
         let document = document();
-        let described = document["components"]["schemas"][schema]["properties"].as_object().unwrap();
+        let described = document["components"]["schemas"][schema]["properties"]
+            .as_object()
+            .unwrap();
         let described: BTreeSet<&str> = described.keys().map(String::as_str).collect();
         assert_eq!(described, known, "{schema}");
     }
@@ -87,7 +99,10 @@ async fn the_keys_of_answers_are_described() {
             assert!(properties.contains_key(key), "{key} in {found}");
         }
         for required in schema["required"].as_array().unwrap() {
-            assert!(found.get(required.as_str().unwrap()).is_some(), "{required} in {found}");
+            assert!(
+                found.get(required.as_str().unwrap()).is_some(),
+                "{required} in {found}"
+            );
         }
     };
     let ask = json!({"text": "abcd", "attention": true, "alignment": true});
@@ -96,13 +111,25 @@ async fn the_keys_of_answers_are_described() {
     described("Translation", &answer["translations"][0]);
     let hypothesis = &answer["translations"][0]["hypotheses"][0];
     described("Hypothesis", hypothesis);
-    let all = document["components"]["schemas"]["Hypothesis"]["properties"].as_object().unwrap();
-    assert_eq!(all.len(), hypothesis.as_object().unwrap().len(), "{hypothesis}");
+    let all = document["components"]["schemas"]["Hypothesis"]["properties"]
+        .as_object()
+        .unwrap();
+    assert_eq!(
+        all.len(),
+        hypothesis.as_object().unwrap().len(),
+        "{hypothesis}"
+    );
     described("Error", &server.translate(json!({})).await.json());
     described("Model", &server.get("/v1/models").await.ok()["models"][0]);
-    let answer = server.post("/translator/translate", r#"[{"src":"a"}]"#).await.ok();
+    let answer = server
+        .post("/translator/translate", r#"[{"src":"a"}]"#)
+        .await
+        .ok();
     described("OpenNmtHypothesis", &answer[0][0]);
-    described("OpenNmtModel", &server.get("/translator/models").await.ok()[0]);
+    described(
+        "OpenNmtModel",
+        &server.get("/translator/models").await.ok()[0],
+    );
     described("Language", &server.get("/languages").await.ok()[0]);
     let ask = json!({"q": "a", "source": "aa", "target": "bb", "alternatives": 1});
     let answer = server.post("/translate", ask.to_string()).await.ok();

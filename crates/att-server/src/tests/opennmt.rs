@@ -7,7 +7,10 @@ async fn a_list_for_each_rank_has_a_hypothesis_for_each_text() {
     let server = TestServer::new();
     let texts = ["abcd", "", "d"];
     let ask = json!([{"src": "abcd", "id": 2}, {"src": "", "id": 2}, {"src": "d", "id": 2}]);
-    let answer = server.post("/translator/translate", ask.to_string()).await.ok();
+    let answer = server
+        .post("/translator/translate", ask.to_string())
+        .await
+        .ok();
     let path = server.path("other");
     let expected = alone(&path, &texts, &own_search(&server));
     let ranks = answer.as_array().unwrap();
@@ -17,7 +20,10 @@ async fn a_list_for_each_rank_has_a_hypothesis_for_each_text() {
             let found = &found[index];
             assert_eq!((&found["src"], &found["n_best"]), (&json!(text), &json!(2)));
             if text.is_empty() {
-                assert_eq!((&found["tgt"], &found["pred_score"]), (&json!(""), &Value::Null));
+                assert_eq!(
+                    (&found["tgt"], &found["pred_score"]),
+                    (&json!(""), &Value::Null)
+                );
             } else {
                 let expected = &expected[index].candidates[rank];
                 assert_eq!(found["tgt"], expected.text);
@@ -42,14 +48,19 @@ async fn a_model_has_a_number_and_a_name() {
     for id in [json!(3), json!(-1), json!(1.5), json!(100), json!("x")] {
         ask(id).await.refused(404, "unknown_model", &["model"]);
     }
-    ask(json!([0])).await.refused(400, "bad_request", &["[0].id"]);
+    ask(json!([0]))
+        .await
+        .refused(400, "bad_request", &["[0].id"]);
 
     let models = server.get("/translator/models").await.ok();
     assert_eq!(models[0]["model_id"], 0);
     assert_eq!(models[0]["models"], json!(["letters"]));
     assert_eq!(models[0]["loaded"], true);
     assert_eq!(models[0]["opt"], json!({"beam_size": 3, "n_best": 2}));
-    assert_eq!((&models[1]["loaded"], &models[1]["opt"]), (&json!(false), &json!({})));
+    assert_eq!(
+        (&models[1]["loaded"], &models[1]["opt"]),
+        (&json!(false), &json!({}))
+    );
 }
 
 #[tokio::test]
@@ -61,7 +72,10 @@ async fn what_is_wrong_is_named() {
         ("[{}]", vec!["[0]", "missing field `src`"]),
         (r#"[{"src":"a"},{"src":7}]"#, vec!["[1].src"]),
         (r#"[{"src":"a","ids":7}]"#, vec!["unknown field `ids`"]),
-        (r#"[{"src":"a","id":0},{"src":"a","id":1}]"#, vec!["[1].id", "one model"]),
+        (
+            r#"[{"src":"a","id":0},{"src":"a","id":1}]"#,
+            vec!["[1].id", "one model"],
+        ),
     ] {
         let answer = server.post("/translator/translate", body).await;
         answer.refused(400, "bad_request", &parts);

@@ -7,11 +7,17 @@ async fn it_says_how_it_does() {
     let server = TestServer::new();
     assert_eq!(server.get("/health").await.ok(), json!({"status": "ok"}));
     assert_eq!(server.get("/ready").await.ok(), json!({"status": "ready"}));
-    server.translate(json!({"text": ["abcd", "b", " "]})).await.ok();
+    server
+        .translate(json!({"text": ["abcd", "b", " "]}))
+        .await
+        .ok();
     server.translate(json!({"text": 1})).await;
     server.get("/nowhere").await;
     let page = server.get("/metrics").await;
-    assert_eq!(page.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(
+        page.headers["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
     for line in [
         "att_http_requests_total{route=\"/v1/translate\",status=\"200\"} 1",
         "att_http_requests_total{route=\"/v1/translate\",status=\"400\"} 1",
@@ -24,7 +30,11 @@ async fn it_says_how_it_does() {
         "att_model_bytes{model=\"other\"} 0",
         "att_queue_lines 0",
     ] {
-        assert!(page.text.lines().any(|one| one == line), "{line}\n{}", page.text);
+        assert!(
+            page.text.lines().any(|one| one == line),
+            "{line}\n{}",
+            page.text
+        );
     }
     assert!(!page.text.contains("att_model_bytes{model=\"letters\"} 0"));
 }
@@ -33,7 +43,10 @@ async fn it_says_how_it_does() {
 async fn one_that_stops_is_not_ready_and_closes_connections() {
     let server = TestServer::new();
     server.server.stopper().stop();
-    server.get("/ready").await.refused(503, "stopping", &["stops"]);
+    server
+        .get("/ready")
+        .await
+        .refused(503, "stopping", &["stops"]);
     let health = server.get("/health").await;
     health.ok();
     assert_eq!(health.headers["connection"], "close");
@@ -44,8 +57,18 @@ async fn one_that_stops_is_not_ready_and_closes_connections() {
 #[tokio::test]
 async fn other_paths_and_methods_are_errors_in_json() {
     let server = TestServer::new();
-    for path in ["/", "/v1", "/v1/translate/", "/v2/translate", "/%00", "/..%2f..%2fetc/passwd"] {
-        server.get(path).await.refused(404, "not_found", &["/openapi.json"]);
+    for path in [
+        "/",
+        "/v1",
+        "/v1/translate/",
+        "/v2/translate",
+        "/%00",
+        "/..%2f..%2fetc/passwd",
+    ] {
+        server
+            .get(path)
+            .await
+            .refused(404, "not_found", &["/openapi.json"]);
     }
     let answer = server.get("/v1/translate").await;
     answer.refused(405, "method_not_allowed", &["GET", "use POST"]);

@@ -48,7 +48,10 @@ fn all_that_was_accepted_is_answered() {
         sleep(Duration::from_millis(700));
         server.stopper.stop();
     });
-    let Summary { accepted, answered: by_server } = server.stop();
+    let Summary {
+        accepted,
+        answered: by_server,
+    } = server.stop();
     let answered = answered.into_inner();
     assert!(answered > 12, "{answered} are no load");
     assert_eq!((accepted, by_server), (answered, answered));
@@ -66,7 +69,13 @@ fn what_takes_too_long_is_not_waited_for() {
     let begun = Instant::now();
     let summary = server.stop();
     assert!(begun.elapsed() < Duration::from_secs(20));
-    assert_eq!(summary, Summary { accepted: 1, answered: 0 });
+    assert_eq!(
+        summary,
+        Summary {
+            accepted: 1,
+            answered: 0
+        }
+    );
     assert_eq!(waiting.join().unwrap(), None);
 }
 
@@ -74,7 +83,11 @@ fn what_takes_too_long_is_not_waited_for() {
 fn one_that_does_nothing_stops_at_once() {
     let server = Listening::new(|_| {});
     let idle = server.connect();
-    exchange(&mut server.connect(), "GET /health HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    exchange(
+        &mut server.connect(),
+        "GET /health HTTP/1.1\r\nhost: a\r\n\r\n",
+    )
+    .unwrap();
     drop(idle);
     let begun = Instant::now();
     server.stop();

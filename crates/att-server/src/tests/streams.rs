@@ -56,10 +56,19 @@ async fn what_can_not_be_streamed_is_refused() {
     let server = TestServer::new();
     for (body, part) in [
         (json!({"text": "a", "stream": true}), "\"beam_size\": 1"),
-        (json!({"text": "a", "beam_size": 2, "stream": true}), "\"beam_size\": 1"),
-        (json!({"text": ["a"], "beam_size": 1, "n_best": 1, "stream": true}), "list"),
+        (
+            json!({"text": "a", "beam_size": 2, "stream": true}),
+            "\"beam_size\": 1",
+        ),
+        (
+            json!({"text": ["a"], "beam_size": 1, "n_best": 1, "stream": true}),
+            "list",
+        ),
     ] {
-        server.translate(body).await.refused(400, "bad_request", &["stream", part]);
+        server
+            .translate(body)
+            .await
+            .refused(400, "bad_request", &["stream", part]);
     }
 }
 
