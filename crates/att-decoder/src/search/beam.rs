@@ -5,8 +5,8 @@ use super::continuation::{Continuation, Rule, SpecialRule};
 use super::coverage::coverage_penalty;
 use super::repetition::ngram_ends;
 use super::{
-    Fate, Found, FoundToken, Hypothesis, LengthBounds, Request, SamplingConfig, ScoreTerms, SearchConfig,
-    SearchTree, TreeNode,
+    Fate, Found, FoundToken, Hypothesis, LengthBounds, Request, SamplingConfig, ScoreTerms,
+    SearchConfig, SearchTree, TreeNode,
 };
 
 /// One token of a hypothesis, and where it came from.

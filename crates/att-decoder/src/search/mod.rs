@@ -8,7 +8,7 @@
 //! | what may come next | lengths, UNK, repeated n-grams, a source's own vocabulary, a prefix, phrases | [`SearchConfig`], [`Request`] |
 //! | what adds to a score | penalties of length, coverage and repetition | [`ScoreTerms`] |
 //! | when it is over | an exact bound, see [`search()`] | |
-| who looks on | tokens as they are found, sources that are called off | [`Observer`] |
+//! | who looks on | tokens as they are found, sources that are called off | [`Observer`] |
 //!
 //! docs/decoding.md has the formulas together.
 
