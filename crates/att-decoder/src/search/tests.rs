@@ -435,6 +435,11 @@ fn tokens_are_told_as_they_are_found_and_a_source_can_be_called_off() {
             (searches(1).remove(4), true),
             (config(2), false),
         ] {
+            // So that none ends before its third step.
+            let config = SearchConfig {
+                min_len: 3,
+                ..config
+            };
             let found = |called_off| {
                 let mut notes = Notes {
                     told: vec![Vec::new(); 4],
