@@ -136,13 +136,6 @@ impl TestServer {
     async fn translate(&self, body: Value) -> Answer {
         self.post("/v1/translate", body.to_string()).await
     }
-
-    fn page(&self) -> String {
-        self.server.app.metrics.page(&crate::metrics::Now {
-            queue_lines: self.server.app.queue.len(),
-            models: Vec::new(),
-        })
-    }
 }
 
 fn json_request(path: &str, body: impl Into<Body>) -> Request<Body> {
