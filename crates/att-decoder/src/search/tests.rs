@@ -401,10 +401,13 @@ fn early_stopping_is_exact() {
     }
 }
 
+/// A token, its log-probability and its weights.
+type Told = (u32, f32, Option<Vec<f32>>);
+
 /// Writes down what it is told, and calls off one source after its second step.
 #[derive(Default)]
 struct Notes {
-    told: Vec<Vec<(u32, f32, Option<Vec<f32>>)>>,
+    told: Vec<Vec<Told>>,
     steps: Vec<usize>,
     called_off: Option<usize>,
 }
