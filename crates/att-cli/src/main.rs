@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    average, bench, compare, evaluate, inspect, quantize, quickstart, score, shortlist, train,
-    translate, tree,
+    average, bench, compare, evaluate, inspect, quantize, quickstart, score, serve, shortlist,
+    train, translate, tree,
 };
 
 /// Train, decode and explain encoder-decoder models with attention.
@@ -71,6 +71,9 @@ enum Command {
     /// Find which target tokens a source may need, for faster decoding with a large vocabulary
     #[command(override_usage = "att shortlist <MODEL> --data <FILE>... --out <FILE> [OPTIONS]")]
     Shortlist(shortlist::Options),
+    /// Answer requests of translations over HTTP
+    #[command(override_usage = "att serve <MODEL>... [OPTIONS]")]
+    Serve(serve::Options),
     /// Measure the speed of training or decoding on this machine; one line of JSON
     #[command(subcommand)]
     Bench(bench::Options),
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Command::Average(options) => average::run(&options),
         Command::Quantize(options) => quantize::run(&options),
         Command::Shortlist(options) => shortlist::run(&options),
+        Command::Serve(options) => serve::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
     match result {

@@ -9,7 +9,7 @@ use att_core::ops::{Mixture, WeightFormat};
 use att_core::{DeviceSpec, check};
 use att_data::{Corpus, CorpusFiles, Shortlist};
 use att_decoder::search::{
-    DiverseConfig, LengthPenalty, SamplingConfig, SearchConfig, StrategyConfig,
+    DiverseConfig, LengthPenalty, SamplingConfig, SearchChanges, SearchConfig, StrategyConfig,
 };
 use att_model::{ModelDirectory, Translator};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
@@ -45,7 +45,7 @@ pub struct SearchOptions {
     #[arg(long, value_name = "N")]
     pub beam_size: Option<usize>,
     /// Length penalty: none, gnmt:ALPHA or power:ALPHA, such as gnmt:0.6 [default: the model's own]
-    #[arg(long, value_name = "PENALTY", value_parser = parse_length_penalty)]
+    #[arg(long, value_name = "PENALTY")]
     pub length_penalty: Option<LengthPenalty>,
     /// What a source token that got little attention costs (beta) [default: the model's own]
     #[arg(long, value_name = "BETA")]
@@ -137,27 +137,22 @@ impl SearchOptions {
 
     /// A model's search with these changes, and with `n_best` hypotheses where it is told.
     pub fn apply(&self, search: &SearchConfig, n_best: Option<usize>) -> SearchConfig {
-        let n_best = n_best.unwrap_or(search.n_best);
-        let beam_size = self.beam_size.unwrap_or(search.beam_size.max(n_best));
-        let or = |told: Option<f64>, own| told.unwrap_or(own);
-        SearchConfig {
-            strategy: match search.strategy {
-                StrategyConfig::Sampling(_) if self.beam_size.is_some() => StrategyConfig::Beam {},
-                own => own,
-            },
-            beam_size,
+        let changes = SearchChanges {
+            strategy: None,
+            beam_size: self.beam_size,
             n_best,
-            length_penalty: self.length_penalty.unwrap_or(search.length_penalty),
-            coverage_penalty: or(self.coverage_penalty, search.coverage_penalty),
-            repetition_penalty: or(self.repetition_penalty, search.repetition_penalty),
-            no_repeat_ngram: self.no_repeat_ngram.unwrap_or(search.no_repeat_ngram),
-            suppress_unk: self.suppress_unk || search.suppress_unk,
-            min_len: self.min_len.unwrap_or(search.min_len),
-            min_len_ratio: or(self.min_len_ratio, search.min_len_ratio),
-            max_len: self.max_len.unwrap_or(search.max_len),
-            max_len_ratio: or(self.max_len_ratio, search.max_len_ratio),
-            replace_unk: self.replace_unk || search.replace_unk,
-        }
+            length_penalty: self.length_penalty,
+            coverage_penalty: self.coverage_penalty,
+            repetition_penalty: self.repetition_penalty,
+            no_repeat_ngram: self.no_repeat_ngram,
+            suppress_unk: self.suppress_unk.then_some(true),
+            min_len: self.min_len,
+            min_len_ratio: self.min_len_ratio,
+            max_len: self.max_len,
+            max_len_ratio: self.max_len_ratio,
+            replace_unk: self.replace_unk.then_some(true),
+        };
+        changes.apply(search)
     }
 }
 
@@ -235,21 +230,6 @@ pub fn check_heads(translator: &Translator) -> Result<(), String> {
     Err(format!(
         "{model} attends once a step, not in several layers or heads: leave out --heads"
     ))
-}
-
-fn parse_length_penalty(text: &str) -> Result<LengthPenalty, String> {
-    let unknown =
-        || format!("'{text}' is not a length penalty: use none, gnmt:ALPHA or power:ALPHA");
-    if text == "none" {
-        return Ok(LengthPenalty::None);
-    }
-    let (kind, alpha) = text.split_once(':').ok_or_else(unknown)?;
-    let alpha = alpha.parse().map_err(|_| unknown())?;
-    match kind {
-        "gnmt" => Ok(LengthPenalty::Gnmt { alpha }),
-        "power" => Ok(LengthPenalty::Power { alpha }),
-        _ => Err(unknown()),
-    }
 }
 
 /// Refuses a directory to write that has something in it.

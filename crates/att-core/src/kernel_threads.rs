@@ -15,6 +15,16 @@ pub fn on_kernel_threads<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     run()
 }
 
+/// Runs something on a thread whose kernels share their work with no other, as each job of
+/// [`side_by_side`]: for threads that take jobs from a queue of their own. Without a CPU backend, it just
+/// runs.
+pub fn on_one_kernel_thread<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    #[cfg(feature = "cpu")]
+    return pools::on_threads(1, run);
+    #[cfg(not(feature = "cpu"))]
+    run()
+}
+
 /// Does `work` for each of `jobs`, and hands the results to `done` in the order of the jobs.
 ///
 /// On a CPU as many jobs are done at a time as the pool that this is called from has threads, each

@@ -45,7 +45,7 @@ pub mod special;
 pub use device::{DeviceSpec, is_cpu};
 pub use error::{Error, Result};
 pub use host_vec::host_vec;
-pub use kernel_threads::{at_once, on_kernel_threads, side_by_side};
+pub use kernel_threads::{at_once, on_kernel_threads, on_one_kernel_thread, side_by_side};
 #[cfg(feature = "cube")]
 pub use launches::Launches;
 pub use memory::{EncoderOutput, MemorySpec, RecurrentState};

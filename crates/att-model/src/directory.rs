@@ -202,6 +202,21 @@ impl ModelDirectory {
         Ok(found.map_err(|source| Error::Read { path, source })?.len())
     }
 
+    /// About how many bytes a [`Translator`](crate::Translator) of it takes: its weights, as f32 and arranged for
+    /// products in `format`, or else in the format that they are stored in. Reads the file of weights.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be read or is damaged.
+    pub fn loaded_size(&self, format: Option<WeightFormat>) -> Result<u64> {
+        let bytes = self.read_weights()?;
+        let format = format.unwrap_or_else(|| weights::format(&bytes));
+        weights::loaded_size(&bytes, format).ok_or_else(|| Error::Weights {
+            path: self.path.join(WEIGHTS),
+            reason: "it is truncated or no file of weights".into(),
+        })
+    }
+
     fn read_weights(&self) -> Result<Vec<u8>> {
         let path = self.path.join(WEIGHTS);
         fs::read(&path).map_err(|source| Error::Read { path, source })

@@ -9,6 +9,7 @@
 //! | translate text, and see the attention | [`Translator`] |
 //! | translate with several models as one | [`Translator::ensemble`] |
 //! | ask for a prefix, for phrases, for the search tree | [`Translator::translate_requests`] |
+//! | see tokens as they are found, call a line off | [`Translator::translate_observed`] |
 //! | ask how probable given translations are | [`Translator::score`] |
 //!
 //! ```
@@ -60,5 +61,6 @@ pub use directory::{FORMAT_VERSION, ModelDirectory};
 pub use error::{Error, Result};
 pub use seq2seq::{ForcedOutput, Seq2Seq};
 pub use translator::{
-    Candidate, CandidateAttention, HeadWeights, Translation, TranslationRequest, Translator,
+    Candidate, CandidateAttention, FoundPiece, HeadWeights, Translation, TranslationObserver,
+    TranslationRequest, Translator,
 };

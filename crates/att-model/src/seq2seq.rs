@@ -156,7 +156,7 @@ impl Seq2Seq {
         requests: Vec<Request>,
         config: &SearchConfig,
     ) -> Vec<Found> {
-        Together::alone(self).search(std::slice::from_ref(batch), requests, config)
+        Together::alone(self).search(std::slice::from_ref(batch), requests, config, &mut ())
     }
 
     /// The weights of a step over the states of a source (and padding), as weights over its `length`

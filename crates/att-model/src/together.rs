@@ -2,7 +2,9 @@
 
 use att_core::ops::Mixture;
 use att_data::Batch;
-use att_decoder::search::{DecoderStepper, Found, Request, SearchConfig, search};
+use att_decoder::search::{
+    DecoderStepper, Found, FoundToken, Observer, Request, SearchConfig, search_observed,
+};
 use att_decoder::{Copying, Ensemble};
 
 use crate::Seq2Seq;
@@ -43,6 +45,7 @@ impl<'a> Together<'a> {
         sources: &[Batch],
         mut requests: Vec<Request>,
         config: &SearchConfig,
+        observer: &mut dyn Observer,
     ) -> Vec<Found> {
         let (first, lengths) = (self.models[0], &sources[0].src.lengths);
         assert_eq!(requests.len(), lengths.len(), "one request a source");
@@ -76,7 +79,12 @@ impl<'a> Together<'a> {
         let weights = self.weights.iter().copied();
         let same_sources = self.same_tokens && self.models.iter().all(same_states);
         let ensemble = Ensemble::new(steppers, weights, self.mixture, same_sources);
-        let mut found = search(&ensemble, states, &requests, config);
+        let observer = &mut OverTokens {
+            model: first,
+            lengths,
+            inner: observer,
+        };
+        let mut found = search_observed(&ensemble, states, &requests, config, observer);
         if tokens_per_state > 1 {
             for (found, &length) in found.iter_mut().zip(lengths) {
                 let steps = found
@@ -90,5 +98,26 @@ impl<'a> Together<'a> {
             }
         }
         found
+    }
+}
+
+/// Tells another observer weights over the tokens of sources, not over states.
+struct OverTokens<'a> {
+    model: &'a Seq2Seq,
+    /// Of the sources, in tokens.
+    lengths: &'a [usize],
+    inner: &'a mut dyn Observer,
+}
+
+impl Observer for OverTokens<'_> {
+    fn goes_on(&mut self, source: usize) -> bool {
+        self.inner.goes_on(source)
+    }
+
+    fn token(&mut self, source: usize, found: FoundToken) {
+        let over_tokens = |weights| self.model.over_tokens(weights, self.lengths[source]);
+        let weights = found.weights.map(over_tokens);
+        let weights = weights.as_deref();
+        self.inner.token(source, FoundToken { weights, ..found });
     }
 }

@@ -9,6 +9,7 @@ pub mod quantize;
 pub mod quickstart;
 pub mod report;
 pub mod score;
+pub mod serve;
 pub mod shortlist;
 pub mod train;
 pub mod translate;

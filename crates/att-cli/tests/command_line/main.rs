@@ -15,6 +15,7 @@ mod quickstart;
 mod resume;
 mod score;
 mod seeing;
+mod serve;
 mod support;
 mod train;
 mod translate;
@@ -40,6 +41,7 @@ fn help_lists_the_verbs() {
         "inspect",
         "bench",
         "average",
+        "serve",
     ] {
         assert!(help.contains(verb), "{help}");
     }

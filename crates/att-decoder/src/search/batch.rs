@@ -3,7 +3,7 @@ use burn::tensor::Tensor;
 
 use super::beam::Search;
 use super::continuation::continuations;
-use super::{Hypothesis, Request, SearchConfig, SearchTree, Stepper};
+use super::{Hypothesis, Observer, Request, SearchConfig, SearchTree, Stepper};
 
 /// What a search found for one source.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,22 @@ pub fn search<S: Stepper>(
     start: S::State,
     requests: &[Request],
     config: &SearchConfig,
+) -> Vec<Found> {
+    search_observed(stepper, start, requests, config, &mut ())
+}
+
+/// As [`search`], with someone who looks on. What is found does not depend on it, but for the sources that
+/// it calls off.
+///
+/// # Panics
+///
+/// As [`search`].
+pub fn search_observed<S: Stepper>(
+    stepper: &S,
+    start: S::State,
+    requests: &[Request],
+    config: &SearchConfig,
+    observer: &mut dyn Observer,
 ) -> Vec<Found> {
     let mut searches: Vec<Search> = requests
         .iter()
@@ -79,7 +95,10 @@ pub fn search<S: Stepper>(
             let rows = searches[index].advance(&next[first..first + width], |row| {
                 weights.row(first + row, n_states)
             });
-            if let Some(mut rows) = rows {
+            if let Some(found) = searches[index].only_token() {
+                observer.token(index, found);
+            }
+            if let Some(mut rows) = rows.filter(|_| observer.goes_on(index)) {
                 rows.iter_mut().for_each(|row| *row += first);
                 kept.push(position);
                 parents.push(rows);

@@ -5,8 +5,8 @@ use super::continuation::{Continuation, Rule, SpecialRule};
 use super::coverage::coverage_penalty;
 use super::repetition::ngram_ends;
 use super::{
-    Fate, Found, Hypothesis, LengthBounds, Request, SamplingConfig, ScoreTerms, SearchConfig,
-    SearchTree, TreeNode,
+    Fate, Found, FoundToken, Hypothesis, LengthBounds, Request, SamplingConfig, ScoreTerms,
+    SearchConfig, SearchTree, TreeNode,
 };
 
 /// One token of a hypothesis, and where it came from.
@@ -214,6 +214,16 @@ impl<'a> Search<'a> {
             first += parents.len();
         }
         (!rows.is_empty()).then_some(rows)
+    }
+
+    /// The last token, where there is room for one hypothesis alone: each step adds a node then.
+    pub(super) fn only_token(&self) -> Option<FoundToken<'_>> {
+        let node = self.nodes.last()?;
+        self.config.has_one_hypothesis().then_some(FoundToken {
+            token: node.token,
+            log_prob: node.log_prob,
+            weights: node.weights.as_deref(),
+        })
     }
 
     /// The continuations that may have a place in a beam, best first: of each row as many as there is

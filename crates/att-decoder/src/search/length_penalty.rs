@@ -1,5 +1,7 @@
 use std::fmt;
+use std::str::FromStr;
 
+use att_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// What the log-probability of a hypothesis is divided by, so that longer ones stand a chance.
@@ -51,6 +53,33 @@ impl fmt::Display for LengthPenalty {
     }
 }
 
+impl FromStr for LengthPenalty {
+    type Err = Error;
+
+    /// Reads `none`, `gnmt:ALPHA` or `power:ALPHA`.
+    ///
+    /// # Errors
+    ///
+    /// If it is something else.
+    fn from_str(text: &str) -> Result<Self> {
+        let unknown = || {
+            let reason =
+                format!("'{text}' is not a length penalty: use none, gnmt:ALPHA or power:ALPHA");
+            Error::config("length_penalty", reason)
+        };
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        let (kind, alpha) = text.split_once(':').ok_or_else(unknown)?;
+        let alpha = alpha.parse().map_err(|_| unknown())?;
+        match kind {
+            "gnmt" => Ok(Self::Gnmt { alpha }),
+            "power" => Ok(Self::Power { alpha }),
+            _ => Err(unknown()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,5 +93,17 @@ mod tests {
         assert_eq!(power.divisor(9), 3.0);
         assert_eq!(power.to_string(), "len^0.5");
         assert_eq!(LengthPenalty::None.divisor(9), 1.0);
+    }
+
+    #[test]
+    fn words_name_them() {
+        let read = |text: &str| text.parse::<LengthPenalty>();
+        assert_eq!(read("none"), Ok(LengthPenalty::None));
+        assert_eq!(read("gnmt:0.6"), Ok(LengthPenalty::Gnmt { alpha: 0.6 }));
+        assert_eq!(read("power:1"), Ok(LengthPenalty::Power { alpha: 1.0 }));
+        for text in ["", "gnmt", "gnmt:", "gnmt:a", "wu:1", "none:1"] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains("gnmt:ALPHA"), "{error}");
+        }
     }
 }

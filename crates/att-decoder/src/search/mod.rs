@@ -8,11 +8,13 @@
 //! | what may come next | lengths, UNK, repeated n-grams, a source's own vocabulary, a prefix, phrases | [`SearchConfig`], [`Request`] |
 //! | what adds to a score | penalties of length, coverage and repetition | [`ScoreTerms`] |
 //! | when it is over | an exact bound, see [`search()`] | |
+//! | who looks on | tokens as they are found, sources that are called off | [`Observer`] |
 //!
 //! docs/decoding.md has the formulas together.
 
 mod batch;
 mod beam;
+mod changes;
 mod config;
 mod constraint;
 mod continuation;
@@ -20,6 +22,7 @@ mod coverage;
 mod diverse;
 mod hypothesis;
 mod length_penalty;
+mod observer;
 mod repetition;
 mod request;
 mod sampling;
@@ -32,11 +35,13 @@ mod tests;
 #[cfg(test)]
 mod toy;
 
-pub use batch::{Found, search};
+pub use batch::{Found, search, search_observed};
+pub use changes::SearchChanges;
 pub use config::{LengthBounds, MAX_BEAM_SIZE, SearchConfig};
 pub use diverse::DiverseConfig;
 pub use hypothesis::{Hypothesis, ScoreTerms};
 pub use length_penalty::LengthPenalty;
+pub use observer::{FoundToken, Observer};
 pub use request::Request;
 pub use sampling::SamplingConfig;
 pub use stepper::{DecoderStepper, DecoderSteps, Scored, Stepper};

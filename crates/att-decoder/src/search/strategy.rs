@@ -54,6 +54,12 @@ impl StrategyConfig {
 }
 
 impl SearchConfig {
+    /// Whether a source has one hypothesis alone at each step, as in greedy search and of a single sample: what
+    /// it has of tokens stays.
+    pub fn has_one_hypothesis(&self) -> bool {
+        self.groups() == (1, 1)
+    }
+
     /// Whether the scores of a row are looked at more closely than for their best tokens.
     pub(super) fn is_special(&self) -> bool {
         let samples = self.strategy.sampling().is_some();

@@ -400,3 +400,78 @@ fn early_stopping_is_exact() {
         }
     }
 }
+
+/// A token, its log-probability and its weights.
+type Told = (u32, f32, Option<Vec<f32>>);
+
+/// Writes down what it is told, and calls off one source after its second step.
+#[derive(Default)]
+struct Notes {
+    told: Vec<Vec<Told>>,
+    steps: Vec<usize>,
+    called_off: Option<usize>,
+}
+
+impl Observer for Notes {
+    fn goes_on(&mut self, source: usize) -> bool {
+        self.steps[source] += 1;
+        self.called_off != Some(source) || self.steps[source] < 2
+    }
+
+    fn token(&mut self, source: usize, found: FoundToken) {
+        let weights = found.weights.map(<[f32]>::to_vec);
+        self.told[source].push((found.token, found.log_prob, weights));
+    }
+}
+
+#[test]
+fn tokens_are_told_as_they_are_found_and_a_source_can_be_called_off() {
+    let device = Device::flex();
+    let lengths = [5, 1, 3, 8];
+    for decoder in configs() {
+        let sources = Sources::new(&decoder, 11, &lengths, &device);
+        let (source, _) = sources.batch(&[0, 1, 2, 3]);
+        let stepper = DecoderStepper::new(&sources.decoder, device.clone());
+        let requests = requests(&lengths, false);
+        for (config, one) in [
+            (config(1), true),
+            (searches(1).remove(4), true),
+            (config(2), false),
+        ] {
+            // So that none ends before its third step.
+            let config = SearchConfig {
+                min_len: 3,
+                ..config
+            };
+            let found = |called_off| {
+                let mut notes = Notes {
+                    told: vec![Vec::new(); 4],
+                    steps: vec![0; 4],
+                    called_off,
+                };
+                let start = stepper.start(&source);
+                let found = search_observed(&stepper, start, &requests, &config, &mut notes);
+                (found, notes)
+            };
+            let alone = search(&stepper, stepper.start(&source), &requests, &config);
+            let (all, notes) = found(None);
+            assert_eq!(all, alone, "looking on changes nothing");
+            for (found, told) in all.iter().zip(&notes.told) {
+                let best = &found.hypotheses[0];
+                let steps = best.tokens.iter().copied().chain([EOS]);
+                let steps = steps.zip(best.token_log_probs.iter().copied());
+                let weights = best.weights.clone().unwrap().into_iter().map(Some);
+                let expected: Vec<_> = steps.zip(weights).map(|((t, p), w)| (t, p, w)).collect();
+                assert_eq!(*told, if one { expected } else { Vec::new() });
+            }
+            let (rest, notes) = found(Some(0));
+            assert_eq!(notes.steps[0], 2);
+            for (rest, alone) in rest.iter().zip(&alone).skip(1) {
+                assert_eq!(rest.hypotheses.len(), alone.hypotheses.len());
+                let pairs = rest.hypotheses.iter().zip(&alone.hypotheses);
+                pairs.for_each(|(a, b)| assert_same(a, b));
+            }
+            assert!(rest[0].hypotheses.len() <= alone[0].hypotheses.len());
+        }
+    }
+}

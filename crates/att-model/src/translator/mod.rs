@@ -1,4 +1,5 @@
 mod ensemble;
+mod observed;
 #[cfg(test)]
 pub(crate) mod test_support;
 mod translation;
@@ -7,12 +8,13 @@ mod windows;
 use std::path::Path;
 
 use att_core::ops::{Mixture, PreparedWeights, WeightFormat};
-use att_data::{Batch, Example, ExtendedVocabulary, Pair, Shortlist};
-use att_decoder::search::{Found, Request, SearchConfig};
+use att_data::{Batch, Example, ExtendedVocabulary, Pair, Shortlist, special};
+use att_decoder::search::{Found, Observer, Request, SearchConfig};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
 use ensemble::Member;
+pub use observed::{FoundPiece, TranslationObserver};
 pub(crate) use translation::with_eos;
 pub use translation::{
     Candidate, CandidateAttention, HeadWeights, Translation, TranslationRequest,
@@ -166,12 +168,61 @@ impl Translator {
         Ok(found)
     }
 
+    /// Says what [`translate_requests`](Self::translate_requests) would say of a request, without
+    /// translating it. Returns how many source tokens the (first) model reads, EOS not counted.
+    ///
+    /// # Errors
+    ///
+    /// As of that.
+    pub fn check(&self, request: &TranslationRequest, search: &SearchConfig) -> Result<usize> {
+        self.check_search(search)?;
+        let src = self.example(&Pair::new(request.line.as_str(), "")).src;
+        self.request(request, &src, search)?;
+        Ok(src.len())
+    }
+
+    fn check_search(&self, search: &SearchConfig) -> Result<()> {
+        search.validate()?;
+        if !self.directory().model.decoder.has_attention() {
+            search.validate_without_attention()?;
+        }
+        Ok(())
+    }
+
+    /// What search is asked for a line with these source tokens, EOS left out.
+    fn request(
+        &self,
+        asked: &TranslationRequest,
+        src: &[u32],
+        search: &SearchConfig,
+    ) -> Result<Request> {
+        // As the model would copy it; for nothing the line need not be cut again.
+        let target = |text: &String| {
+            if text.is_empty() {
+                return Vec::new();
+            }
+            let pair = Pair::new(asked.line.as_str(), text.as_str());
+            self.example(&pair).tgt
+        };
+        let shortlist = self.shortlist.as_ref();
+        let request = Request {
+            prefix: target(&asked.prefix),
+            constraints: asked.constraints.iter().map(target).collect(),
+            record: asked.record,
+            allowed: shortlist.map(|shortlist| shortlist.of(src)),
+            ..Request::new(&[src, &[special::EOS]].concat())
+        };
+        request.validate(search)?;
+        Ok(request)
+    }
+
     /// What is found for some lines of a window, in one batch.
     fn search(
         &self,
         window: &Window,
         indices: &[usize],
         search: &SearchConfig,
+        observer: &mut dyn Observer,
     ) -> Result<Vec<Found>> {
         let first = Batch::new(&window.examples, indices);
         let source = |member: &Member| {
@@ -185,37 +236,18 @@ impl Translator {
             Batch::new(&examples, &(0..examples.len()).collect::<Vec<_>>())
         };
         let sources: Vec<Batch> = self.members.iter().map(source).collect();
-        let request = |(row, &index): (usize, &usize)| -> Result<Request> {
-            let asked = &window.requests[index];
-            // As the model would copy it; for nothing the line need not be cut again.
-            let target = |text: &String| {
-                if text.is_empty() {
-                    return Vec::new();
-                }
-                let pair = Pair::new(asked.line.as_str(), text.as_str());
-                self.example(&pair).tgt
-            };
-            let request = Request {
-                prefix: target(&asked.prefix),
-                constraints: asked.constraints.iter().map(target).collect(),
-                record: asked.record,
-                allowed: self
-                    .shortlist
-                    .as_ref()
-                    .map(|shortlist| shortlist.of(&window.examples[index].src)),
-                ..Request::new(first.src.row(row))
-            };
-            request.validate(search)?;
-            Ok(request)
+        let request = |&index: &usize| -> Result<Request> {
+            let (asked, src) = (&window.requests[index], &window.examples[index].src);
+            self.request(asked, src, search)
         };
-        let requests: Result<Vec<Request>> = indices.iter().enumerate().map(request).collect();
+        let requests: Result<Vec<Request>> = indices.iter().map(request).collect();
         let together = Together {
             models: self.members.iter().map(|member| &member.model).collect(),
             weights: &self.weights,
             mixture: self.mixture,
             same_tokens: self.members.iter().all(|member| member.reads_as_first),
         };
-        Ok(together.search(&sources, requests?, search))
+        Ok(together.search(&sources, requests?, search, observer))
     }
 
     /// A pair as the (first) model reads it.

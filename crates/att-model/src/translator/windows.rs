@@ -17,9 +17,9 @@ pub(super) struct Window {
 }
 
 /// The lines of a window that one thread translates together.
-struct Job {
-    window: Arc<Window>,
-    indices: Vec<usize>,
+pub(super) struct Job {
+    pub(super) window: Arc<Window>,
+    pub(super) indices: Vec<usize>,
 }
 
 /// How many batches a few lines are cut into, whatever the number of threads ...
@@ -45,18 +45,16 @@ impl Translator {
         search: &SearchConfig,
         mut done: impl FnMut(&TranslationRequest, Translation) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        search.validate().map_err(Error::from)?;
-        if !self.directory().model.decoder.has_attention() {
-            let fits = search.validate_without_attention();
-            fits.map_err(Error::from)?;
-        }
+        self.check_search(search)?;
         let mut requests = requests.fuse();
         let windows = std::iter::from_fn(|| {
             let requests: Vec<_> = requests.by_ref().take(window).collect();
-            (!requests.is_empty()).then(|| self.window(requests))
+            // A few lines are cut too, so that two threads have something to do.
+            let rows = requests.len().div_ceil(LEAST_BATCHES).max(LEAST_ROWS);
+            (!requests.is_empty()).then(|| self.window(requests, rows))
         });
         let work = |Job { window, indices }: Job| {
-            let found = self.search(&window, &indices, search)?;
+            let found = self.search(&window, &indices, search, &mut ())?;
             let found = indices.into_iter().zip(found).map(|(index, found)| {
                 let line = &window.requests[index].line;
                 (index, self.translation(line, found, search.replace_unk))
@@ -79,12 +77,12 @@ impl Translator {
         })
     }
 
-    /// The batches of some lines, those that take longest first.
-    fn window(&self, requests: Vec<TranslationRequest>) -> Vec<Job> {
+    /// The batches of some lines, of at most so many rows, those that take longest first.
+    pub(super) fn window(&self, requests: Vec<TranslationRequest>, rows: usize) -> Vec<Job> {
         let line =
             |request: &TranslationRequest| self.example(&Pair::new(request.line.as_str(), ""));
         let examples: Vec<Example> = requests.iter().map(line).collect();
-        let batches = self.batches(&examples);
+        let batches = self.batches(&examples, rows);
         let window = Arc::new(Window { requests, examples });
         let job = |indices| Job {
             window: window.clone(),
@@ -93,13 +91,11 @@ impl Translator {
         batches.into_iter().rev().map(job).collect()
     }
 
-    /// The lines that are translated together, the shortest first.
-    fn batches(&self, examples: &[Example]) -> Vec<Vec<usize>> {
+    /// The lines that are translated together, at most so many, the shortest first.
+    fn batches(&self, examples: &[Example], rows: usize) -> Vec<Vec<usize>> {
         let width = |index: usize| examples[index].src.len() + 1; // with EOS
         let mut order: Vec<usize> = (0..examples.len()).collect();
         order.sort_by_key(|&index| (width(index), index));
-        // A few lines are cut too, so that two threads have something to do.
-        let rows = examples.len().div_ceil(LEAST_BATCHES).max(LEAST_ROWS);
         BatchLimit::of_rows(self.batch_size.min(rows)).cut(&order, width)
     }
 }
@@ -121,7 +117,7 @@ mod tests {
             .iter()
             .map(|line| translator.example(&Pair::new(line, "")))
             .collect();
-        let batches = translator.batches(&examples);
+        let batches = translator.batches(&examples, 64);
         assert_eq!(batches, [vec![2, 1, 5, 7, 0, 4, 6], vec![3]]);
 
         let together = translator.translate(&lines, &search()).unwrap();
@@ -162,7 +158,7 @@ mod tests {
             src: vec![4],
             ..Default::default()
         };
-        let batches = translator.batches(&vec![example; 5]);
+        let batches = translator.batches(&vec![example; 5], 64);
         assert_eq!(batches, [vec![0, 1], vec![2, 3], vec![4]]);
     }
 }

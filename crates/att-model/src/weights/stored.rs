@@ -111,9 +111,8 @@ pub(super) fn read(file: &SafeTensors, prefix: &str) -> Result<BTreeMap<String, 
         let Some(short) = name.strip_prefix(prefix) else {
             continue;
         };
-        let of = name.strip_suffix(SCALES);
-        if of.is_some_and(|of| file.tensor(of).is_ok_and(|of| of.dtype() == Dtype::I8)) {
-            continue; // read with its matrix
+        if is_scales(file, name) {
+            continue;
         }
         let data = numbers(file, name, &view)?;
         if data.iter().any(|x| !x.is_finite()) {
@@ -159,6 +158,31 @@ fn numbers(file: &SafeTensors, name: &str, view: &TensorView) -> Result<Vec<f32>
 fn floats(bytes: &[u8]) -> Vec<f32> {
     let numbers = bytes.as_chunks::<4>().0.iter();
     numbers.map(|&x| f32::from_le_bytes(x)).collect()
+}
+
+/// See [`super::loaded_size`].
+pub(super) fn loaded_size(file: &SafeTensors, format: WeightFormat) -> u64 {
+    let arranged: u64 = match format {
+        WeightFormat::F32 => 4,
+        WeightFormat::Bf16 => 2,
+        WeightFormat::Int8 => 1,
+    };
+    let sizes = file.iter().map(|(name, view)| {
+        let numbers: usize = view.shape().iter().product();
+        let each = match view.shape() {
+            _ if is_scales(file, name) => 0,
+            [_, _] => 4 + arranged,
+            _ => 4,
+        };
+        numbers as u64 * each
+    });
+    sizes.sum()
+}
+
+/// Whether a tensor is read with the matrix beside it.
+fn is_scales(file: &SafeTensors, name: &str) -> bool {
+    let of = name.strip_suffix(SCALES);
+    of.is_some_and(|of| file.tensor(of).is_ok_and(|of| of.dtype() == Dtype::I8))
 }
 
 /// What most of a file's matrices are stored in.
