@@ -16,7 +16,7 @@ pub enum WeightFormat {
     #[default]
     F32,
     /// Seven bits of mantissa, in half the room. The other factor is rounded likewise; sums are
-    /// f32. Faster where the processor has AMX, as slow as f32 elsewhere.
+    /// f32. Faster where the processor has AMX or AVX-512 with bf16, as slow as f32 elsewhere.
     Bf16,
     /// Eight bits with a scale for each output, in a quarter of the room. The other factor is rounded to
     /// eight bits with a scale for each row; sums are exact. Faster where the processor has AMX, AVX-512
