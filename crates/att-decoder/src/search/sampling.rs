@@ -63,7 +63,8 @@ impl SamplingConfig {
     /// between two batches can't exchange them.
     pub(super) fn draw(&self, logits: &[f32], banned: &[u32], uniform: f64) -> Option<usize> {
         let mut columns: Vec<usize> = if self.top_k > 0 {
-            let best = best_tokens(logits, self.top_k, Choice::Except(banned));
+            let top_k = self.top_k.min(logits.len());
+            let best = best_tokens(logits, top_k, Choice::Except(banned));
             best.iter().map(|found| found.token as usize).collect()
         } else {
             let all = 0..logits.len();
