@@ -13,7 +13,7 @@ model of torch's own modules, in float64, draws weights and a batch from the fol
   gates r and z, while its gate n keeps both, since one of them stands inside the reset gate.
 - expected.safetensors: the batch (`src`, `tgt` and their lengths), `vocab` (source, target),
   `memory`, `final.<layer>.hidden` and `.cell`; of each real target position `gold`, `logits` and,
-  with attention, `weights`, of a Transformer's decoder also `head_weights.<layer>`; `loss`, the
+  with attention, `weights`, of decoders with several layers of it also `head_weights.<layer>`; `loss`, the
   cross-entropy with label smoothing 0.1 and, where it is asked for, the coverage loss; and
   `grad.<name>`, the gradient of the loss for each weight. Of a decoder that copies also `copy_ids`,
   with their lengths, and in the place of `logits` the `probabilities` of the extended vocabulary.
@@ -857,7 +857,7 @@ class ConvolutionalDecoder(nn.Module):
             weights.append(w)
         self.of_blocks = weights
         self.features = self.deep(x)
-        return self.out(self.features), torch.stack(weights).mean(0), []
+        return self.out(self.features), torch.stack(weights).mean(0), [w[:, None] for w in weights]
 
     def ours(self, name):
         name = f"{name}.Convolutional"

@@ -185,10 +185,7 @@ fn what_it_can_not_serve_is_refused() {
             vec!["serve", model(), "--languages", "x"],
             "NAME=SOURCE:TARGET",
         ),
-        (
-            vec!["serve", model(), "--timeout", "-1"],
-            "number of seconds",
-        ),
+        (vec!["serve", model(), "--timeout=-1"], "number of seconds"),
     ] {
         let output = run(&arguments);
         let said = String::from_utf8_lossy(&output.stderr);

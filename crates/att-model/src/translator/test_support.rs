@@ -20,7 +20,7 @@ pub(crate) fn translator_of(folder: &Path, encoder: &str, decoder: &str) -> Tran
     translator_with(folder, encoder, decoder, [letters.clone(), letters], 3)
 }
 
-/// With these tokenisers and this seed.
+/// With these tokenisers and this seed; a decoder that names no size is recurrent.
 pub(crate) fn translator_with(
     folder: &Path,
     encoder: &str,
@@ -28,10 +28,16 @@ pub(crate) fn translator_with(
     [src, tgt]: [Tokenizer; 2],
     seed: u64,
 ) -> Translator {
+    let has_size = decoder.contains("d_model") || decoder.contains("d_hidden");
+    let recurrent = if has_size {
+        ""
+    } else {
+        ", recurrent = { d_hidden = 6 }"
+    };
     let model = ModelConfig::from_toml(&format!(
         "src_embedding = {{ d_embed = 4 }}\ntgt_embedding = {{ d_embed = 4 }}\n\
          encoder = {{ {encoder}, d_hidden = 3 }}\n\
-         decoder = {{ {decoder}, recurrent = {{ d_hidden = 6 }} }}"
+         decoder = {{ {decoder}{recurrent} }}"
     ))
     .unwrap();
     let search = SearchConfig::default();
