@@ -77,7 +77,7 @@ impl App {
         let mut lines = Vec::with_capacity(ask.lines.len());
         for (index, request) in ask.lines.into_iter().enumerate() {
             if request.line.trim().is_empty() {
-                translations[index] = Some(nothing());
+                translations[index] = Some(Translation::default());
                 continue;
             }
             let ticket = ticket.clone();
@@ -238,13 +238,5 @@ impl Drop for Pending {
             self.queue.cancel(&self.ticket);
             self.metrics.cancelled();
         }
-    }
-}
-
-fn nothing() -> Translation {
-    Translation {
-        src_tokens: Vec::new(),
-        candidates: Vec::new(),
-        tree: None,
     }
 }

@@ -234,7 +234,7 @@ impl Printer<'_> {
         let empty = line.trim().is_empty();
         if empty {
             // Nothing to translate; the output stays line by line with the input.
-            translation.candidates = vec![nothing()];
+            translation.candidates = vec![Candidate::default()];
         }
         match self.form {
             Form::Json => {
@@ -266,20 +266,6 @@ impl Printer<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// The output of an empty line.
-fn nothing() -> Candidate {
-    Candidate {
-        text: String::new(),
-        tokens: Vec::new(),
-        score: 0.0,
-        log_prob: 0.0,
-        token_log_probs: Vec::new(),
-        terms: ScoreTerms::default(),
-        weights: None,
-        head_weights: Vec::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A target sequence that a search found.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hypothesis {
     /// The tokens, without BOS and EOS.
     pub tokens: Vec<u32>,

@@ -1,7 +1,7 @@
 //! Lines that someone looks at while they are translated.
 
 use att_core::special::EOS;
-use att_decoder::search::{Found, FoundToken, Hypothesis, Observer, ScoreTerms, SearchConfig};
+use att_decoder::search::{Found, FoundToken, Hypothesis, Observer, SearchConfig};
 
 use super::windows::{Job, Window};
 use super::{Translation, TranslationRequest, Translator};
@@ -63,7 +63,7 @@ impl Translator {
                 window: &window,
                 indices: &indices,
                 replace_unk: search.replace_unk,
-                under_way: vec![nothing(); indices.len()],
+                under_way: vec![Hypothesis::default(); indices.len()],
                 observer: &mut *observer,
             };
             let found = self.search(&window, &indices, search, &mut pieces)?;
@@ -126,17 +126,6 @@ impl Observer for Pieces<'_> {
             };
             self.observer.piece(index, piece);
         }
-    }
-}
-
-fn nothing() -> Hypothesis {
-    Hypothesis {
-        tokens: Vec::new(),
-        score: 0.0,
-        log_prob: 0.0,
-        token_log_probs: Vec::new(),
-        terms: ScoreTerms::default(),
-        weights: None,
     }
 }
 

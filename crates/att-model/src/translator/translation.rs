@@ -7,7 +7,7 @@ use att_decoder::search::{Found, ScoreTerms, SearchTree};
 use super::Translator;
 
 /// What became of one line.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Translation {
     /// The tokens of the source, EOS the last.
     pub src_tokens: Vec<String>,
@@ -41,7 +41,7 @@ impl TranslationRequest {
 }
 
 /// One possible output.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Candidate {
     /// The output; with [`SearchConfig::replace_unk`](att_decoder::search::SearchConfig::replace_unk) it has tokens of the source in the place of
     /// unknown ones.
