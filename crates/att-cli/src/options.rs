@@ -38,6 +38,47 @@ pub struct DevicesOption {
     pub devices: Vec<DeviceSpec>,
 }
 
+/// Models beside the first.
+#[derive(Args, Default)]
+pub struct EnsembleOptions {
+    /// Ask these models too, as one with the first: they must have its target vocabulary
+    #[arg(long, num_args = 1.., value_name = "MODEL")]
+    pub ensemble: Vec<PathBuf>,
+    /// With --ensemble: a weight for each model, the first one's first, such as 2,1,1 [default: equal]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        requires = "ensemble",
+        value_name = "WEIGHT"
+    )]
+    ensemble_weights: Vec<f64>,
+    /// With --ensemble: how probabilities become one, average (their mean) or log_linear (their
+    /// geometric mean)
+    #[arg(long, default_value_t, requires = "ensemble", value_name = "MIXTURE")]
+    mixture: Mixture,
+}
+
+impl EnsembleOptions {
+    /// Loads a model, and those that join it.
+    pub fn load(&self, model: &Path, on: &DeviceOption) -> Result<Translator, Box<dyn Error>> {
+        let device = on.device.init()?;
+        let first = Translator::load(model, &device)?;
+        if self.ensemble.is_empty() {
+            return Ok(first);
+        }
+        let mut models = vec![first];
+        for model in &self.ensemble {
+            models.push(Translator::load(model, &device)?);
+        }
+        let weights = if self.ensemble_weights.is_empty() {
+            vec![1.0; models.len()]
+        } else {
+            self.ensemble_weights.clone()
+        };
+        Ok(Translator::ensemble(models, &weights, self.mixture)?)
+    }
+}
+
 /// Changes to a model's own way of searching.
 #[derive(Args)]
 pub struct SearchOptions {
@@ -79,21 +120,8 @@ pub struct SearchOptions {
     /// Lines translated together at most; changes speed, not results
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub batch_size: usize,
-    /// Decode with these models too, as one with the first: they must have its target vocabulary
-    #[arg(long, num_args = 1.., value_name = "MODEL")]
-    pub ensemble: Vec<PathBuf>,
-    /// With --ensemble: a weight for each model, the first one's first, such as 2,1,1 [default: equal]
-    #[arg(
-        long,
-        value_delimiter = ',',
-        requires = "ensemble",
-        value_name = "WEIGHT"
-    )]
-    pub ensemble_weights: Vec<f64>,
-    /// With --ensemble: how probabilities become one, average (their mean) or log_linear (their
-    /// geometric mean)
-    #[arg(long, default_value_t, requires = "ensemble", value_name = "MIXTURE")]
-    pub mixture: Mixture,
+    #[command(flatten)]
+    pub together: EnsembleOptions,
     /// Leave each source the target tokens alone that this file has for it, as `att shortlist` wrote
     /// it: faster with a large vocabulary
     #[arg(long, value_name = "FILE")]
@@ -108,20 +136,7 @@ impl SearchOptions {
     /// Loads a model to be searched with these options, and those that join it.
     pub fn load(&self, model: &Path, on: &DeviceOption) -> Result<Translator, Box<dyn Error>> {
         check::size("batch_size", self.batch_size)?;
-        let device = on.device.init()?;
-        let mut translator = Translator::load(model, &device)?;
-        if !self.ensemble.is_empty() {
-            let mut models = vec![translator];
-            for model in &self.ensemble {
-                models.push(Translator::load(model, &device)?);
-            }
-            let weights = if self.ensemble_weights.is_empty() {
-                vec![1.0; models.len()]
-            } else {
-                self.ensemble_weights.clone()
-            };
-            translator = Translator::ensemble(models, &weights, self.mixture)?;
-        }
+        let mut translator = self.together.load(model, on)?;
         if let Some(path) = &self.shortlist {
             let directory = translator.directory();
             let (src, tgt) = (&directory.src_tokenizer, &directory.tgt_tokenizer);
@@ -354,9 +369,7 @@ mod tests {
             max_len_ratio: None,
             replace_unk: true,
             batch_size: 64,
-            ensemble: Vec::new(),
-            ensemble_weights: Vec::new(),
-            mixture: Mixture::default(),
+            together: EnsembleOptions::default(),
             shortlist: None,
             weights: None,
         };

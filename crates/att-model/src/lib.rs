@@ -41,6 +41,7 @@
 mod config;
 mod directory;
 mod error;
+mod forced;
 mod score;
 mod seq2seq;
 mod together;

@@ -1,17 +1,11 @@
 //! How probable given translations are.
 
-use att_core::ops::{Choice, top_log_probs};
-use att_core::{host_vec, on_kernel_threads};
+use att_core::on_kernel_threads;
 use att_data::{Batch, BatchLimit, Example, Pair};
-use att_decoder::Decoder;
 use att_decoder::search::ScoreTerms;
-use burn::tensor::Tensor;
 
 use crate::translator::with_eos;
-use crate::{Candidate, HeadWeights, Seq2Seq, Translation, Translator};
-
-/// The greatest number of logits that exist at a time.
-const MAX_LOGITS: usize = 1 << 24;
+use crate::{Candidate, Translation, Translator};
 
 impl Translator {
     /// How probable each target is, given its source (forced decoding):
@@ -23,8 +17,9 @@ impl Translator {
     /// One result a pair, in the order of the pairs, with the target as its only candidate and
     /// `log_prob` as its score. Tokens are the pieces of the text; what is unknown has the
     /// probability of UNK, unless the model copies and the source has it. An empty target is EOS alone.
-    /// Pairs of like length share a batch, and up to rounding it makes no difference which. Of an ensemble
-    /// the first model is asked.
+    /// Pairs of like length share a batch, and up to rounding it makes no difference which. An ensemble's
+    /// probabilities are mixed, and its attention is the mean, as in search; weights of heads are those of a
+    /// model alone.
     pub fn score(&self, pairs: &[Pair]) -> Vec<Translation> {
         let tokenizers = self.directory();
         let examples: Vec<Example> = pairs.iter().map(|pair| self.example(pair)).collect();
@@ -37,7 +32,8 @@ impl Translator {
         let mut scored: Vec<Option<Translation>> = vec![None; pairs.len()];
         for indices in BatchLimit::of_rows(self.batch_size()).cut(&order, width) {
             let batch = Batch::new(&examples, &indices);
-            let forced = on_kernel_threads(|| force(self.model(), &batch, self.head_weights));
+            let batches = self.as_members_read(batch, &indices, |index| pairs[index].clone());
+            let forced = on_kernel_threads(|| self.together().force(&batches, self.head_weights));
             for (index, forced) in indices.into_iter().zip(forced) {
                 let Pair { src, tgt } = &pairs[index];
                 let log_prob = forced.token_log_probs.iter().copied().map(f64::from).sum();
@@ -62,95 +58,13 @@ impl Translator {
     }
 }
 
-/// What the model says of a row's target.
-pub(crate) struct Forced {
-    pub(crate) token_log_probs: Vec<f32>,
-    pub(crate) weights: Option<Vec<Vec<f32>>>,
-    /// Empty unless asked for.
-    pub(crate) head_weights: HeadWeights,
-}
-
-/// Runs over the known targets of a batch; `heads` says whether the weights of each layer and head are
-/// wanted.
-pub(crate) fn force(model: &Seq2Seq, batch: &Batch, heads: bool) -> Vec<Forced> {
-    let output = model.forward(batch);
-    let n = output.gold.len();
-    let at_a_time = (MAX_LOGITS / model.tgt_vocab()).max(1);
-    let mut log_probs = Vec::with_capacity(n);
-    for start in (0..n).step_by(at_a_time) {
-        let end = n.min(start + at_a_time);
-        let features = output.features.narrow(start, end - start);
-        let logits = model.decoder.logits(features);
-        let choices: Vec<Choice> = output.gold[start..end]
-            .iter()
-            .map(|&id| Choice::Only(id))
-            .collect();
-        let found = top_log_probs(logits, 1, &choices);
-        log_probs.extend(found.into_iter().map(|best| best[0].log_prob));
-    }
-    let mut log_probs = log_probs.into_iter();
-
-    let weights = output.weights.map(host_rows);
-    let layers: Vec<Vec<HostRows>> = if heads {
-        output
-            .head_weights
-            .into_iter()
-            .map(heads_of_layer)
-            .collect()
-    } else {
-        Vec::new()
-    };
-    (0..batch.tgt.rows)
-        .map(|row| {
-            let tgt_len = batch.tgt.lengths[row] - 1; // without BOS
-            let src_len = batch.src.lengths[row];
-            let of_row = |weights: &HostRows| weights.of_row(model, row, tgt_len, src_len);
-            let of_layer = |heads: &Vec<HostRows>| heads.iter().map(of_row).collect();
-            Forced {
-                token_log_probs: log_probs.by_ref().take(tgt_len).collect(),
-                weights: weights.as_ref().map(of_row),
-                head_weights: layers.iter().map(of_layer).collect(),
-            }
-        })
-        .collect()
-}
-
-/// Weights `[batch, tgt_len, n_states]` on the host.
-struct HostRows {
-    weights: Vec<f32>,
-    tgt_len: usize,
-    n_states: usize,
-}
-
-fn host_rows(weights: Tensor<3>) -> HostRows {
-    let [_, tgt_len, n_states] = weights.dims();
-    HostRows {
-        weights: host_vec(weights),
-        tgt_len,
-        n_states,
-    }
-}
-
-/// A layer's weights `[batch, n_heads, tgt_len, n_states]`, head by head.
-fn heads_of_layer(weights: Tensor<4>) -> Vec<HostRows> {
-    let n_heads = weights.dims()[1];
-    let head = |head| host_rows(weights.clone().narrow(1, head, 1).squeeze_dim(1));
-    (0..n_heads).map(head).collect()
-}
-
-impl HostRows {
-    /// The weights of a row of the batch over its source tokens, `[tgt_len][src_len]`.
-    fn of_row(&self, model: &Seq2Seq, row: usize, tgt_len: usize, src_len: usize) -> Vec<Vec<f32>> {
-        let rows = self.weights[row * self.tgt_len * self.n_states..].chunks_exact(self.n_states);
-        let of_step = |weights| model.over_tokens(weights, src_len);
-        rows.take(tgt_len).map(of_step).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::translator::test_support::translator_of;
+    use crate::HeadWeights;
+    use crate::forced::force;
+    use crate::translator::test_support::{LUONG, members, search, translator, translator_of};
+    use att_core::ops::Mixture;
     use att_decoder::search::{DiverseConfig, SamplingConfig, SearchConfig, StrategyConfig};
 
     /// Encoders and decoders.
@@ -295,6 +209,43 @@ mod tests {
                 let alone = translator.member_attention(&pair.src, candidate).remove(0);
                 let flat = |heads: &HeadWeights| heads.concat().concat().concat();
                 assert_close(&flat(&alone.unwrap().head_weights), &flat(heads));
+            }
+        }
+    }
+
+    /// Models that read other tokens, the third other than the first two.
+    #[test]
+    fn an_ensemble_scores_what_it_finds_as_it_found_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines = ["abcd", "", "dddcba", "xay"];
+        for mixture in [Mixture::Average, Mixture::LogLinear] {
+            for n in [2, 3] {
+                let mut models = members(folder.path());
+                models.truncate(n);
+                let weights = &[5.0, 3.0, 2.0][..n];
+                let ensemble = Translator::ensemble(models, weights, mixture).unwrap();
+                let found = ensemble.translate(&lines, &search()).unwrap();
+                let mut compared = 0;
+                for (line, found) in lines.iter().zip(&found) {
+                    for found in &found.candidates {
+                        let pair = Pair::new(*line, found.text.as_str());
+                        let scored = ensemble.score(&[pair]).remove(0).candidates.remove(0);
+                        if scored.tokens != found.tokens {
+                            continue; // a text that is cut otherwise, or an UNK
+                        }
+                        assert_close(&scored.token_log_probs, &found.token_log_probs);
+                        let flat =
+                            |candidate: &Candidate| candidate.weights.clone().unwrap().concat();
+                        assert_close(&flat(&scored), &flat(found));
+                        compared += 1;
+                    }
+                }
+                assert!(compared >= lines.len(), "{compared}");
+                let alone = translator(folder.path(), LUONG);
+                let pair = [Pair::new("abcd", "dcba")];
+                let [one, all] = [&alone, &ensemble].map(|from| from.score(&pair).remove(0));
+                let [one, all] = [one, all].map(|found| found.candidates[0].log_prob);
+                assert!((one - all).abs() > 1e-3, "{one} {all}");
             }
         }
     }

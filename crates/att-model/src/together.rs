@@ -1,4 +1,4 @@
-//! Search with one model or several.
+//! One model or several, as one: search (the pass over known targets is in `forced.rs`).
 
 use att_core::ops::Mixture;
 use att_data::Batch;
@@ -9,11 +9,11 @@ use att_decoder::{Copying, Ensemble};
 
 use crate::Seq2Seq;
 
-/// Models that search sees as one.
+/// Models that are asked as one.
 pub(crate) struct Together<'a> {
     /// One at least.
     pub models: Vec<&'a Seq2Seq>,
-    /// Of each model.
+    /// Of each model, with a sum of 1.
     pub weights: &'a [f64],
     pub mixture: Mixture,
     /// Whether all models read the same tokens of a source.
@@ -28,6 +28,13 @@ impl<'a> Together<'a> {
             mixture: Mixture::Average,
             same_tokens: true,
         }
+    }
+
+    /// Whether all models have the same states for a source, so that their attention can be compared.
+    pub fn same_sources(&self) -> bool {
+        let of_first = self.models[0].encoder.tokens_per_state();
+        let same = |model: &&Seq2Seq| model.encoder.tokens_per_state() == of_first;
+        self.same_tokens && self.models.iter().all(same)
     }
 
     /// What is found for each source as it was asked for, with attention over the tokens of the first
@@ -50,7 +57,6 @@ impl<'a> Together<'a> {
         let (first, lengths) = (self.models[0], &sources[0].src.lengths);
         assert_eq!(requests.len(), lengths.len(), "one request a source");
         let tokens_per_state = first.encoder.tokens_per_state();
-        let same_states = |model: &&Seq2Seq| model.encoder.tokens_per_state() == tokens_per_state;
         for (request, length) in requests.iter_mut().zip(lengths) {
             request.n_states = length.div_ceil(tokens_per_state);
         }
@@ -77,8 +83,7 @@ impl<'a> Together<'a> {
             steppers.push(stepper);
         }
         let weights = self.weights.iter().copied();
-        let same_sources = self.same_tokens && self.models.iter().all(same_states);
-        let ensemble = Ensemble::new(steppers, weights, self.mixture, same_sources);
+        let ensemble = Ensemble::new(steppers, weights, self.mixture, self.same_sources());
         let observer = &mut OverTokens {
             model: first,
             lengths,

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{CommandResult, Outcome};
-use crate::options::{DeviceOption, check_heads};
+use crate::options::{DeviceOption, EnsembleOptions, check_heads};
 
 #[derive(Args)]
 pub struct Options {
@@ -30,11 +30,13 @@ pub struct Options {
     #[arg(long, requires = "json")]
     attention: bool,
     /// With --attention: add the weights of each layer and head, of a model that has several
-    #[arg(long, requires = "attention")]
+    #[arg(long, requires = "attention", conflicts_with = "ensemble")]
     heads: bool,
     /// Pairs scored together at most; changes speed, not results
     #[arg(long, default_value_t = 64, value_name = "N")]
     batch_size: usize,
+    #[command(flatten)]
+    together: EnsembleOptions,
     #[command(flatten)]
     device: DeviceOption,
 }
@@ -44,9 +46,8 @@ const BATCHES_READ: usize = 16;
 
 pub fn run(options: &Options) -> CommandResult {
     check::size("batch_size", options.batch_size)?;
-    let device = options.device.device.init()?;
-    let mut translator =
-        Translator::load(&options.model, &device)?.with_batch_size(options.batch_size);
+    let translator = options.together.load(&options.model, &options.device)?;
+    let mut translator = translator.with_batch_size(options.batch_size);
     if options.heads {
         check_heads(&translator)?;
         translator = translator.with_head_weights();

@@ -120,3 +120,21 @@ fn files_that_do_not_fit_are_named() {
     let none = score(&folder, "src.txt", "tgt.txt", &["--batch-size", "0"]);
     refused(&none, &["batch_size: 0"]);
 }
+
+#[test]
+fn models_score_together() {
+    let folder = files();
+    let log_probs = |more: &[&str]| -> Vec<f64> {
+        let found = stdout(&score(&folder, "src.txt", "tgt.txt", more));
+        found.lines().map(|line| line.parse().unwrap()).collect()
+    };
+    let alone = log_probs(&[]);
+    let twice = log_probs(&["--ensemble", model(), "--ensemble-weights", "1,2"]);
+    assert_eq!(alone.len(), twice.len());
+    for (a, b) in alone.iter().zip(&twice) {
+        assert!((a - b).abs() < 1e-4, "{a} {b}");
+    }
+    let heads = ["--json", "--attention", "--heads", "--ensemble", model()];
+    let refused = score(&folder, "src.txt", "tgt.txt", &heads);
+    assert_eq!(refused.status.code(), Some(2));
+}

@@ -8,7 +8,7 @@ use att_data::{Batch, Example, Pair, special};
 use super::translation::with_eos;
 use super::{Candidate, CandidateAttention, Translator};
 use crate::directory::TGT_TOKENIZER;
-use crate::score::force;
+use crate::forced::force;
 use crate::{Error, ModelDirectory, Result, Seq2Seq};
 
 /// One model of a [`Translator`].
@@ -77,6 +77,7 @@ impl Translator {
             together.members.extend(other.members);
             together.weights.extend(other.weights);
         }
+        together.scale_weights(1.0);
         together.mixture = mixture;
         let fits = |member: &Member| member.copies() && member.reads_as_first;
         match together.copying() {
@@ -157,7 +158,7 @@ impl Translator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::score::Forced;
+    use crate::forced::Forced;
     use crate::translator::test_support::*;
     use att_data::{Shortlist, Tokenizer, TokenizerConfig};
 

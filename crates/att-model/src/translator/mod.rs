@@ -225,29 +225,44 @@ impl Translator {
         observer: &mut dyn Observer,
     ) -> Result<Vec<Found>> {
         let first = Batch::new(&window.examples, indices);
-        let source = |member: &Member| {
-            if member.reads_as_first {
-                return first.clone();
-            }
-            let line = |&index: &usize| {
-                member.example(&Pair::new(window.requests[index].line.as_str(), ""))
-            };
-            let examples: Vec<Example> = indices.iter().map(line).collect();
-            Batch::new(&examples, &(0..examples.len()).collect::<Vec<_>>())
-        };
-        let sources: Vec<Batch> = self.members.iter().map(source).collect();
+        let line = |index: usize| Pair::new(window.requests[index].line.as_str(), "");
+        let sources = self.as_members_read(first, indices, line);
         let request = |&index: &usize| -> Result<Request> {
             let (asked, src) = (&window.requests[index], &window.examples[index].src);
             self.request(asked, src, search)
         };
         let requests: Result<Vec<Request>> = indices.iter().map(request).collect();
-        let together = Together {
+        Ok(self
+            .together()
+            .search(&sources, requests?, search, observer))
+    }
+
+    /// The models as one.
+    pub(crate) fn together(&self) -> Together<'_> {
+        Together {
             models: self.members.iter().map(|member| &member.model).collect(),
             weights: &self.weights,
             mixture: self.mixture,
             same_tokens: self.members.iter().all(|member| member.reads_as_first),
+        }
+    }
+
+    /// For each model the pairs of `indices` as it reads them; `first` is how the first one does.
+    pub(crate) fn as_members_read(
+        &self,
+        first: Batch,
+        indices: &[usize],
+        pair: impl Fn(usize) -> Pair,
+    ) -> Vec<Batch> {
+        let reads = |member: &Member| {
+            if member.reads_as_first {
+                return first.clone();
+            }
+            let read = |&index: &usize| member.example(&pair(index));
+            let examples: Vec<Example> = indices.iter().map(read).collect();
+            Batch::new(&examples, &(0..examples.len()).collect::<Vec<_>>())
         };
-        Ok(together.search(&sources, requests?, search, observer))
+        self.members.iter().map(reads).collect()
     }
 
     /// A pair as the (first) model reads it.
