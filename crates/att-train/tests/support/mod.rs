@@ -1,6 +1,10 @@
 //! What tests of planted alignments share.
 
+#![allow(dead_code)] // each test uses a part
+
+use att_attention::{NormaliserConfig, ScorerConfig, SoftmaxConfig};
 use att_data::{Corpus, Pair};
+use att_train::ExperimentConfig;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::Rng;
 
@@ -15,4 +19,15 @@ pub fn reversed(size: usize, rng: &mut Xoshiro256PlusPlus) -> Corpus {
     Corpus {
         pairs: pairs.collect(),
     }
+}
+
+/// The same experiment, with a colder softmax if its scorer is the scaled dot product. States have no
+/// projection and lie between -1 and 1, so their product by the root of its size is small, and weights
+/// are flat for thousands of steps otherwise.
+pub fn colder(mut config: ExperimentConfig) -> ExperimentConfig {
+    let attention = config.model.decoder.attention_mut().unwrap();
+    if matches!(attention.scorer, ScorerConfig::ScaledDot(_)) {
+        attention.normaliser = NormaliserConfig::Softmax(SoftmaxConfig { temperature: 0.2 });
+    }
+    config
 }
