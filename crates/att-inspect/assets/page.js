@@ -205,14 +205,14 @@ function look() {
 
 function words(id, tokens, place) {
   const line = $(id);
-  // The order of words is that of their script.
+  // The order of words is that of their script: words with a `dir` of their own would not count for it, so their
+  // own direction is in the style.
   line.dir = "auto";
   line.replaceChildren(...tokens.map((token, i) => {
     const word = document.createElement("button");
     word.type = "button";
     word.className = "word";
     word.textContent = token;
-    word.dir = "auto";
     word.tabIndex = i === 0 ? 0 : -1;
     word.addEventListener("pointerenter", (event) => { if (!pinned && event.pointerType === "mouse") light(place(i)); });
     word.addEventListener("pointerleave", (event) => { if (!pinned && event.pointerType === "mouse") light(null); });

@@ -234,6 +234,13 @@ mod tests {
     }
 
     #[test]
+    fn the_script_of_a_sentence_decides_the_order_of_its_words() {
+        // HTML's `dir=auto` passes over elements that have a `dir`.
+        assert!(SCRIPT.contains(r#"line.dir = "auto""#) && !SCRIPT.contains("word.dir"));
+        assert!(STYLE.contains("unicode-bidi: plaintext"));
+    }
+
+    #[test]
     fn nothing_is_fetched() {
         let page = AttentionPage::new("T", vec![View::Weights]).render();
         for word in [
