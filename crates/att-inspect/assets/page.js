@@ -183,7 +183,6 @@ const weight = (t, s) => weights[t * chosen.src.length + s];
 function choose(sentence) {
   chosen = sentence;
   [lit, pinned] = [null, false];
-  history.replaceState(null, "", `#${sentence.place}`);
   const model = sentence.model === null ? "" : `, ${sentence.model}`;
   $("name").textContent = sentence.id === "" ? sentence.text : `${sentence.id}${model}: ${sentence.text}`;
   $("name").dir = "auto";
@@ -193,6 +192,8 @@ function choose(sentence) {
     `Heat map of ${sentence.tgt.length} target words by ${sentence.src.length} source words`);
   mark();
   look();
+  // Browsers refuse an address in a frame that has none, and too many new ones in a short time.
+  try { history.replaceState(null, "", `#${sentence.place}`); } catch { /* the page does without */ }
 }
 
 /** Reads the weights of the chosen view. */
