@@ -95,16 +95,20 @@ fn a_full_disk_is_an_error_and_leaves_no_half_written_file() {
         .map(|entry| entry.unwrap().path());
     assert!(!left.any(|path| text(&path).contains("safetensors")));
 
-    let full = fs::OpenOptions::new()
-        .write(true)
-        .open("/dev/full")
-        .unwrap();
-    let output = att(&["inspect", model()])
-        .stdout(full)
-        .stderr(Stdio::piped())
-        .output()
-        .unwrap();
-    refused(&output, &["No space left"]);
+    let mean = folder.path("mean");
+    for arguments in [
+        &["inspect", model()][..],
+        &["report", model()],
+        &["average", model(), "--out", text(&mean)],
+    ] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full");
+        let output = att(arguments)
+            .stdout(full.unwrap())
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        refused(&output, &["No space left"]);
+    }
 }
 
 #[test]
