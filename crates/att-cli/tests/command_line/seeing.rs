@@ -92,6 +92,17 @@ fn a_dashboard_needs_a_terminal_and_quiet_is_quiet() {
         quiet.status.success() && !text.contains("valid at"),
         "{text}"
     );
+
+    let newest = folder.path("run/checkpoint-00000060.safetensors");
+    fs::write(newest, "damaged").unwrap();
+    let more = ["--max-steps", "61", "--resume", "--progress", "none"];
+    let warned = folder.train(&["pairs.tsv"], &more);
+    let text = String::from_utf8_lossy(&warned.stderr);
+    assert!(
+        text.contains("warning: ") && text.contains("checkpoint-00000060"),
+        "{text}"
+    );
+    assert!(!text.contains("going on after step"), "{text}");
 }
 
 /// On a pseudo-terminal, which util-linux's `script` gives.

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::time::Instant;
 
+use att_core::is_cpu;
 use att_data::{Batch, Prefetch, write_atomic};
 use att_model::{Seq2Seq, Translator, weights};
 use burn::module::Module;
@@ -109,6 +110,11 @@ impl<'a, O: Observer> Run<'a, O> {
             for found in origin.events() {
                 run.report(&Event::Vocabulary(found))?;
             }
+        }
+        if is_cpu(&devices[0]) && !training.precision.is_native() {
+            let text = "training.precision: this processor has neither AMX nor AVX-512 with bf16, so products of \
+                        factors rounded to bf16 take longer than those of f32";
+            run.report(&Event::Warning { text: text.into() })?;
         }
         Ok(run)
     }
