@@ -34,7 +34,7 @@ fn a_run_leaves_a_report_that_can_be_written_again() {
     }
     // Three validations of four samples with their attention.
     assert_eq!(page.matches("<figcaption>").count(), 12);
-    assert_eq!(page.matches("<svg").count(), 12 + 5);
+    assert_eq!(page.matches("<svg").count(), 12 + 6);
 
     let log = fs::read_to_string(folder.path("run/log.jsonl")).unwrap();
     let figures = |word: &str| {
