@@ -112,17 +112,12 @@ fn the_dashboard_stops_at_q_and_gives_the_terminal_back() {
     let folder = Folder::new();
     let text_of = EXPERIMENT.replace("max_epochs = 100", "max_epochs = 60000");
     folder.write("experiment.toml", text_of);
-    let (config, pairs, out) = (
-        folder.path("experiment.toml"),
-        folder.path("pairs.tsv"),
-        folder.path("run"),
-    );
+    let out = folder.path("run");
+    let arguments = folder.arguments(&["train", "experiment.toml"], "pairs.tsv", "run", &[]);
     let train = format!(
-        "stty rows 24 cols 80; {} train {} --train {pairs} --valid {pairs} --out {}; echo left $?; stty -a",
+        "stty rows 24 cols 80; {} {}; echo left $?; stty -a",
         env!("CARGO_BIN_EXE_att"),
-        text(&config),
-        text(&out),
-        pairs = text(&pairs),
+        arguments.join(" ")
     );
     let mut child = Command::new("script")
         .args(["-qc", &train, "/dev/null"])
