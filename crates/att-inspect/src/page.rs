@@ -245,6 +245,11 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_is_refused_does_not_end_the_script() {
+        assert!(SCRIPT.contains("try { history.replaceState("));
+    }
+
+    #[test]
     fn nothing_is_fetched() {
         let page = AttentionPage::new("T", vec![View::Weights]).render();
         for word in [
