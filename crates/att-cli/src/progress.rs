@@ -121,6 +121,11 @@ impl Observer for Progress {
                 bar.set_position(step.step as u64);
                 bar.set_message(step.to_string());
             }
+            (Shown::Nothing, Event::Data(_) | Event::Resume { .. } | Event::Warning { .. }) => {
+                let text = event.to_string();
+                let warnings = text.lines().filter(|line| line.starts_with("warning: "));
+                warnings.for_each(|warning| eprintln!("{warning}"));
+            }
             (Shown::Nothing, _) => {}
             _ => self.line(&event.to_string()),
         }

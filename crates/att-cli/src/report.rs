@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use att_data::write_atomic;
 use att_inspect::{AttentionMap, LineChart, Series, SvgHeatmap};
-use att_train::{Event, Sample, SampleAttention, StepEvent, ValidationEvent, clock, read_log};
+use att_train::{
+    Event, Sample, SampleAttention, StepEvent, ValidationEvent, VocabularyEvent, clock, read_log,
+};
 
 use crate::commands::inspect::part;
 
@@ -76,7 +78,10 @@ fn page(name: &str, log: &[Event], parts: &BTreeMap<String, usize>, settings: &s
         .map(|chart| format!("<figure>\n{}</figure>\n", chart.render()))
         .collect();
     let facts: String = facts(log, parts)
-        .map(|(key, value)| format!("<tr><th>{}</th><td>{value}</td></tr>\n", escape(&key)))
+        .map(|(key, value)| {
+            let (key, value) = (escape(key), escape(value));
+            format!("<tr><th>{key}</th><td>{value}</td></tr>\n")
+        })
         .collect();
     let samples = samples(&validations);
     let (name, settings) = (escape(name), escape(settings));
@@ -125,12 +130,14 @@ fn tiles(
     let rest = steps.last().map(|last| {
         let loss = format!("training loss, perplexity {:.2}", last.ppl);
         let total = grouped(last.total_steps);
-        let mean = |speed: fn(&StepEvent) -> f64| {
-            let speeds: Vec<f64> = steps.iter().map(|step| speed(step)).collect();
-            let speeds = speeds.iter().filter(|speed| speed.is_finite());
-            grouped((speeds.clone().sum::<f64>() / speeds.count().max(1) as f64) as usize)
+        let mean = |figure: fn(&StepEvent) -> f64| {
+            let figures = steps.iter().map(|step| figure(step));
+            let figures = figures.filter(|figure| figure.is_finite());
+            figures.clone().sum::<f64>() / figures.count().max(1) as f64
         };
-        let tgt = mean(|step| step.tgt_tokens_per_s);
+        let src = grouped(mean(|step| step.src_tokens_per_s) as usize);
+        let tgt = grouped(mean(|step| step.tgt_tokens_per_s) as usize);
+        let waiting = 100.0 * mean(|step| step.waiting);
         [
             (format!("{:.3}", last.loss), loss),
             (
@@ -139,8 +146,8 @@ fn tiles(
             ),
             (clock(last.elapsed_s), "of training".into()),
             (
-                mean(|step| step.src_tokens_per_s),
-                format!("source and {tgt} target tokens a second"),
+                src,
+                format!("source and {tgt} target tokens a second, {waiting:.1}% waiting for data"),
             ),
         ]
     });
@@ -203,11 +210,23 @@ fn charts(steps: &[&StepEvent], validations: &[&ValidationEvent]) -> Vec<LineCha
                 train("target", |step| step.tgt_tokens_per_s),
             ],
         ),
+        chart(
+            "Waiting for data",
+            "% of the time",
+            vec![train("training", |step| 100.0 * step.waiting)],
+        ),
     ]
 }
 
-/// A curve of at most [`MAX_POINTS`] points, each the mean of its neighbourhood.
-fn series(name: &str, mut points: Vec<(f64, f64)>) -> Series {
+fn series(name: &str, points: Vec<(f64, f64)>) -> Series {
+    Series {
+        name: name.into(),
+        points: thinned(points),
+    }
+}
+
+/// A curve of at most [`MAX_POINTS`] points, each the mean of its neighbourhood; what is not finite is left out.
+pub fn thinned(mut points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     points.retain(|(_, y)| y.is_finite());
     let size = points.len().div_ceil(MAX_POINTS).max(1);
     let mean = |part: &[(f64, f64)]| {
@@ -217,10 +236,7 @@ fn series(name: &str, mut points: Vec<(f64, f64)>) -> Series {
         let n = part.len() as f64;
         (sum.0 / n, sum.1 / n)
     };
-    Series {
-        name: name.into(),
-        points: points.chunks(size).map(mean).collect(),
-    }
+    points.chunks(size).map(mean).collect()
 }
 
 /// The samples, each at several points of the training.
@@ -311,6 +327,25 @@ fn facts(log: &[Event], parts: &BTreeMap<String, usize>) -> impl Iterator<Item =
                 fact("source vocabulary", grouped(*src_vocab));
                 fact("target vocabulary", grouped(*tgt_vocab));
             }
+            Event::Data(data) => {
+                let pairs: Vec<String> = data.pairs.iter().map(|n| grouped(*n)).collect();
+                fact("training pairs", pairs.join(" + "));
+                fact("of these", data.dropped.to_string());
+            }
+            Event::Vocabulary(found) => {
+                let VocabularyEvent {
+                    side,
+                    kept,
+                    new,
+                    dropped,
+                } = found;
+                let [kept, new, dropped] = [kept, new, dropped].map(|n| grouped(*n));
+                fact(
+                    &format!("{side} tokens of the model before"),
+                    format!("{kept} kept, {new} new, {dropped} dropped"),
+                );
+            }
+            Event::Warning { text } => fact("warning", text.clone()),
             Event::Resume { step, .. } => resumed.push(grouped(*step)),
             Event::Skipped(_) => skipped += 1,
             _ => {}
@@ -354,6 +389,9 @@ fn escape(text: impl Display) -> String {
 
 #[cfg(test)]
 mod tests {
+    use att_data::Dropped;
+    use att_train::DataEvent;
+
     use super::*;
 
     fn log() -> Vec<Event> {
@@ -378,7 +416,7 @@ mod tests {
                 skipped: 0,
                 src_tokens_per_s: 1000.0,
                 tgt_tokens_per_s: f64::INFINITY,
-                waiting: 0.0,
+                waiting: 0.025,
                 elapsed_s: step as f64,
                 left_s: 75.0,
             })
@@ -406,8 +444,26 @@ mod tests {
                 elapsed_s: step as f64,
             })
         };
+        let data = Event::Data(DataEvent {
+            pairs: vec![29003, 40],
+            dropped: Dropped {
+                too_long: 3,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        let vocabulary = Event::Vocabulary(VocabularyEvent {
+            side: "source".into(),
+            kept: 90,
+            new: 10,
+            dropped: 7,
+        });
+        let warning = Event::Warning {
+            text: "slow & <steady>".into(),
+        };
         let rest = (1..=10).flat_map(|i| [step(100 * i), validation(100 * i)]);
-        std::iter::once(start).chain(rest).collect()
+        let begun = [data, start, vocabulary, warning];
+        begun.into_iter().chain(rest).collect()
     }
 
     #[test]
@@ -421,10 +477,16 @@ mod tests {
             "Learning rate",
             "Gradient norm",
             "Speed",
+            "2.5% waiting for data",
+            "% of the time",
             "a &lt;b&gt;",
             "&lt;gold&gt;",
             "<tr><th>weights</th><td>1,234,567</td></tr>",
             "<tr><th>of these encoder</th><td>1,000</td></tr>",
+            "<tr><th>training pairs</th><td>29,003 + 40</td></tr>",
+            "<tr><th>of these</th><td>3 left out (3 too long)</td></tr>",
+            "<tr><th>source tokens of the model before</th><td>90 kept, 10 new, 7 dropped</td></tr>",
+            "<tr><th>warning</th><td>slow &amp; &lt;steady&gt;</td></tr>",
             "seed = 1 # &lt;",
             "prefers-color-scheme: dark",
         ] {
@@ -441,17 +503,16 @@ mod tests {
 
     #[test]
     fn a_run_that_has_only_begun_has_a_page() {
-        let page = page("run", &log()[..1], &BTreeMap::new(), "");
+        let page = page("run", &log()[..2], &BTreeMap::new(), "");
         assert!(page.contains("29,000") && !page.contains("<h3"));
     }
 
     #[test]
     fn long_curves_are_averaged_and_gaps_left_out() {
         let points = (0..1000).map(|i| (f64::from(i), f64::from(i % 2)));
-        let curve = series("", points.collect());
-        assert_eq!(curve.points.len(), 200);
-        assert_eq!(curve.points[0], (2.0, 0.4));
-        let gap = series("", vec![(1.0, f64::NAN), (2.0, 5.0)]);
-        assert_eq!(gap.points, [(2.0, 5.0)]);
+        let curve = thinned(points.collect());
+        assert_eq!(curve.len(), 200);
+        assert_eq!(curve[0], (2.0, 0.4));
+        assert_eq!(thinned(vec![(1.0, f64::NAN), (2.0, 5.0)]), [(2.0, 5.0)]);
     }
 }

@@ -18,6 +18,20 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// Whether this processor multiplies numbers of this precision by instructions of its own. Where it does not,
+    /// products of bf16 are those of f32 with rounding before them, and take longer.
+    pub fn is_native(self) -> bool {
+        match self {
+            Self::F32 => true,
+            #[cfg(feature = "cpu")]
+            Self::Bf16 => crate::ops::multiplies_bf16(),
+            #[cfg(not(feature = "cpu"))]
+            Self::Bf16 => false,
+        }
+    }
+}
+
 static PRECISION: AtomicU8 = AtomicU8::new(0);
 
 /// The precision of the products in this crate's operations on the CPU backends; f32 unless

@@ -183,7 +183,6 @@ const weight = (t, s) => weights[t * chosen.src.length + s];
 function choose(sentence) {
   chosen = sentence;
   [lit, pinned] = [null, false];
-  history.replaceState(null, "", `#${sentence.place}`);
   const model = sentence.model === null ? "" : `, ${sentence.model}`;
   $("name").textContent = sentence.id === "" ? sentence.text : `${sentence.id}${model}: ${sentence.text}`;
   $("name").dir = "auto";
@@ -193,6 +192,8 @@ function choose(sentence) {
     `Heat map of ${sentence.tgt.length} target words by ${sentence.src.length} source words`);
   mark();
   look();
+  // Browsers refuse an address in a frame that has none, and too many new ones in a short time.
+  try { history.replaceState(null, "", `#${sentence.place}`); } catch { /* the page does without */ }
 }
 
 /** Reads the weights of the chosen view. */
@@ -205,14 +206,14 @@ function look() {
 
 function words(id, tokens, place) {
   const line = $(id);
-  // The order of words is that of their script.
+  // The order of words is that of their script: words with a `dir` of their own would not count for it, so their
+  // own direction is in the style.
   line.dir = "auto";
   line.replaceChildren(...tokens.map((token, i) => {
     const word = document.createElement("button");
     word.type = "button";
     word.className = "word";
     word.textContent = token;
-    word.dir = "auto";
     word.tabIndex = i === 0 ? 0 : -1;
     word.addEventListener("pointerenter", (event) => { if (!pinned && event.pointerType === "mouse") light(place(i)); });
     word.addEventListener("pointerleave", (event) => { if (!pinned && event.pointerType === "mouse") light(null); });

@@ -36,6 +36,8 @@ pub struct AttentionPage {
     about: String,
     views: Vec<View>,
     sentences: Vec<Sentence>,
+    /// Of the weights.
+    size: usize,
 }
 
 /// A record as the script reads it.
@@ -77,6 +79,7 @@ impl AttentionPage {
             about: String::new(),
             views,
             sentences: Vec::new(),
+            size: 0,
         }
     }
 
@@ -97,6 +100,8 @@ impl AttentionPage {
         let maps = maps.collect::<Result<Vec<_>>>()?;
         let byte = |weight: &f32| (weight.min(1.0) * 255.0).round() as u8;
         let bytes = |weights: &[f32]| base64(&weights.iter().map(byte).collect::<Vec<u8>>());
+        let weights: Vec<String> = maps.iter().map(|map| bytes(map.weights())).collect();
+        self.size += weights.iter().map(String::len).sum::<usize>();
         self.sentences.push(Sentence {
             id: record.id.clone().unwrap_or_default(),
             model: record.model.clone(),
@@ -105,15 +110,14 @@ impl AttentionPage {
             src: labels(record.map.src_tokens(), usize::MAX),
             tgt: labels(record.map.tgt_tokens(), usize::MAX),
             entropy: maps.iter().map(mean_entropy).collect(),
-            weights: maps.iter().map(|map| bytes(map.weights())).collect(),
+            weights,
         });
         Ok(())
     }
 
     /// How large the page's data have become, in bytes, about.
     pub fn size(&self) -> usize {
-        let weights = self.sentences.iter().flat_map(|sentence| &sentence.weights);
-        weights.map(String::len).sum()
+        self.size
     }
 
     /// The page as HTML.
@@ -231,6 +235,18 @@ mod tests {
             data(&html)["sentences"][0]["src"],
             serde_json::json!([evil])
         );
+    }
+
+    #[test]
+    fn the_script_of_a_sentence_decides_the_order_of_its_words() {
+        // HTML's `dir=auto` passes over elements that have a `dir`.
+        assert!(SCRIPT.contains(r#"line.dir = "auto""#) && !SCRIPT.contains("word.dir"));
+        assert!(STYLE.contains("unicode-bidi: plaintext"));
+    }
+
+    #[test]
+    fn an_address_that_is_refused_does_not_end_the_script() {
+        assert!(SCRIPT.contains("try { history.replaceState("));
     }
 
     #[test]

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::canvas::{
     BELOW_TITLE, Canvas, INK, LINE, MUTED, PADDING, Px, TextStyle, escape, text_width,
 };
-use crate::label::label;
+use crate::label::{isolated, label};
 use crate::{Error, Result};
 
 /// Size of the text.
@@ -286,7 +286,8 @@ fn chosen(nodes: &[TreeNode]) -> Vec<bool> {
 }
 
 fn text(node: &TreeNode) -> String {
-    let token = label(&node.token, MAX_TOKEN);
+    // Numbers behind text that runs to the left would run with it.
+    let token = isolated(&label(&node.token, MAX_TOKEN));
     match (node.score, node.rank) {
         (Some(score), Some(rank)) => format!("{token} {score:.2} #{}", rank + 1),
         (Some(score), None) => format!("{token} {score:.2}"),
@@ -298,7 +299,7 @@ fn hover(node: &TreeNode) -> String {
     let TreeNode {
         log_prob, total, ..
     } = node;
-    let token = label(&node.token, usize::MAX);
+    let token = isolated(&label(&node.token, usize::MAX));
     let mut hover = format!("{token}: log-probability {log_prob:.4}, sum {total:.4}");
     if let Some(score) = node.score {
         hover += &format!(", score {score:.4}");
@@ -354,6 +355,15 @@ mod tests {
         assert!(end.1 < c.1 && c.1 < b.1);
         assert!((a.1 - (end.1 + c.1) / 2.0).abs() < 0.11);
         assert!(svg.contains("&lt;/s&gt; -0.70 #1"));
+    }
+
+    #[test]
+    fn numbers_stay_behind_tokens_that_run_to_the_left() {
+        let tree = SearchTree::new(vec![node(None, 1, "سلام", -0.5, Fate::Kept)]).unwrap();
+        let svg = SvgTree::default().render(&tree);
+        assert!(
+            svg.contains("\u{2068}سلام\u{2069} -0.50<title>\u{2068}سلام\u{2069}: log-probability")
+        );
     }
 
     #[test]

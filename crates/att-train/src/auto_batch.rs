@@ -1,17 +1,16 @@
 //! The largest batches that fit into memory.
 
 use att_core::{Error as CoreError, is_cpu};
-use att_data::{Batch, BatchBy, Batcher, Corpus};
-use att_model::{ModelDirectory, Translator};
+use att_data::{Batch, BatchBy, Batcher};
+use att_model::Translator;
 use burn::tensor::Device;
 use safetensors::tensor::serialize;
 
 use crate::evaluate::nll;
-use crate::freeze::freeze;
 use crate::process::{available_memory, forget_peak, peak_rss};
 use crate::step::TrainStep;
 use crate::trainer::valid_search;
-use crate::{ExperimentConfig, Result};
+use crate::{Result, Trainer};
 
 /// The largest size of a batch that fits, as [`Trainer::find_batch_size`](crate::Trainer::find_batch_size)
 /// measured it.
@@ -33,11 +32,9 @@ const TRIES: usize = 4;
 
 /// What a run will do, to be tried.
 pub(crate) struct Trial<'a> {
-    pub(crate) config: &'a ExperimentConfig,
-    pub(crate) directory: &'a ModelDirectory,
+    pub(crate) trainer: &'a Trainer,
     pub(crate) batcher: Batcher,
     pub(crate) valid_batcher: Batcher,
-    pub(crate) valid: &'a Corpus,
     pub(crate) device: &'a Device,
 }
 
@@ -126,11 +123,12 @@ impl Trial<'_> {
                 nll(&model, &batch);
             }
             // The longest sources, as many as are decoded together.
-            let translator = Translator::new(trial.directory.clone(), model);
-            let mut sources: Vec<&str> = trial.valid.sources().collect();
+            let trainer = trial.trainer;
+            let translator = Translator::new(trainer.directory.clone(), model);
+            let mut sources: Vec<&str> = trainer.valid.sources().collect();
             sources.sort_by_key(|source| std::cmp::Reverse(source.len()));
             sources.truncate(translator.batch_size());
-            translator.translate(&sources, &valid_search(trial.config))?;
+            translator.translate(&sources, &valid_search(&trainer.config))?;
             Ok(())
         })
     }
@@ -143,16 +141,14 @@ impl Trial<'_> {
         for batcher in [&mut self.batcher, &mut self.valid_batcher] {
             batcher.set_size(BatchBy::Tokens, tokens);
         }
-        let (seed, training) = (self.config.seed, &self.config.training);
-        let batches = worst(&self.batcher, self.batcher.epoch(seed, 0))?;
+        let config = &self.trainer.config;
+        let batches = worst(&self.batcher, self.batcher.epoch(config.seed, 0))?;
         // Where it can't be forgotten it is that of a smaller size at most.
         forget_peak();
-        let device = self.device.clone().autodiff();
-        let model = freeze(self.directory.init(seed, &device)?, &training.freeze)?;
-        let mut stepper = TrainStep::new(model, training, seed);
+        let mut stepper = self.trainer.stepper(self.device)?;
         for (number, batch) in (1..).zip(batches) {
             // Gradients of several batches take no more than those of two.
-            let batches = vec![batch; training.accumulate.min(2)];
+            let batches = vec![batch; config.training.accumulate.min(2)];
             stepper.accumulated_step(number, 0.0, &batches)?;
         }
         more(self, &stepper)?;

@@ -44,6 +44,11 @@ pub enum Event {
     },
     /// The vocabulary of a side is another than that of the model that the run began with.
     Vocabulary(VocabularyEvent),
+    /// The run does not do what its settings may be meant for, though it does what they say.
+    Warning {
+        /// Which setting, and why.
+        text: String,
+    },
     /// A step was skipped.
     Skipped(SkippedEvent),
     /// Some steps are done.

@@ -1,13 +1,13 @@
 //! What a run is made of, so that it goes on with nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use att_data::Corpus;
 use serde::{Deserialize, Serialize};
-use toml::Value;
 
+use crate::settings::{differing, settings, value};
 use crate::{Error, ExperimentConfig, Result, ScheduleConfig, digest};
 
 /// The settings of a run, and fingerprints of its data.
@@ -107,14 +107,12 @@ impl Identity {
         match (was, is) {
             (Ok(was), Ok(is)) => {
                 let extendable = !matches!(is.training.schedule, ScheduleConfig::Cosine(_));
-                let [was, is] = [was, is].map(|config| settings(config, extendable));
-                for key in names(&was, &is) {
-                    let [was, is] =
-                        [&was, &is].map(|of| of.get(key).map_or("not set", String::as_str));
-                    if was != is {
-                        changes.push(format!("{key} was {was}, now {is}"));
-                    }
-                }
+                let [was, is] = [was, is].map(|config| fixed_settings(config, extendable));
+                let clause = |key| {
+                    let [was, is] = [&was, &is].map(|of| value(of, key));
+                    format!("{key} was {was}, now {is}")
+                };
+                changes.extend(differing(&was, &is).map(|key| clause(key)));
             }
             _ => changes.push("its experiment can't be read by this program".into()),
         }
@@ -124,22 +122,16 @@ impl Identity {
         if let (Some(was), Some(is)) = (&self.replay, &now.replay) {
             was.changes(is, "replayed", &mut changes);
         }
-        let files = names(&self.files, &now.files).into_iter();
-        let others = files.filter(|&name| self.files.get(name) != now.files.get(name));
+        let others = differing(&self.files, &now.files);
         changes.extend(others.map(|name| format!("{name} is another one")));
         changes
     }
 }
 
-/// The keys of either map.
-fn names<'a, T>(a: &'a BTreeMap<String, T>, b: &'a BTreeMap<String, T>) -> BTreeSet<&'a String> {
-    a.keys().chain(b.keys()).collect()
-}
-
 /// The settings by key, without those that may change between parts of a run: those that say when it
 /// ends or what it writes. With `extendable` also how long it goes on, where no learning rate depends
 /// on that.
-fn settings(mut config: ExperimentConfig, extendable: bool) -> BTreeMap<String, String> {
+fn fixed_settings(mut config: ExperimentConfig, extendable: bool) -> BTreeMap<String, String> {
     let training = &mut config.training;
     (training.max_minutes, training.save_minutes) = (0.0, 0.0);
     (training.save_every, training.keep) = (0, 0);
@@ -147,22 +139,7 @@ fn settings(mut config: ExperimentConfig, extendable: bool) -> BTreeMap<String, 
     if extendable {
         (training.max_epochs, training.max_steps) = (1, 0);
     }
-    let mut settings = BTreeMap::new();
-    let config = Value::try_from(config).expect("a configuration can be TOML");
-    flatten(String::new(), config, &mut settings);
-    settings
-}
-
-/// Tables in tables become keys with dots.
-fn flatten(key: String, value: Value, into: &mut BTreeMap<String, String>) {
-    let Value::Table(table) = value else {
-        into.insert(key, value.to_string());
-        return;
-    };
-    for (name, value) in table {
-        let dot = if key.is_empty() { "" } else { "." };
-        flatten(format!("{key}{dot}{name}"), value, into);
-    }
+    settings(&config)
 }
 
 #[cfg(test)]
@@ -189,6 +166,8 @@ mod tests {
         assert!(run.changes(&identity("seed = 3", &train)).is_empty());
         let changes = |text: &str| run.changes(&identity(text, &train)).join("; ");
         assert_eq!(changes("seed = 4"), "seed was 3, now 4");
+        let greatest = format!("seed = {}", u64::MAX);
+        assert_eq!(changes(&greatest), "seed was 3, now 18446744073709551615");
         assert_eq!(
             changes("seed = 3\n[training]\nclip_norm = 0.1"),
             "training.clip_norm was 1.0, now 0.1"

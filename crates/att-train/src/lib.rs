@@ -79,6 +79,7 @@ mod run_directory;
 mod samples;
 mod schedule;
 mod scheduled_sampling;
+mod settings;
 mod step;
 mod tensorboard;
 mod trainer;

@@ -52,6 +52,7 @@ impl fmt::Display for Event {
                 )
             }
             Self::Vocabulary(found) => found.fmt(f),
+            Self::Warning { text } => write!(f, "warning: {text}"),
             Self::Skipped(step) => step.fmt(f),
             Self::Step(step) => write!(f, "step {}/{}  {step}", step.step, step.total_steps),
             Self::Validation(found) => found.fmt(f),
@@ -226,6 +227,9 @@ mod tests {
             "step 50/800  epoch 1  loss 2.500  ppl 12.18  lr 1.0e-3  |g| 0.75  \
              1000 src + 900 tgt tokens/s  1.2% waiting  1:15 left"
         );
+        let text = "training.precision: slow".into();
+        let warning = Event::Warning { text };
+        assert_eq!(warning.to_string(), "warning: training.precision: slow");
         let data = Event::Data(DataEvent {
             pairs: vec![1000, 20],
             dropped: Dropped::default(),

@@ -264,6 +264,18 @@ fn minimum_risk_lowers_the_error_rate_of_a_model_that_errs() {
 }
 
 #[test]
+fn sizes_of_batches_are_tried_on_all_that_is_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("{MODEL}lora = {{ weights = ['nowhere'] }}");
+    let config = ExperimentConfig::from_toml(&text).unwrap();
+    let run = folder.path().join("run");
+    let mut trainer = Trainer::start(config, &new(), &new(), &run, &from_model()).unwrap();
+    let device = DeviceSpec::Flex.init().unwrap();
+    let error = trainer.find_batch_size(&device, Some(1 << 40)).unwrap_err();
+    assert!(error.to_string().contains("nowhere"), "{error}");
+}
+
+#[test]
 fn what_has_nothing_to_work_on_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");

@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use att_core::DeviceSpec;
+use att_core::{DeviceSpec, Precision};
 use att_data::{Corpus, Pair};
 use att_model::Translator;
 use att_train::{Event, ExperimentConfig, Observer, Summary, Trainer};
@@ -181,4 +181,23 @@ fn settings_that_do_not_fit_the_data_leave_nothing_behind() {
     let short = EXPERIMENT.replace("batch_size = 4", "batch_size = 4\nmax_src_len = 1");
     assert!(train(&short, &run, &mut ignore).is_err());
     assert!(!run.exists());
+}
+
+#[test]
+fn bf16_that_is_no_faster_here_is_told() {
+    let warnings = |precision: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let more = format!("max_steps = 1\n    precision = '{precision}'\n    metric");
+        let text = EXPERIMENT.replace("metric", &more);
+        let mut warnings = 0;
+        let mut count = |event: &Event| {
+            warnings += usize::from(matches!(event, Event::Warning { .. }));
+            ControlFlow::Continue(())
+        };
+        train(&text, &folder.path().join("run"), &mut count).unwrap();
+        warnings
+    };
+    assert_eq!(warnings("f32"), 0);
+    let slow = !Precision::Bf16.is_native();
+    assert_eq!(warnings("bf16"), usize::from(slow));
 }

@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use att_core::DeviceSpec;
@@ -49,11 +50,12 @@ pub fn run(options: &Options) -> CommandResult {
         .iter()
         .map(|file| file.display().to_string())
         .collect();
-    println!(
+    writeln!(
+        io::stdout(),
         "{}: the mean of {}",
         options.out.display(),
         names.join(", ")
-    );
+    )?;
     Ok(Outcome::Done)
 }
 

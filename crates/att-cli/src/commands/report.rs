@@ -1,3 +1,4 @@
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use att_train::TensorBoard;
@@ -16,7 +17,8 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> CommandResult {
-    println!("{}", report::write(&options.run)?.display());
+    let written = report::write(&options.run)?;
+    writeln!(io::stdout(), "{}", written.display())?;
     if options.tensorboard {
         TensorBoard::begin(&options.run)?;
     }

@@ -86,6 +86,10 @@ pub fn run(options: &Options) -> CommandResult {
             whole.score(&translator, &mut pending, options)?;
         }
     }
+    if lines == 0 {
+        let src = options.src.display();
+        return Err(format!("{src} has no lines: there is nothing to score").into());
+    }
     whole.score(&translator, &mut pending, options)?;
     eprintln!(
         "{lines} lines, {} target tokens, log-probability {:.4}, perplexity {:.4}",

@@ -106,12 +106,9 @@ impl Shared {
     }
 
     fn draw(&self, screen: &mut Screen, interrupted: &AtomicBool) -> io::Result<()> {
-        let mut drawn = Ok(());
-        self.with_view(|view| {
-            let stopping = interrupted.load(Ordering::Relaxed);
-            drawn = screen.draw(|frame| view.render(frame, view.seconds(), stopping));
-        });
-        drawn
+        let stopping = interrupted.load(Ordering::Relaxed);
+        // The run waits for the view, and must not wait for the terminal, which may be slow or held.
+        screen.draw(|frame| self.with_view(|view| view.render(frame, view.seconds(), stopping)))
     }
 }
 

@@ -3,13 +3,15 @@
 use std::time::Instant;
 
 use att_inspect::TerminalHeatmap;
-use att_train::{Event, Sample, StepEvent, ValidationEvent, clock};
+use att_train::{Event, Sample, StepEvent, ValidationEvent, VocabularyEvent, clock};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, Paragraph, Sparkline, Wrap};
+
+use crate::report::thinned;
 
 /// Columns in which a chart can be read.
 const MIN_CHART: u16 = 36;
@@ -24,6 +26,8 @@ pub struct View {
     /// Samples of the last one alone.
     validations: Vec<ValidationEvent>,
     skipped: usize,
+    /// Of the sides whose vocabulary is another than that of the model that the run began with.
+    vocabularies: Vec<VocabularyEvent>,
     total_steps: usize,
     /// What was said last.
     said: String,
@@ -41,6 +45,7 @@ impl View {
             steps: Vec::new(),
             validations: Vec::new(),
             skipped: 0,
+            vocabularies: Vec::new(),
             total_steps: 0,
             said: String::new(),
             sample: 0,
@@ -54,6 +59,7 @@ impl View {
             Event::Start { total_steps, .. } | Event::Resume { total_steps, .. } => {
                 self.total_steps = *total_steps;
             }
+            Event::Vocabulary(found) => self.vocabularies.push(found.clone()),
             Event::Skipped(_) => self.skipped += 1,
             Event::Step(step) => self.steps.push(step.clone()),
             Event::Validation(found) => {
@@ -83,7 +89,8 @@ impl View {
     /// Draws all, `seconds` after the last event.
     pub fn render(&self, frame: &mut Frame, seconds: f64, stopping: bool) {
         let map = self.heatmap();
-        let rest = frame.area().height.saturating_sub(9);
+        let figures = 6 + u16::from(!self.vocabularies.is_empty());
+        let rest = frame.area().height.saturating_sub(4 + figures);
         // Attention is shown where room is left for it behind charts that can be read.
         let least = map.as_ref().map_or(0, |map| map.lines().count() as u16 + 2);
         let samples = least
@@ -94,7 +101,7 @@ impl View {
             Constraint::Length(1),
             Constraint::Length(1),
             Constraint::Fill(1),
-            Constraint::Length(5),
+            Constraint::Length(figures),
             Constraint::Length(samples),
             Constraint::Length(1),
             Constraint::Length(1),
@@ -151,10 +158,12 @@ impl View {
     }
 
     fn render_charts(&self, frame: &mut Frame, area: Rect) {
-        let train: Vec<_> = self.steps.iter().map(|s| (s.step as f64, s.loss)).collect();
+        let train = self.steps.iter().map(|s| (s.step as f64, s.loss));
         let found = self.validations.iter();
-        let valid: Vec<_> = found.clone().map(|v| (v.step as f64, v.loss)).collect();
-        let score: Vec<_> = found.map(|v| (v.step as f64, v.score)).collect();
+        let valid = found.clone().map(|v| (v.step as f64, v.loss));
+        let score = found.map(|v| (v.step as f64, v.score));
+        let [train, valid, score] =
+            [train.collect(), valid.collect(), score.collect()].map(thinned);
         let metric = self.validations.last().map(|last| last.metric.clone());
         let curve = |name, color, points| Curve {
             name,
@@ -176,12 +185,8 @@ impl View {
     }
 
     fn render_chart(&self, frame: &mut Frame, area: Rect, title: &str, curves: &[Curve]) {
-        let curves: Vec<Curve> = curves
+        let curves: Vec<&Curve> = curves
             .iter()
-            .map(|curve| Curve {
-                points: curve.finite().collect(),
-                ..*curve
-            })
             .filter(|curve| !curve.points.is_empty())
             .collect();
         let points = curves.iter().flat_map(|curve| &curve.points);
@@ -216,11 +221,12 @@ impl View {
         frame.render_widget(chart, area);
     }
 
-    /// The learning rate, the norm and the speed with their past, and the best score.
+    /// The learning rate, the norm, the speed and the time without data with their past, new vocabularies, and
+    /// the best score.
     fn render_figures(&self, frame: &mut Frame, area: Rect) {
         let last = self.steps.last();
         let figure = |of: fn(&StepEvent) -> String| last.map_or("-".into(), of);
-        let rows: [(&str, String, Figure); 4] = [
+        let rows: [(&str, String, Figure); 5] = [
             ("learning rate", figure(|s| format!("{:.1e}", s.lr)), |s| {
                 s.lr
             }),
@@ -239,16 +245,35 @@ impl View {
                 figure(|s| format!("{:.0}", s.tgt_tokens_per_s)),
                 |s| s.tgt_tokens_per_s,
             ),
+            (
+                "waits for data",
+                figure(|s| format!("{:.1}%", 100.0 * s.waiting)),
+                |s| s.waiting,
+            ),
         ];
-        let places: [Rect; 5] = Layout::vertical([Constraint::Length(1); 5]).areas(area);
-        for (place, (name, now, of)) in places.into_iter().zip(rows) {
+        let mut places = area.rows();
+        for ((name, now, of), place) in rows.into_iter().zip(places.by_ref()) {
             let [text, past] =
                 Layout::horizontal([Constraint::Length(28), Constraint::Fill(1)]).areas(place);
             frame.render_widget(Line::raw(format!("{name:<16}{now:>10}")), text);
-            let past_values: Vec<f64> = self.steps.iter().map(of).collect();
-            let bars = bars(&past_values, past.width.into());
+            let shown = self.steps.len().saturating_sub(past.width.into());
+            let bars = bars(&self.steps[shown..].iter().map(of).collect::<Vec<f64>>());
             let line = Sparkline::default().data(bars).max(BAR);
             frame.render_widget(line.style(self.color(Color::Cyan)), past);
+        }
+        if !self.vocabularies.is_empty() {
+            let side = |found: &VocabularyEvent| {
+                let VocabularyEvent {
+                    side,
+                    kept,
+                    new,
+                    dropped,
+                } = found;
+                format!("{side} {kept} kept, {new} new, {dropped} gone")
+            };
+            let sides: Vec<String> = self.vocabularies.iter().map(side).collect();
+            let text = format!("{:<16}{}", "vocabulary", sides.join("; "));
+            frame.render_widget(Line::raw(text), places.next().unwrap_or_default());
         }
         let mut best = String::from("not yet validated");
         if let Some(last) = self.validations.last() {
@@ -263,7 +288,7 @@ impl View {
             best += &format!("  {} steps skipped", self.skipped);
         }
         let bold = Style::new().add_modifier(Modifier::BOLD);
-        frame.render_widget(Line::styled(best, bold), places[4]);
+        frame.render_widget(Line::styled(best, bold), places.next().unwrap_or_default());
     }
 
     fn sample(&self) -> Option<&Sample> {
@@ -330,22 +355,15 @@ struct Curve {
     points: Vec<(f64, f64)>,
 }
 
-impl Curve {
-    fn finite(&self) -> impl Iterator<Item = (f64, f64)> {
-        self.points.iter().copied().filter(|(_, y)| y.is_finite())
-    }
-}
-
 /// A number of a report.
 type Figure = fn(&StepEvent) -> f64;
 
 /// The height of a full bar.
 const BAR: u64 = 64;
 
-/// The last values as heights of bars: the least is low, the greatest full.
-fn bars(values: &[f64], width: usize) -> Vec<u64> {
-    let shown = &values[values.len().saturating_sub(width)..];
-    let finite = shown.iter().filter(|value| value.is_finite());
+/// Values as heights of bars: the least is low, the greatest full.
+fn bars(values: &[f64]) -> Vec<u64> {
+    let finite = values.iter().filter(|value| value.is_finite());
     let low = finite.clone().copied().fold(f64::MAX, f64::min);
     let high = finite.copied().fold(f64::MIN, f64::max);
     let height = |value: &f64| {
@@ -356,7 +374,7 @@ fn bars(values: &[f64], width: usize) -> Vec<u64> {
         // What is not finite has no bar.
         (8.0 + share * (BAR - 8) as f64) as u64
     };
-    shown.iter().map(height).collect()
+    values.iter().map(height).collect()
 }
 
 #[cfg(test)]
@@ -388,7 +406,7 @@ mod tests {
                 skipped: 0,
                 src_tokens_per_s: 1000.0,
                 tgt_tokens_per_s: f64::INFINITY,
-                waiting: 0.0,
+                waiting: 0.001 * f64::from(i),
                 elapsed_s: 6.0 * f64::from(i),
                 left_s: 90.0,
             }));
@@ -462,17 +480,35 @@ mod tests {
         "gradient norm         0.75  ▄▄▄▄▄▄▄▄▄▄",
         "source tokens/s       1000  ▄▄▄▄▄▄▄▄▄▄",
         "target tokens/s        inf",
+        "waits for data        1.0%  ▁▁▂▃▄▄▅▆▇█",
         "per  last 20.00 at step 200  best 10.00 at step 100",
         "┌ sample of the validation at step 200 ────────────────────────────────────────┐",
         "│source abc                                                              a b c │",
         "│output c b a                                                          c     ██│",
         "│gold   c b [2J                                                        b   ██  │",
         "│                                                                      a ▒▒▒▒  │",
-        "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
         "step 7 skipped",
         "q: stop and save   s: another sample",
     ];
+
+    #[test]
+    fn other_vocabularies_than_those_of_the_model_before_stay_in_sight() {
+        let mut view = view(true);
+        for side in ["source", "target"] {
+            view.observe(&Event::Vocabulary(VocabularyEvent {
+                side: side.into(),
+                kept: 30,
+                new: 2,
+                dropped: 1,
+            }));
+        }
+        let (lines, _) = drawn(&view, 80, 24, false);
+        let expected =
+            "vocabulary      source 30 kept, 2 new, 1 gone; target 30 kept, 2 new, 1 gone";
+        assert_eq!(lines[15], expected, "{}", lines.join("\n"));
+        assert!(lines[16].starts_with("per  last"), "{}", lines.join("\n"));
+    }
 
     #[test]
     fn small_terminals_have_what_fits() {
@@ -502,8 +538,8 @@ mod tests {
 
     #[test]
     fn bars_go_from_the_least_to_the_greatest() {
-        assert_eq!(bars(&[9.0, 1.0, 2.0, 3.0], 3), [8, 36, 64]);
-        assert_eq!(bars(&[5.0, f64::NAN], 9), [36, 0]);
-        assert!(bars(&[], 9).is_empty());
+        assert_eq!(bars(&[1.0, 2.0, 3.0]), [8, 36, 64]);
+        assert_eq!(bars(&[5.0, f64::NAN]), [36, 0]);
+        assert!(bars(&[]).is_empty());
     }
 }

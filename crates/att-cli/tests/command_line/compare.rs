@@ -13,26 +13,12 @@ const GOLD: &str = "2-0 1-1 0-2\n2-0 1-1 0-2\n2-0 1-1 0p2\n1-0 0-1\n1-0 0-1\n1-0
 
 /// `att compare` of these files in the folder, into its `out`.
 fn compare(folder: &Folder, configs: &[&str], more: &[&str]) -> Output {
-    run(&texts(&arguments(folder, configs, more)))
+    run(&arguments(folder, configs, more))
 }
 
 fn arguments(folder: &Folder, configs: &[&str], more: &[&str]) -> Vec<String> {
-    let path = |name: &str| text(&folder.path(name)).to_string();
-    let mut arguments = vec!["compare".to_string()];
-    arguments.extend(configs.iter().map(|name| path(name)));
-    for (option, file) in [
-        ("--train", "pairs.tsv"),
-        ("--valid", "pairs.tsv"),
-        ("--out", "out"),
-    ] {
-        arguments.extend([option.to_string(), path(file)]);
-    }
-    arguments.extend(more.iter().map(|argument| argument.to_string()));
-    arguments
-}
-
-fn texts(arguments: &[String]) -> Vec<&str> {
-    arguments.iter().map(String::as_str).collect()
+    let command = [&["compare"], configs].concat();
+    folder.arguments(&command, "pairs.tsv", "out", more)
 }
 
 fn error_text(output: &Output) -> String {
@@ -193,11 +179,11 @@ fn an_interrupt_keeps_what_is_finished() {
     let more = [&attentions("concat,general")[..], &["60000"]].concat();
     let more = arguments(&folder, &["experiment.toml"], &more);
     // Other steps than those that are finished: refused before anything is trained.
-    refused(&run(&texts(&more)), &["out/general", "max_steps = 3"]);
+    refused(&run(&more), &["out/general", "max_steps = 3"]);
     assert!(!folder.path("out/concat").exists());
 
     fs::remove_dir_all(folder.path("out/general")).unwrap();
-    let child = att(&texts(&more)).stderr(Stdio::piped()).spawn().unwrap();
+    let child = att(&more).stderr(Stdio::piped()).spawn().unwrap();
     let begun = std::time::Instant::now();
     while !folder.path("out/concat/model.safetensors").exists() {
         let waited = begun.elapsed().as_secs();

@@ -65,34 +65,20 @@ fn a_new_vocabulary_is_counted_and_forgetting_is_told() {
 fn a_comparison_has_guided_experiments_too() {
     let folder = Folder::new();
     let guided = format!("{EXPERIMENT}\n    guided_alignment = {{ weight = 2.0 }}\n");
-    let guided = folder.write("guided.toml", guided);
-    let (plain, pairs) = (folder.path("experiment.toml"), folder.path("pairs.tsv"));
+    folder.write("guided.toml", guided);
     let links = "2-0 1-1 0-2\n2-0 1-1 0-2\n2-0 1-1 0-2\n1-0 0-1\n1-0 0-1\n1-0 0-1\n";
     let links = folder.write("links.txt", links);
-    let out = folder.path("compared");
     let compare = |more: &[&str]| {
-        let arguments = [
-            "compare",
-            text(&plain),
-            text(&guided),
-            "--train",
-            text(&pairs),
-            "--valid",
-            text(&pairs),
-            "--gold-alignments",
-            text(&links),
-            "--max-steps",
-            "40",
-            "--out",
-            text(&out),
-        ];
-        run(&[&arguments, more].concat())
+        let options = ["--gold-alignments", text(&links), "--max-steps", "40"];
+        let command = ["compare", "experiment.toml", "guided.toml"];
+        let more = [&options[..], more].concat();
+        run(&folder.arguments(&command, "pairs.tsv", "compared", &more))
     };
     refused(
         &compare(&[]),
         &["training.guided_alignment", "--alignments"],
     );
-    assert!(!out.exists());
+    assert!(!folder.path("compared").exists());
     let table = stdout(&compare(&["--alignments", text(&links)]));
     let aer = |name: &str| -> f64 {
         let row = table

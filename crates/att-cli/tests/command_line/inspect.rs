@@ -313,10 +313,10 @@ fn what_is_not_there_is_named() {
     );
     folder.write("reverse.jsonl", "{\"id\":1}\n");
     fails(&both, &["reverse.jsonl:1:"]);
-    refused(
-        &run(&["inspect", model(), "--numbers"]),
-        &["--numbers", "att translate"],
-    );
+    for option in [&["--numbers"][..], &["--head", "best"], &["--line", "0"]] {
+        let output = run(&[&["inspect", model()], option].concat());
+        refused(&output, &[option[0], "att translate"]);
+    }
     let wrong = inspect(&attention, &["--head", "x"]);
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("such as 2.0"));
 }

@@ -77,13 +77,12 @@ fn a_device_that_is_not_there_is_named_with_those_that_are() {
 fn a_full_disk_is_an_error_and_leaves_no_half_written_file() {
     let folder = Folder::new();
     // A limit on the size of files is the part of a full disk that needs no privilege.
+    let command = ["train", "experiment.toml"];
+    let arguments = folder.arguments(&command, "pairs.tsv", "run", &["--max-steps", "3"]);
     let script = format!(
-        "trap '' XFSZ; ulimit -f 8; exec {} train {} --train {} --valid {} --out {} --max-steps 3",
+        "trap '' XFSZ; ulimit -f 8; exec {} {}",
         env!("CARGO_BIN_EXE_att"),
-        text(&folder.path("experiment.toml")),
-        text(&folder.path("pairs.tsv")),
-        text(&folder.path("pairs.tsv")),
-        text(&folder.path("run")),
+        arguments.join(" ")
     );
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
     refused(
@@ -95,16 +94,20 @@ fn a_full_disk_is_an_error_and_leaves_no_half_written_file() {
         .map(|entry| entry.unwrap().path());
     assert!(!left.any(|path| text(&path).contains("safetensors")));
 
-    let full = fs::OpenOptions::new()
-        .write(true)
-        .open("/dev/full")
-        .unwrap();
-    let output = att(&["inspect", model()])
-        .stdout(full)
-        .stderr(Stdio::piped())
-        .output()
-        .unwrap();
-    refused(&output, &["No space left"]);
+    let mean = folder.path("mean");
+    for arguments in [
+        &["inspect", model()][..],
+        &["report", model()],
+        &["average", model(), "--out", text(&mean)],
+    ] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full");
+        let output = att(arguments)
+            .stdout(full.unwrap())
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        refused(&output, &["No space left"]);
+    }
 }
 
 #[test]

@@ -22,22 +22,11 @@ fn experiment() -> String {
 }
 
 fn arguments(folder: &Folder, out: &str, more: &[&str]) -> Vec<String> {
-    let path = |name: &str| text(&folder.path(name)).to_string();
-    let mut arguments = vec!["train".into(), path("experiment.toml")];
-    for (option, file) in [
-        ("--train", "pairs.tsv"),
-        ("--valid", "pairs.tsv"),
-        ("--out", out),
-    ] {
-        arguments.extend([option.into(), path(file)]);
-    }
-    arguments.extend(more.iter().map(|one| one.to_string()));
-    arguments
+    folder.arguments(&["train", "experiment.toml"], "pairs.tsv", out, more)
 }
 
 fn train(folder: &Folder, out: &str, more: &[&str]) -> Output {
-    let arguments = arguments(folder, out, more);
-    run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    run(&arguments(folder, out, more))
 }
 
 fn checkpoints(run: &Path) -> Vec<PathBuf> {
@@ -84,7 +73,6 @@ fn killed_runs_end_alike(kills: usize) {
 /// Resumes the run, waits for a new checkpoint and so long, and kills it; whether it was still there.
 fn kill_once(folder: &Folder, wait: Duration) -> bool {
     let arguments = arguments(folder, "killed", &["--resume"]);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let out = folder.path("killed");
     let before = checkpoints(&out);
     let mut child = att(&arguments).stderr(Stdio::null()).spawn().unwrap();
@@ -139,7 +127,6 @@ fn a_signal_saves_the_state_and_resuming_ends_with_the_same_bytes() {
     let log = folder.path("broken/log.jsonl");
     for signal in ["-INT", "-TERM"] {
         let arguments = arguments(&folder, "broken", &["--resume"]);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let lines = || fs::read_to_string(&log).unwrap_or_default().lines().count();
         let before = lines();
         let child = att(&arguments).stderr(Stdio::piped()).spawn().unwrap();
@@ -230,19 +217,13 @@ fn a_model_is_tuned_on_other_data_with_its_own_tokenisers() {
         ),
     );
     let from = ["--init-from", model(), "--max-steps", "20"];
-    let (config, pairs) = (folder.path("experiment.toml"), folder.path("other.tsv"));
     let out = folder.path("tuned");
-    let arguments = [
-        "train",
-        text(&config),
-        "--train",
-        text(&pairs),
-        "--valid",
-        text(&pairs),
-        "--out",
-        text(&out),
-    ];
-    stdout(&run(&[&arguments[..], &from].concat()));
+    let tune = |more: &[&str]| {
+        let more = [&from[..], more].concat();
+        let command = ["train", "experiment.toml"];
+        run(&folder.arguments(&command, "other.tsv", "tuned", &more))
+    };
+    stdout(&tune(&[]));
     let same = |name: &str| {
         let before = fs::read(Path::new(model()).join(name)).unwrap();
         before == fs::read(out.join(name)).unwrap()
@@ -256,13 +237,13 @@ fn a_model_is_tuned_on_other_data_with_its_own_tokenisers() {
         "experiment.toml",
         EXPERIMENT.replace("d_hidden = 16 }", "d_hidden = 8 }"),
     );
-    let output = run(&[&arguments[..], &from, &["--overwrite"]].concat());
+    let output = tune(&["--overwrite"]);
     refused(&output, &["model.safetensors", "shape"]);
     folder.write(
         "experiment.toml",
         EXPERIMENT.replace("[training]", "[training]\nfreeze = ['encodr']"),
     );
-    let output = run(&[&arguments[..], &from, &["--overwrite"]].concat());
+    let output = tune(&["--overwrite"]);
     refused(&output, &["training.freeze", "encodr"]);
 }
 

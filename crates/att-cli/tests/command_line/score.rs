@@ -117,6 +117,8 @@ fn files_that_do_not_fit_are_named() {
     fails("src.txt", "long.txt", &["src.txt has 3", "long.txt has 5"]);
     fails("src.txt", "utf8.txt", &["utf8.txt line 2", "UTF-8"]);
     fails("absent.txt", "tgt.txt", &["absent.txt"]);
+    folder.write("none.txt", "");
+    fails("none.txt", "none.txt", &["none.txt has no lines"]);
     let none = score(&folder, "src.txt", "tgt.txt", &["--batch-size", "0"]);
     refused(&none, &["batch_size: 0"]);
 }

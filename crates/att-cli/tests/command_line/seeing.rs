@@ -34,7 +34,7 @@ fn a_run_leaves_a_report_that_can_be_written_again() {
     }
     // Three validations of four samples with their attention.
     assert_eq!(page.matches("<figcaption>").count(), 12);
-    assert_eq!(page.matches("<svg").count(), 12 + 5);
+    assert_eq!(page.matches("<svg").count(), 12 + 6);
 
     let log = fs::read_to_string(folder.path("run/log.jsonl")).unwrap();
     let figures = |word: &str| {
@@ -92,6 +92,17 @@ fn a_dashboard_needs_a_terminal_and_quiet_is_quiet() {
         quiet.status.success() && !text.contains("valid at"),
         "{text}"
     );
+
+    let newest = folder.path("run/checkpoint-00000060.safetensors");
+    fs::write(newest, "damaged").unwrap();
+    let more = ["--max-steps", "61", "--resume", "--progress", "none"];
+    let warned = folder.train(&["pairs.tsv"], &more);
+    let text = String::from_utf8_lossy(&warned.stderr);
+    assert!(
+        text.contains("warning: ") && text.contains("checkpoint-00000060"),
+        "{text}"
+    );
+    assert!(!text.contains("going on after step"), "{text}");
 }
 
 /// On a pseudo-terminal, which util-linux's `script` gives.
@@ -101,17 +112,12 @@ fn the_dashboard_stops_at_q_and_gives_the_terminal_back() {
     let folder = Folder::new();
     let text_of = EXPERIMENT.replace("max_epochs = 100", "max_epochs = 60000");
     folder.write("experiment.toml", text_of);
-    let (config, pairs, out) = (
-        folder.path("experiment.toml"),
-        folder.path("pairs.tsv"),
-        folder.path("run"),
-    );
+    let out = folder.path("run");
+    let arguments = folder.arguments(&["train", "experiment.toml"], "pairs.tsv", "run", &[]);
     let train = format!(
-        "stty rows 24 cols 80; {} train {} --train {pairs} --valid {pairs} --out {}; echo left $?; stty -a",
+        "stty rows 24 cols 80; {} {}; echo left $?; stty -a",
         env!("CARGO_BIN_EXE_att"),
-        text(&config),
-        text(&out),
-        pairs = text(&pairs),
+        arguments.join(" ")
     );
     let mut child = Command::new("script")
         .args(["-qc", &train, "/dev/null"])

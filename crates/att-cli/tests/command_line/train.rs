@@ -56,18 +56,7 @@ fn missing_files_are_named() {
         &run(&["translate", model(), "--input", "no/such.txt"]),
         &["no/such.txt"],
     );
-    let config = folder.path("absent.toml");
-    let pairs = folder.path("pairs.tsv");
-    let arguments = [
-        "train",
-        text(&config),
-        "--train",
-        text(&pairs),
-        "--valid",
-        text(&pairs),
-        "--out",
-        "x",
-    ];
+    let arguments = folder.arguments(&["train", "absent.toml"], "pairs.tsv", "run", &[]);
     refused(&run(&arguments), &["absent.toml"]);
     assert!(!folder.path("run").exists());
 }
@@ -208,21 +197,8 @@ fn an_interrupt_saves_and_says_so() {
         "experiment.toml",
         EXPERIMENT.replace("max_epochs = 100", "max_epochs = 60000"),
     );
-    let (config, pairs, out) = (
-        folder.path("experiment.toml"),
-        folder.path("pairs.tsv"),
-        folder.path("run"),
-    );
-    let arguments = [
-        "train",
-        text(&config),
-        "--train",
-        text(&pairs),
-        "--valid",
-        text(&pairs),
-        "--out",
-        text(&out),
-    ];
+    let out = folder.path("run");
+    let arguments = folder.arguments(&["train", "experiment.toml"], "pairs.tsv", "run", &[]);
     let child = att(&arguments).stderr(Stdio::piped()).spawn().unwrap();
     let begun = std::time::Instant::now();
     while !out.join("model.safetensors").exists() {

@@ -94,6 +94,9 @@ fn has_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
     false
 }
 
+#[cfg(feature = "cpu")]
+pub(crate) use gemm::multiplies_bf16;
+
 pub use adam::{AdamStep, adam_step, square_sum};
 pub use additive_score::additive_score;
 pub use attention_read::{AttentionRead, attention_read};

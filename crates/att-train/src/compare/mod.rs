@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::run_directory::COMPARED;
+use crate::settings::{differing, settings, value};
 use crate::{
     Error, ExperimentConfig, Observer, Result, Start, Summary, Trainer, TrainingConfig,
     fine_tuning, guided_alignment,
@@ -90,11 +91,22 @@ struct Compared<A, R> {
 }
 
 /// All that a result depends on.
-#[derive(Serialize)]
-struct Asked<'a> {
+#[derive(Serialize, Deserialize)]
+struct Asked {
     #[serde(flatten)]
-    given: &'a BTreeMap<String, String>,
-    experiment: &'a ExperimentConfig,
+    given: BTreeMap<String, String>,
+    experiment: ExperimentConfig,
+}
+
+impl Asked {
+    /// All of it by key.
+    fn settings(&self) -> BTreeMap<String, String> {
+        let given = self.given.iter();
+        let given = given.map(|(key, value)| (key.clone(), format!("{value:?}")));
+        let experiment = settings(&self.experiment).into_iter();
+        let experiment = experiment.map(|(key, value)| (format!("experiment.{key}"), value));
+        given.chain(experiment).collect()
+    }
 }
 
 impl<'a> Comparison<'a> {
@@ -204,10 +216,14 @@ impl<'a> Comparison<'a> {
         let Some(result) = result else {
             return Ok(None);
         };
-        // As text once, so that numbers are read alike.
+        // Through the experiment, so that settings which are younger than the run have their defaults; as text
+        // once, so that numbers are read alike.
+        let asked: Asked = serde_json::from_value(asked).map_err(unreadable)?;
         let now = serde_json::to_string(&self.asked(contestant)).expect("settings can be JSON");
-        let now = serde_json::from_str(&now).expect("what was written can be read");
-        if let Some(Difference { key, before, now }) = difference(&asked, &now, String::new()) {
+        let now: Asked = serde_json::from_str(&now).expect("what was written can be read");
+        let [before, now] = [asked, now].map(|one| one.settings());
+        if let Some(key) = differing(&before, &now).next() {
+            let [before, now] = [&before, &now].map(|of| value(of, key));
             let reason = format!(
                 "is finished with {key} = {before}, and now it is {now}: choose another directory, or \
                  remove this one to train it anew"
@@ -251,10 +267,10 @@ impl<'a> Comparison<'a> {
         self.write(contestant, Some(result))
     }
 
-    fn asked<'s>(&'s self, contestant: &'s Contestant) -> Asked<'s> {
+    fn asked(&self, contestant: &Contestant) -> Asked {
         Asked {
-            given: &self.given,
-            experiment: &contestant.config,
+            given: self.given.clone(),
+            experiment: contestant.config.clone(),
         }
     }
 
@@ -304,29 +320,6 @@ pub fn digest<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
     let mut digest = Digest::new();
     texts.into_iter().for_each(|text| digest.text(text));
     digest.to_string()
-}
-
-/// Where two settings differ first.
-struct Difference {
-    key: String,
-    before: String,
-    now: String,
-}
-
-fn difference(before: &Value, now: &Value, key: String) -> Option<Difference> {
-    if let (Value::Object(a), Value::Object(b)) = (before, now) {
-        let mut keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
-        return keys.find_map(|name| {
-            let dot = if key.is_empty() { "" } else { "." };
-            let [a, b] = [a, b].map(|of| of.get(name).unwrap_or(&Value::Null));
-            difference(a, b, format!("{key}{dot}{name}"))
-        });
-    }
-    (before != now).then(|| Difference {
-        key,
-        before: before.to_string(),
-        now: now.to_string(),
-    })
 }
 
 #[cfg(test)]
@@ -439,7 +432,20 @@ mod tests {
             &["device = \"flex\", and now it is \"ndarray\""],
         );
 
-        fs::write(folder.path().join("a").join(COMPARED), "{").unwrap();
+        // As a program wrote it that did not know of a setting yet, or of one that is gone.
+        let file = folder.path().join("a").join(COMPARED);
+        let text = fs::read_to_string(&file).unwrap();
+        let mut compared: Value = serde_json::from_str(&text).unwrap();
+        let training = &mut compared["asked"]["experiment"]["training"];
+        training.as_object_mut().unwrap().remove("r_drop").unwrap();
+        fs::write(&file, compared.to_string()).unwrap();
+        assert_eq!(first.finished(&a).unwrap(), Some(0.1));
+        compared["asked"]["experiment"]["training"]["drop_r"] = 1.into();
+        fs::write(&file, compared.to_string()).unwrap();
+        let message = first.finished::<f64>(&a).unwrap_err().to_string();
+        assert!(message.contains("drop_r"), "{message}");
+
+        fs::write(file, "{").unwrap();
         let message = first.finished::<f64>(&a).unwrap_err().to_string();
         assert!(message.contains("compared.json can't be read"), "{message}");
     }

@@ -171,6 +171,11 @@ impl AttentionOptions {
     fn is_not_asked_for(&self, of: &std::path::Path) -> Result<(), String> {
         let asked = [
             (self.words, "--words"),
+            (self.head != HeadOption::One(View::Weights), "--head"),
+            (self.line.is_some(), "--line"),
+            (self.rank != 0, "--rank"),
+            (self.member.is_some(), "--member"),
+            (self.align != AlignmentMethod::Argmax, "--align"),
             (self.svg.is_some(), "--svg"),
             (self.png.is_some(), "--png"),
             (self.html.is_some(), "--html"),

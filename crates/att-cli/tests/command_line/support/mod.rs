@@ -1,5 +1,6 @@
 //! A folder with a tiny experiment, a model trained on it, and what is expected of a command.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,17 +30,17 @@ pub const EXPERIMENT: &str = "
 
 pub const PAIRS: &str = "abc\tc b a\ncab\tb a c\nbca\ta c b\nac\tc a\nba\ta b\ncb\tb c\n";
 
-pub fn att(arguments: &[&str]) -> Command {
+pub fn att(arguments: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_att"));
     command.args(arguments);
     command
 }
 
-pub fn run(arguments: &[&str]) -> Output {
+pub fn run(arguments: &[impl AsRef<OsStr>]) -> Output {
     att(arguments).output().unwrap()
 }
 
-pub fn run_with_input(arguments: &[&str], input: &[u8]) -> Output {
+pub fn run_with_input(arguments: &[impl AsRef<OsStr>], input: &[u8]) -> Output {
     let mut child = att(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -100,6 +101,25 @@ impl Folder {
         let path = self.path(name);
         fs::write(&path, data).unwrap();
         path
+    }
+
+    /// The arguments of a command on configurations of the folder, such as `["train", "experiment.toml"]`, that
+    /// trains on a file of pairs, validates on the same, and writes into `out`.
+    pub fn arguments(
+        &self,
+        command: &[&str],
+        pairs: &str,
+        out: &str,
+        more: &[&str],
+    ) -> Vec<String> {
+        let path = |name: &str| text(&self.path(name)).to_string();
+        let mut arguments = vec![command[0].to_string()];
+        arguments.extend(command[1..].iter().map(|config| path(config)));
+        for (option, file) in [("--train", pairs), ("--valid", pairs), ("--out", out)] {
+            arguments.extend([option.to_string(), path(file)]);
+        }
+        arguments.extend(more.iter().map(|one| one.to_string()));
+        arguments
     }
 
     /// `att train` of the experiment on these files, with more arguments.

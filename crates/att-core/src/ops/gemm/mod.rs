@@ -166,6 +166,14 @@ impl Form {
     }
 }
 
+/// Whether the processor multiplies bf16 by instructions of its own: those of AMX or AVX-512.
+pub(crate) fn multiplies_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return bf16::available();
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
 /// A function of each number, row by row.
 fn row_major(mat: Mat, f: impl Fn(f32) -> f32) -> Vec<f32> {
     let mut numbers = Vec::with_capacity(mat.rows * mat.cols);

@@ -1,0 +1,92 @@
+//! Rows that share a source, as in a beam, and what they may put out.
+
+use att_core::host_vec;
+
+use super::*;
+
+#[test]
+fn the_rows_of_a_beam_share_their_source() {
+    each(|config, tie, device| {
+        let (decoder, source) = (decoder(config, tie, device), source(device));
+        let memory = prepare(&decoder, &source);
+        let start = || decoder.initial_state(&source);
+        let beam = start().select(&[0, 0, 1, 1, 2, 2], device);
+        let tokens = Tensor::from_data([4, 5, 6, 7, 8, 4], device);
+        let both = decoder.step(tokens, &memory, beam).logits;
+        for (slot, tokens) in [[4, 6, 8], [5, 7, 4]].into_iter().enumerate() {
+            let one = decoder.step(Tensor::from_data(tokens, device), &memory, start());
+            let rows = [slot, slot + 2, slot + 4].map(|row| row as i64);
+            let expected = both.clone().select(0, Tensor::from_data(rows, device));
+            assert!(close(finite(one.logits), finite(expected)), "{config:?}");
+        }
+    });
+}
+
+#[test]
+fn allowed_tokens_have_the_scores_that_they_have_among_all() {
+    let allowed = [vec![8, 3, 4], vec![3], vec![5, 3, 4]];
+    each(|config, tie, device| {
+        // What copies has no shortlist.
+        if config.copies() {
+            return;
+        }
+        let (decoder, source) = (decoder(config, tie, device), source(device));
+        let whole = decoder.prepare(&source);
+        let memory = whole.clone().with_allowed(&decoder, &allowed);
+        let state = || {
+            let start = decoder.initial_state(&source);
+            start.select(&[0, 0, 1, 1, 2, 2], device)
+        };
+        let tokens = || Tensor::from_data([4, 5, 6, 7, 8, 4], device);
+        let all = decoder.step(tokens(), &whole, state()).logits;
+        let found = decoder.step(tokens(), &memory, state()).logits;
+        let ids: [i64; 4] = [3, 4, 5, 8];
+        let columns = memory.columns.as_ref().unwrap().ids();
+        assert!(columns.iter().copied().map(i64::from).eq(ids));
+        let mut expected = host_vec(all.select(1, Tensor::from_data(ids, device)));
+        for (row, scores) in expected.chunks_mut(4).enumerate() {
+            for (score, id) in scores.iter_mut().zip(ids) {
+                if !allowed[row / 2].contains(&(id as u32)) {
+                    *score = f32::NEG_INFINITY;
+                }
+            }
+        }
+        let same = |(a, b): (&f32, &f32)| a == b || (a - b).abs() < 1e-5;
+        assert!(
+            host_vec(found.clone()).iter().zip(&expected).all(same),
+            "{config:?}"
+        );
+
+        let memory = memory.select(&[2, 0], device);
+        let state = decoder.initial_state(&source).select(&[2, 2, 0, 0], device);
+        let tokens = Tensor::from_data([8, 4, 4, 5], device);
+        let left = decoder.step(tokens, &memory, state).logits;
+        let rows = Tensor::from_data([4, 5, 0, 1], device);
+        let expected = host_vec(found.select(0, rows));
+        assert!(host_vec(left).iter().zip(&expected).all(same), "{config:?}");
+    });
+}
+
+/// Two rows a source, exchanged after the first step, go on as they would have alone.
+#[test]
+fn the_rows_of_a_beam_carry_their_states() {
+    each(|config, tie, device| {
+        let (decoder, source) = (decoder(config, tie, device), source(device));
+        let memory = prepare(&decoder, &source);
+        let start = || decoder.initial_state(&source);
+        let tokens = |of: &[i64]| Tensor::<1, Int>::from_data(of, device);
+        let beam = start().select(&[0, 0, 1, 1, 2, 2], device);
+        let state = decoder
+            .step(tokens(&[4, 5, 6, 7, 8, 4]), &memory, beam)
+            .state;
+        let state = state.select(&[1, 0, 3, 2, 5, 4], device);
+        let both = decoder.step(tokens(&[5, 5, 6, 6, 7, 7]), &memory, state);
+        for (slot, first) in [[5, 7, 4], [4, 6, 8]].into_iter().enumerate() {
+            let state = decoder.step(tokens(&first), &memory, start()).state;
+            let one = decoder.step(tokens(&[5, 6, 7]), &memory, state);
+            let rows = tokens(&[slot, slot + 2, slot + 4].map(|row| row as i64));
+            let expected = both.logits.clone().select(0, rows);
+            assert!(close(finite(one.logits), finite(expected)), "{config:?}");
+        }
+    });
+}
