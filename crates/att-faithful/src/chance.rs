@@ -39,10 +39,9 @@ impl Chance {
     }
 }
 
-/// The numbers of `limit` of `n` sentences, rising: all if there are no more. A sentence is among them or not
-/// whatever stands in it.
-pub fn sample(n: usize, limit: usize, seed: u64) -> Vec<usize> {
-    let mut numbers: Vec<usize> = (0..n).collect();
+/// So many of the sentences with these numbers, rising: all if there are no more. Which follows from the numbers,
+/// whatever stands in the sentences.
+pub fn sample(mut numbers: Vec<usize>, limit: usize, seed: u64) -> Vec<usize> {
     numbers.sort_by_key(|&number| (random::mix(seed, number as u64), number));
     numbers.truncate(limit);
     numbers.sort_unstable();
@@ -55,12 +54,13 @@ mod tests {
 
     #[test]
     fn a_sample_is_of_all_and_has_each_once() {
-        assert_eq!(sample(4, 10, 1), [0, 1, 2, 3]);
-        let found = sample(1000, 100, 1);
+        let of = |n: usize, limit, seed| sample((0..n).collect(), limit, seed);
+        assert_eq!(of(4, 10, 1), [0, 1, 2, 3]);
+        let found = of(1000, 100, 1);
         assert_eq!(found.len(), 100);
         assert!(found.is_sorted_by(|a, b| a < b));
         assert!(found[0] < 100 && found[99] > 900, "{found:?}");
-        assert_ne!(found, sample(1000, 100, 2));
+        assert_ne!(found, of(1000, 100, 2));
     }
 
     #[test]

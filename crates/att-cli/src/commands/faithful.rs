@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -79,7 +80,12 @@ pub fn run(options: &Options) -> CommandResult {
         0 => usize::MAX,
         limit => limit,
     };
-    let numbers = sample(corpus.pairs.len(), limit, config.seed);
+    // A source that occurs several times has one output.
+    let mut seen = HashSet::new();
+    let is_new = |number: &usize| options.gold || seen.insert(corpus.pairs[*number].src.as_str());
+    let all: Vec<usize> = (0..corpus.pairs.len()).filter(is_new).collect();
+    let of_all = all.len();
+    let numbers = sample(all, limit, config.seed);
     let sentences = if options.gold {
         numbers
             .iter()
@@ -95,7 +101,7 @@ pub fn run(options: &Options) -> CommandResult {
     let about = format!(
         "{} of {} sentences, {} target tokens{}; seed {}, {} permutations, {} points of integrated gradients",
         model.sentences,
-        corpus.pairs.len(),
+        of_all,
         model.steps,
         if options.gold {
             " of the data"
