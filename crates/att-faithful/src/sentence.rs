@@ -43,8 +43,7 @@ pub(crate) struct Sums {
     pub uniform_changed: f64,
     pub permuted_distance: f64,
     pub permuted_changed: f64,
-    /// In the order of [`Ranking::ALL`].
-    pub rankings: [RankingSums; Ranking::ALL.len()],
+    pub rankings: ByRanking<RankingSums>,
 }
 
 /// Those of one ranking.
@@ -60,6 +59,38 @@ pub(crate) struct RankingSums {
     pub is_top: f64,
     /// Steps whose first token is a true one.
     pub is_true: f64,
+}
+
+/// In the order of [`Ranking::ALL`].
+type ByRanking<T> = [T; Ranking::ALL.len()];
+
+/// What importance comes from, but for leave-one-out.
+struct Measured<'a> {
+    /// `[tgt_len][src_len]`, EOS included.
+    weights: Vec<Vec<f32>>,
+    attributions: Attributions,
+    by_chance: &'a [Vec<f32>],
+}
+
+impl Measured<'_> {
+    /// How important each source token is to step `t`, EOS left out.
+    fn importance(&self, ranking: Ranking, t: usize, erasures: &Erasures) -> Vec<f64> {
+        let by_chance = &self.by_chance[t];
+        let n = by_chance.len();
+        let weights = self.weights[t][..n].iter().copied().map(f64::from);
+        match ranking {
+            Ranking::Attention => weights.collect(),
+            Ranking::LeastAttended => weights.map(|weight| -weight).collect(),
+            Ranking::GradientInput => self.attributions.at_input[t].clone(),
+            Ranking::IntegratedGradients => self.attributions.integrated[t].clone(),
+            Ranking::LeaveOneOut => {
+                let p = erasures.probability(&mask(&[], n), t);
+                let lost = |s: usize| p - erasures.probability(&mask(&[s], n), t);
+                (0..n).map(lost).collect()
+            }
+            Ranking::Random => by_chance.iter().copied().map(f64::from).collect(),
+        }
+    }
 }
 
 /// Measures a sentence that [is measurable](Sentence::is_measurable).
@@ -78,40 +109,26 @@ pub(crate) fn measure(
     let states = (n + 1).div_ceil(model.encoder.tokens_per_state()); // with EOS
     let sizes = [steps, n, states];
     let chance = Chance::new(config.seed, sentence.number, sizes, config.permutations);
-    let batch = Batch::new(std::slice::from_ref(example), &[0]);
-    let weights = force(model, &batch, false).remove(0).weights;
-    let weights = weights.expect("the model attends");
-
     let mut erasures = Erasures::new(model, example);
     let whole = mask(&[], n);
-    let one = |s: usize| mask(&[s], n);
-    erasures.look_at(std::iter::once(whole.clone()).chain((0..n).map(one)));
-    let p = |t: usize| erasures.probability(&whole, t);
-    let without = |t: usize, s: usize| erasures.probability(&one(s), t);
-    let leave_one_out = |t: usize| -> Vec<f64> { (0..n).map(|s| p(t) - without(t, s)).collect() };
-    let attributions = differentiable.attributions(example, config.integration_steps);
-    let importances: Vec<[Vec<f64>; Ranking::ALL.len()]> = (0..steps)
-        .map(|t| {
-            Ranking::ALL.map(|ranking| {
-                let Attributions {
-                    at_input,
-                    integrated,
-                } = &attributions;
-                let of = |numbers: &[f32]| numbers[..n].iter().copied().map(f64::from).collect();
-                match ranking {
-                    Ranking::Attention => of(&weights[t]),
-                    Ranking::GradientInput => at_input[t].clone(),
-                    Ranking::IntegratedGradients => integrated[t].clone(),
-                    Ranking::LeaveOneOut => leave_one_out(t),
-                    Ranking::Random => of(&chance.importance[t]),
-                    Ranking::LeastAttended => {
-                        weights[t][..n].iter().map(|&w| -f64::from(w)).collect()
-                    }
-                }
-            })
-        })
+    erasures.look_at(
+        [whole.clone()]
+            .into_iter()
+            .chain((0..n).map(|s| mask(&[s], n))),
+    );
+    let batch = Batch::new(std::slice::from_ref(example), &[0]);
+    let measured = Measured {
+        weights: force(model, &batch, false)
+            .remove(0)
+            .weights
+            .expect("the model attends"),
+        attributions: differentiable.attributions(example, config.integration_steps),
+        by_chance: &chance.importance,
+    };
+    let importances: Vec<ByRanking<Vec<f64>>> = (0..steps)
+        .map(|t| Ranking::ALL.map(|ranking| measured.importance(ranking, t, &erasures)))
         .collect();
-    let orders: Vec<_> = importances
+    let orders: Vec<ByRanking<Vec<usize>>> = importances
         .iter()
         .zip(&chance.ties)
         .map(|(of_step, ties)| of_step.each_ref().map(|importance| order(importance, ties)))

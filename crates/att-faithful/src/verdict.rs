@@ -57,24 +57,75 @@ impl Verdict {
             Self::NotShown => "That attention says what this model used is not shown.",
             Self::Misleading => "Attention does not say what this model used: it looks elsewhere.",
         };
-        let taken = |ranking: Ranking| {
+        let fall = |ranking: Ranking| {
             let found = model.ranking(ranking).comprehensiveness;
             format!("{:.3} ± {:.3}", found.value, found.half_width)
         };
         let share = model.share.map_or(String::new(), |share| {
             format!(
-                ", which is {:.0} % of what there is to gain over random ones",
+                ": attention has {:.0} % of what there is to gain over random ones",
                 100.0 * share.value
             )
         });
         format!(
-            "{verdict} Without the source tokens that it looks at most, a target token loses {} of its \
-             probability, without random ones {}, without those that matter most {}{share}. With uniform weights \
-             {:.0} % of the steps would put out another token.",
-            taken(Ranking::Attention),
-            taken(Ranking::Random),
-            taken(Ranking::LeaveOneOut),
+            "{verdict} Without the source tokens that it looks at most, the probability of a target token falls by \
+             {}, without random ones by {}, without those that matter most by {}{share}. With uniform weights {:.0} % \
+             of the steps would put out another token.",
+            fall(Ranking::Attention),
+            fall(Ranking::Random),
+            fall(Ranking::LeaveOneOut),
             100.0 * model.uniform_changed.value,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sentence::Sums;
+
+    /// Of five sentences alike: what erasing the first tokens of attention, of leave-one-out and of chance takes, and
+    /// the distance with uniform weights.
+    fn findings([attention, leave_one_out, random, uniform]: [f64; 4]) -> Findings {
+        let mut sums = Sums {
+            steps: 1.0,
+            uniform_distance: uniform,
+            ..Sums::default()
+        };
+        for (ranking, lost) in [
+            (Ranking::Attention, attention),
+            (Ranking::LeaveOneOut, leave_one_out),
+            (Ranking::Random, random),
+        ] {
+            sums.rankings[ranking as usize].comprehensiveness = [lost; 5];
+        }
+        Findings::of(&vec![sums; 5]).unwrap()
+    }
+
+    #[test]
+    fn each_rule_decides_where_it_is_the_first_that_holds() {
+        let floor = findings([0.02, 0.02, 0.01, 0.0]);
+        for (numbers, expected) in [
+            ([0.8, 0.9, 0.2, 0.5], Verdict::Faithful),
+            ([0.8, 0.9, 0.2, 0.05], Verdict::InPart), // the weights do not matter
+            ([0.5, 0.9, 0.2, 0.5], Verdict::InPart),  // 3 of 7 are found
+            ([0.2, 0.9, 0.2, 0.5], Verdict::NotShown),
+            ([0.205, 0.9, 0.2, 0.5], Verdict::NotShown), // so does the floor
+            ([0.1, 0.9, 0.2, 0.5], Verdict::Misleading),
+        ] {
+            let model = findings(numbers);
+            let found = Verdict::of(&model, &floor);
+            assert_eq!(found, expected, "{numbers:?}: {}", found.sentence(&model));
+        }
+        let model = findings([0.8, 0.9, 0.2, 0.5]);
+        let sentence = Verdict::Faithful.sentence(&model);
+        assert!(
+            sentence.starts_with("Attention says what this model used. "),
+            "{sentence}"
+        );
+        assert!(
+            sentence.contains("by 0.800 ± 0.000") && sentence.contains("86 %"),
+            "{sentence}"
+        );
     }
 }
