@@ -234,7 +234,9 @@ without which the probability falls most.</p>
 
 fn shown(figure: Option<Figure>) -> String {
     figure.map_or("-".into(), |figure| {
-        format!("{:.3} ± {:.3}", figure.value, figure.half_width)
+        // No zero below zero.
+        let value = (1000.0 * figure.value).round() / 1000.0 + 0.0;
+        format!("{value:.3} ± {:.3}", figure.half_width)
     })
 }
 
