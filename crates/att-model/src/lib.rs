@@ -60,6 +60,7 @@ const _: () = {
 pub use config::{MAX_WEIGHTS, ModelConfig};
 pub use directory::{FORMAT_VERSION, ModelDirectory};
 pub use error::{Error, Result};
+pub use forced::{Forced, force};
 pub use seq2seq::{ForcedOutput, Seq2Seq};
 pub use translator::{
     Candidate, CandidateAttention, FoundPiece, HeadWeights, Translation, TranslationObserver,

@@ -4,6 +4,7 @@ mod beams;
 mod causality;
 mod configs;
 mod copies;
+mod interventions;
 mod passes;
 
 use att_core::{DeviceSpec, EncoderOutput, MemorySpec, RecurrentState, mask, random};

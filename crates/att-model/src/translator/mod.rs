@@ -270,6 +270,23 @@ impl Translator {
         self.members[0].example(pair)
     }
 
+    /// A line and a candidate of it, token by token as it came out, as ids that the (first) model reads: what
+    /// forced decoding of it takes ([`force`](crate::force)).
+    pub fn candidate_example(&self, line: &str, candidate: &Candidate) -> Example {
+        let tokenizer = &self.directory().tgt_tokenizer;
+        let extended = self.extended_vocabulary(line);
+        let id = |token: &String| {
+            let known = tokenizer.token_to_id(token);
+            let copied = || extended.as_ref()?.id(token);
+            known.or_else(copied).unwrap_or(special::UNK)
+        };
+        let ids = candidate.tokens.iter().map(id);
+        Example {
+            tgt: ids.take_while(|&id| id != special::EOS).collect(),
+            ..self.example(&Pair::new(line, ""))
+        }
+    }
+
     /// Of a model that copies, the target vocabulary extended by the tokens of a line, which its outputs
     /// may have: of an ensemble the first one's.
     pub fn extended_vocabulary(&self, line: &str) -> Option<ExtendedVocabulary> {
