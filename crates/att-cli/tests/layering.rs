@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Each crate, low to high, and the crates that it may depend on (all of them `att-*`).
 #[rustfmt::skip]
-const ALLOWED: [(&str, &str); 13] = [
+const ALLOWED: [(&str, &str); 14] = [
     ("core",      ""),
     ("layers",    "core"),
     ("attention", "core layers"),
@@ -17,8 +17,9 @@ const ALLOWED: [(&str, &str); 13] = [
     ("model",     "core layers attention encoder decoder data eval"),
     ("train",     "core layers attention encoder decoder data eval model"),
     ("inspect",   "core layers attention encoder decoder data eval model"),
-    ("server",    "core layers attention encoder decoder data eval model inspect"),
-    ("cli",       "core layers attention encoder decoder data eval model train inspect server"),
+    ("studio",    "core layers attention encoder decoder data eval model inspect"),
+    ("server",    "core layers attention encoder decoder data eval model inspect studio"),
+    ("cli",       "core layers attention encoder decoder data eval model train inspect studio server"),
     ("bench",     "core layers attention encoder decoder inspect"),
 ];
 

@@ -38,6 +38,8 @@ pub(crate) struct Ask {
     pub(crate) streams: bool,
     /// Whether attention weights or alignments are wanted.
     pub(crate) attention: bool,
+    /// What is to be explained of the only line.
+    pub(crate) explains: Option<att_studio::Request>,
 }
 
 /// Translations, and the model that they are from.
@@ -63,6 +65,32 @@ impl App {
         }
     }
 
+    /// Translates a sentence and explains it, in the time that a request has.
+    ///
+    /// - `model`: its place in the store
+    pub(crate) async fn explain(
+        &self,
+        model: usize,
+        request: att_studio::Request,
+    ) -> Result<(Arc<Loaded>, att_studio::Answer), Failure> {
+        let pending = self.submit(Ask {
+            model,
+            lines: vec![request.translation()],
+            changes: request.search.clone(),
+            explains: Some(request),
+            ..Ask::default()
+        });
+        let mut pending = pending.await?;
+        loop {
+            match pending.next().await? {
+                Step::Explained(model, answer) => return Ok((model, *answer)),
+                // Of a blank line there is nothing to explain.
+                Step::Answer(answer) => return Ok((answer.model, Default::default())),
+                Step::Piece(_) => {}
+            }
+        }
+    }
+
     /// Puts what is asked for into the queue.
     pub(crate) async fn submit(&self, ask: Ask) -> Result<Pending, Failure> {
         let deadline = Instant::now() + self.config.request_timeout;
@@ -71,7 +99,7 @@ impl App {
         let model = model.await.map_err(|_| self.timed_out())??;
         let search = self.check_search(&ask, &model)?;
         let (events, receiver) = unbounded_channel();
-        let ticket = Ticket::new(model, search, ask.streams, events);
+        let ticket = Ticket::new(model, search, ask.streams, ask.explains, events);
         let ticket = Arc::new(ticket);
         let mut translations = vec![None; ask.lines.len()];
         let mut lines = Vec::with_capacity(ask.lines.len());
@@ -116,9 +144,10 @@ impl App {
         } = ask.changes;
         let chars_of = |text: &String| text.chars().count();
         let chars = ask.lines.iter().map(|line| {
-            let phrases: usize = line.constraints.iter().map(chars_of).sum();
-            chars_of(&line.line) + chars_of(&line.prefix) + phrases
+            let others = line.constraints.iter().chain(&line.pinned).map(chars_of);
+            chars_of(&line.line) + chars_of(&line.prefix) + others.sum::<usize>()
         });
+        let pinned = ask.lines.iter().map(|line| line.pinned.len()).max();
         if ask.lines.is_empty() {
             return Err(Failure::bad_request("there is no text: give one at least"));
         }
@@ -142,6 +171,7 @@ impl App {
                 "hypotheses",
                 limits.beam_size,
             ),
+            ("pinned", pinned.unwrap_or(0), "tokens", limits.max_len),
             ("min_len", min_len.unwrap_or(0), "tokens", limits.max_len),
             ("max_len", max_len.unwrap_or(0), "tokens", limits.max_len),
         ] {
@@ -155,7 +185,11 @@ impl App {
     /// How the model is to search, if it can give what is asked for.
     fn check_search(&self, ask: &Ask, model: &Loaded) -> Result<SearchConfig, Failure> {
         let directory = model.translator.directory();
-        let search = ask.changes.apply(&directory.search);
+        let own = &directory.search;
+        let search = match &ask.explains {
+            Some(request) => request.search_of(own),
+            None => ask.changes.apply(own),
+        };
         if ask.attention && !directory.model.decoder.has_attention() {
             let message = format!("attention: model '{}' has none", model.name);
             return Err(Failure::bad_request(message));
@@ -166,7 +200,10 @@ impl App {
             ));
         }
         for line in &ask.lines {
-            let tokens = model.translator.check(line, &search);
+            let tokens = match &ask.explains {
+                Some(request) => request.check(&model.translator, &search),
+                None => model.translator.check(line, &search),
+            };
             let tokens = tokens.map_err(Failure::bad_request)?;
             let most = self.config.limits.tokens;
             if tokens > most {
@@ -194,6 +231,8 @@ pub(crate) enum Step {
     Piece(att_model::FoundPiece),
     /// All is done.
     Answer(Answer),
+    /// All is done and explained.
+    Explained(Arc<Loaded>, Box<att_studio::Answer>),
 }
 
 /// Lines that wait or are being decoded. Who drops it does not want them any more.
@@ -217,6 +256,11 @@ impl Pending {
                 Some(Event::Piece(piece)) => return Ok(Step::Piece(piece)),
                 Some(Event::Done { index, translation }) => {
                     self.translations[index] = Some(translation);
+                }
+                Some(Event::Explained(answer)) => {
+                    self.answered = true;
+                    self.metrics.answered();
+                    return Ok(Step::Explained(self.ticket.model.clone(), answer));
                 }
                 Some(Event::Failed) | None => return Err(Failure::internal()),
             }

@@ -1,4 +1,6 @@
+mod alternatives;
 mod ensemble;
+mod names;
 mod observed;
 #[cfg(test)]
 pub(crate) mod test_support;
@@ -13,7 +15,9 @@ use att_decoder::search::{Found, Observer, Request, SearchConfig};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
+pub use alternatives::Alternative;
 use ensemble::Member;
+pub use names::TargetNames;
 pub use observed::{FoundPiece, TranslationObserver};
 pub(crate) use translation::with_eos;
 pub use translation::{
@@ -205,8 +209,13 @@ impl Translator {
             self.example(&pair).tgt
         };
         let shortlist = self.shortlist.as_ref();
+        let pinned = if asked.pinned.is_empty() {
+            Vec::new()
+        } else {
+            self.target_names(&asked.line).ids(&asked.pinned)?
+        };
         let request = Request {
-            prefix: target(&asked.prefix),
+            prefix: [target(&asked.prefix), pinned].concat(),
             constraints: asked.constraints.iter().map(target).collect(),
             record: asked.record,
             allowed: shortlist.map(|shortlist| shortlist.of(src)),
@@ -225,29 +234,43 @@ impl Translator {
         observer: &mut dyn Observer,
     ) -> Result<Vec<Found>> {
         let first = Batch::new(&window.examples, indices);
-        let source = |member: &Member| {
-            if member.reads_as_first {
-                return first.clone();
-            }
-            let line = |&index: &usize| {
-                member.example(&Pair::new(window.requests[index].line.as_str(), ""))
-            };
-            let examples: Vec<Example> = indices.iter().map(line).collect();
-            Batch::new(&examples, &(0..examples.len()).collect::<Vec<_>>())
-        };
-        let sources: Vec<Batch> = self.members.iter().map(source).collect();
+        let lines = indices
+            .iter()
+            .map(|&index| window.requests[index].line.as_str());
+        let sources = self.sources(first, &lines.collect::<Vec<_>>());
         let request = |&index: &usize| -> Result<Request> {
             let (asked, src) = (&window.requests[index], &window.examples[index].src);
             self.request(asked, src, search)
         };
         let requests: Result<Vec<Request>> = indices.iter().map(request).collect();
-        let together = Together {
+        Ok(self
+            .together()
+            .search(&sources, requests?, search, observer))
+    }
+
+    /// All models as one.
+    fn together(&self) -> Together<'_> {
+        Together {
             models: self.members.iter().map(|member| &member.model).collect(),
             weights: &self.weights,
             mixture: self.mixture,
             same_tokens: self.members.iter().all(|member| member.reads_as_first),
+        }
+    }
+
+    /// Lines as each model reads them.
+    ///
+    /// - `first`: as the first model does
+    fn sources(&self, first: Batch, lines: &[&str]) -> Vec<Batch> {
+        let source = |member: &Member| {
+            if member.reads_as_first {
+                return first.clone();
+            }
+            let line = |line: &&str| member.example(&Pair::new(*line, ""));
+            let examples: Vec<Example> = lines.iter().map(line).collect();
+            Batch::new(&examples, &(0..examples.len()).collect::<Vec<_>>())
         };
-        Ok(together.search(&sources, requests?, search, observer))
+        self.members.iter().map(source).collect()
     }
 
     /// A pair as the (first) model reads it.
