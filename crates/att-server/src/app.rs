@@ -48,6 +48,8 @@ pub(crate) struct Answer {
     pub(crate) search: SearchConfig,
     /// One a line, in their order. Nothing is translated of a blank line: it has no candidates.
     pub(crate) translations: Vec<Translation>,
+    /// In their place, where that was asked for.
+    pub(crate) explained: att_studio::Answer,
 }
 
 impl App {
@@ -61,32 +63,6 @@ impl App {
         loop {
             if let Step::Answer(answer) = pending.next().await? {
                 return Ok(answer);
-            }
-        }
-    }
-
-    /// Translates a sentence and explains it, in the time that a request has.
-    ///
-    /// - `model`: its place in the store
-    pub(crate) async fn explain(
-        &self,
-        model: usize,
-        request: att_studio::Request,
-    ) -> Result<(Arc<Loaded>, att_studio::Answer), Failure> {
-        let pending = self.submit(Ask {
-            model,
-            lines: vec![request.translation()],
-            changes: request.search.clone(),
-            explains: Some(request),
-            ..Ask::default()
-        });
-        let mut pending = pending.await?;
-        loop {
-            match pending.next().await? {
-                Step::Explained(model, answer) => return Ok((model, *answer)),
-                // Of a blank line there is nothing to explain.
-                Step::Answer(answer) => return Ok((answer.model, Default::default())),
-                Step::Piece(_) => {}
             }
         }
     }
@@ -124,6 +100,7 @@ impl App {
             ticket,
             receiver,
             translations,
+            explained: att_studio::Answer::default(),
             deadline,
             timeout: self.timed_out(),
             queue: self.queue.clone(),
@@ -231,8 +208,6 @@ pub(crate) enum Step {
     Piece(att_model::FoundPiece),
     /// All is done.
     Answer(Answer),
-    /// All is done and explained.
-    Explained(Arc<Loaded>, Box<att_studio::Answer>),
 }
 
 /// Lines that wait or are being decoded. Who drops it does not want them any more.
@@ -240,6 +215,7 @@ pub(crate) struct Pending {
     ticket: Arc<Ticket>,
     receiver: UnboundedReceiver<Event>,
     translations: Vec<Option<Translation>>,
+    explained: att_studio::Answer,
     deadline: Instant,
     timeout: Failure,
     queue: Arc<Queue>,
@@ -258,9 +234,8 @@ impl Pending {
                     self.translations[index] = Some(translation);
                 }
                 Some(Event::Explained(answer)) => {
-                    self.answered = true;
-                    self.metrics.answered();
-                    return Ok(Step::Explained(self.ticket.model.clone(), answer));
+                    self.explained = *answer;
+                    self.translations.clear();
                 }
                 Some(Event::Failed) | None => return Err(Failure::internal()),
             }
@@ -272,6 +247,7 @@ impl Pending {
             model: self.ticket.model.clone(),
             search: self.ticket.search.clone(),
             translations: translations.into_iter().flatten().collect(),
+            explained: std::mem::take(&mut self.explained),
         }))
     }
 }

@@ -20,8 +20,7 @@ export function heatmap({ src, tgt, weights, logProbs, entropy, sums, edited, pi
   const limit = rows || Math.max(10, Math.floor(CELLS / Math.max(1, src.length)));
   const n = Math.min(tgt.length, limit);
   const says = el("p", { class: "says", "aria-hidden": "true" });
-  const tall = src.some((token) => [...token].length > 3);
-  const head = (token, s) => el("th", { scope: "col", "data-s": s, class: tall ? "tall" : false },
+  const head = (token, s) => el("th", { scope: "col", "data-s": s, class: [...token].length > 3 ? "tall" : false },
     el("span", { dir: "auto" }, shown(token)));
   const columns = src.length;
   const headRow = el("tr", {},
@@ -67,7 +66,7 @@ export function heatmap({ src, tgt, weights, logProbs, entropy, sums, edited, pi
       inner.style.setProperty("--part", (Math.abs(value) / most).toFixed(4));
       return el("td", {
         role: "gridcell", tabindex: -1, "data-s": s, "aria-label": say(shown(src[s]), value), class: "sum",
-      }, inner, el("small", {}, number(value, Math.abs(value) < 9.95 ? 1 : 0)));
+      }, el("small", {}, number(value, Math.abs(value) < 9.95 ? 1 : 0)), inner);
     };
     return el("tr", {}, el("th", { scope: "row", class: "name" }, name), values.map(bar));
   });

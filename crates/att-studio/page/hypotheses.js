@@ -18,15 +18,15 @@ export function hypothesisList(hypotheses, chosen, choose) {
     el("th", { scope: "row" }, el("button", {
       type: "button", dir: "auto", "aria-pressed": rank === chosen ? "true" : "false", onclick: () => choose(rank),
     }, one.text || "(nothing)")),
-    el("td", {}, percent(one.log_prob)),
+    el("td", {}, el("strong", {}, number(one.score))),
     terms.map(([key]) => el("td", {}, (key === "log_prob" || one[key] < 0 ? "" : "+") + number(one[key]))),
-    el("td", {}, el("strong", {}, number(one.score))));
+    el("td", {}, percent(one.log_prob)));
   const sum = terms.map(([, name]) => name).join(" + ");
   return el("div", {},
     el("div", { class: "scroll" }, el("table", { class: "list" },
       el("thead", {}, el("tr", {},
-        head("#"), head("Output"), head("p", "Its probability"), terms.map(([, name]) => head(name)),
-        head("score", "What hypotheses are ranked by"))),
+        head("#"), head("Output"), head("score", "What hypotheses are ranked by"),
+        terms.map(([, name]) => head(name)), head("p", "Its probability"))),
       el("tbody", {}, hypotheses.map(row)))),
     el("p", { class: "hint" }, `score = ${sum}`));
 }

@@ -11,8 +11,11 @@ const NAMES = [
 ];
 
 /** The numbers of a sentence; docs/inspect.md has their formulas. */
-export function numberList(numbers, more = []) {
+export function numberList(numbers, erasure) {
   const item = ([name, value, hint]) => el("div", {}, el("dt", {}, name), el("dd", {}, number(value, 2), el("small", {}, hint)));
   const known = NAMES.map(([key, name, hint]) => [name, numbers[key], hint]);
+  const more = erasure
+    ? [["Attention and erasing", erasure.rank_correlation, "Kendall's tau-b of both rows below the map; 1 where attention orders the tokens as they matter"]]
+    : [];
   return el("dl", { class: "numbers" }, [...known, ...more].map(item));
 }

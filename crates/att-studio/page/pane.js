@@ -71,7 +71,7 @@ export class Pane {
     this.calling = calling;
     this.element.setAttribute("aria-busy", "true");
     const request = {
-      ...this.query, model: this.model, words: true, heads: true, tree: true, alternatives: ALTERNATIVES,
+      ...this.query, model: this.model, words: true, heads: true, tree: true, erasure: true, alternatives: ALTERNATIVES,
     };
     const edits = [...this.edits].map(([step, weights]) => ({ step, weights }));
     try {
@@ -157,7 +157,7 @@ export class Pane {
           this.draw();
         })),
       hypothesis.attention ? el("section", { class: "block", "aria-label": "Numbers" },
-        el("h3", {}, "This sentence in numbers"), numberList(hypothesis.attention.numbers)) : "");
+        el("h3", {}, "This sentence in numbers"), numberList(hypothesis.attention.numbers, hypothesis.erasure)) : "");
     this.drawTree();
     this.focus(focused);
   }
@@ -208,6 +208,13 @@ export class Pane {
       sums.push({
         name: "sum", values: src.map((_, s) => weights.reduce((sum, row) => sum + row[s], 0)),
         say: (token, value) => `${token} gets ${number(value, 2)} of all attention`,
+      });
+    }
+    const erasure = tokens ? hypothesis.erasure : undefined;
+    if (erasure) {
+      sums.push({
+        name: "erased", values: erasure.importance,
+        say: (token, value) => `without ${token} the output's log-probability is ${number(value, 2)} less`,
       });
     }
     const map = heatmap({

@@ -187,7 +187,7 @@ mod tests {
             assert!((covered - steps as f64).abs() < 1e-4, "rows sum to one");
             assert_eq!(attention.numbers.steps, steps);
             let words = attention.words.as_ref().unwrap();
-            assert_eq!(words.src_tokens(), ["ab", " d", "</s>"]);
+            assert_eq!(words.src_tokens(), ["ab", "d", "</s>"]);
             assert_eq!(found.alternatives.len(), steps);
             for (alternatives, log_prob) in found.alternatives.iter().zip(&expected.token_log_probs)
             {

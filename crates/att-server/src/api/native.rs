@@ -158,6 +158,7 @@ impl Asked {
             changes,
             streams: self.stream,
             attention: self.attention || self.alignment,
+            explains: None,
         })
     }
 }

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Serialize;
 
-use crate::app::App;
+use crate::app::{App, Ask};
 use crate::body::Json;
 use crate::failure::{Failure, json};
 
@@ -24,15 +24,23 @@ pub(super) async fn explain(
         #[serde(flatten)]
         answer: att_studio::Answer,
     }
-    let model = app.store.find(request.model.as_deref())?;
-    let (model, answer) = app.explain(model, request).await?;
-    let model = &model.name;
-    Ok(json(&Answer { model, answer }))
+    let answer = app.translate(Ask {
+        model: app.store.find(request.model.as_deref())?,
+        lines: vec![request.translation()],
+        changes: request.search.clone(),
+        explains: Some(request),
+        ..Ask::default()
+    });
+    let answer = answer.await?;
+    Ok(json(&Answer {
+        model: &answer.model.name,
+        answer: answer.explained,
+    }))
 }
 
 /// `GET /` and `GET /studio`.
 pub(super) async fn to_page() -> Response {
-    Redirect::permanent("/studio/").into_response()
+    Redirect::temporary("/studio/").into_response()
 }
 
 /// `GET /studio/`.

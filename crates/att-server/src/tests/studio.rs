@@ -35,10 +35,8 @@ async fn a_sentence_is_explained_as_it_is_translated() {
     let other = json!({"text": "abcd", "model": "summary", "pinned": ["d", "c"]});
     let found = server.post("/v1/explain", other.to_string()).await.ok();
     assert_eq!(found["model"], "summary");
-    assert_eq!(
-        found["hypotheses"][0]["tgt_tokens"][..2],
-        json!(["d", "c"])[..2]
-    );
+    let tokens = found["hypotheses"][0]["tgt_tokens"].as_array().unwrap();
+    assert_eq!(tokens[..2], ["d", "c"]);
     assert!(found["hypotheses"][0].get("attention").is_none());
     let blank = server.post("/v1/explain", r#"{"text": " "}"#).await.ok();
     assert_eq!(blank["hypotheses"], json!([]));
@@ -128,7 +126,7 @@ async fn the_page_and_its_files_are_served_and_may_fetch_nothing_from_elsewhere(
     }
     for path in ["/", "/studio"] {
         let answer = server.get(path).await;
-        assert_eq!(answer.status, StatusCode::PERMANENT_REDIRECT);
+        assert_eq!(answer.status, StatusCode::TEMPORARY_REDIRECT);
         assert_eq!(answer.headers["location"], "/studio/");
     }
     for path in [
