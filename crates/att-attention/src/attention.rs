@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::normaliser::NormaliserInput;
 use crate::window::{Slots, WindowInput};
 use crate::{
-    AttentionState, History, HistoryConfig, Normaliser, NormaliserConfig, Scorer, ScorerConfig,
-    Window, WindowConfig,
+    AttentionState, History, HistoryConfig, Intervention, Normaliser, NormaliserConfig, Scorer,
+    ScorerConfig, Window, WindowConfig,
 };
 
 /// Configuration of [`Attention`].
@@ -109,6 +109,8 @@ pub struct AttentionMemory {
     pub src_pad_mask: Tensor<2, Bool>,
     /// One past the last real token of each source, `[batch]`; where there is a window.
     pub ends: Option<Tensor<1>>,
+    /// What is read with instead of the weights that are computed; none unless set.
+    pub intervention: Option<Intervention>,
 }
 
 impl AttentionMemory {
@@ -119,6 +121,7 @@ impl AttentionMemory {
 
     /// The sources named by `indices` (`[rows]`), in that order.
     pub fn select(self, indices: Tensor<1, Int>) -> Self {
+        let batch = self.batch();
         let select = |tensor: Tensor<3>| tensor.select(0, indices.clone());
         Self {
             keys: select(self.keys),
@@ -126,6 +129,9 @@ impl AttentionMemory {
             values: select(self.values),
             src_pad_mask: mask::select(self.src_pad_mask, indices.clone()),
             ends: self.ends.map(|ends| ends.select(0, indices.clone())),
+            intervention: self
+                .intervention
+                .map(|intervention| intervention.select(batch, indices)),
         }
     }
 }
@@ -166,6 +172,7 @@ impl Attention {
             values: source.memory.clone(),
             src_pad_mask: source.src_pad_mask.clone(),
             ends: self.window.is_some().then(|| ends(&source.src_pad_mask)),
+            intervention: None,
         }
     }
 
@@ -280,9 +287,37 @@ impl Attention {
         Some(twice.sum_dim(2).squeeze_dim(2) * self.coverage_loss)
     }
 
+    /// Whether the weights of a query sum to one, as [`AttentionConfig::sums_to_one`] says.
+    fn sums_to_one(&self) -> bool {
+        !self.normaliser.is_monotonic() && !matches!(self.window, Some(Window::LocalP(_)))
+    }
+
     /// What queries at the given steps read (`steps`, one for each of the axis `tgt_len`, or the same
     /// for each of a beam); `state` is theirs, needed where attention is stateful.
     fn attend(
+        &self,
+        query: Tensor<3>,
+        memory: &AttentionMemory,
+        steps: &[usize],
+        state: Option<&AttentionState>,
+    ) -> Read {
+        let read = self.by_itself(query, memory, steps, state);
+        let Some(intervention) = &memory.intervention else {
+            return read;
+        };
+        let computed = read.weights.unsqueeze_dim(1);
+        let weights = intervention
+            .weights(computed, &memory.src_pad_mask, self.sums_to_one())
+            .squeeze_dim::<3>(1);
+        Read {
+            context: weights.clone().matmul(memory.values.clone()),
+            weights,
+            alignment: read.alignment,
+        }
+    }
+
+    /// [`attend`](Self::attend) without an intervention.
+    fn by_itself(
         &self,
         query: Tensor<3>,
         memory: &AttentionMemory,
@@ -416,6 +451,7 @@ fn in_window(memory: &AttentionMemory, slots: &Slots) -> AttentionMemory {
         values: take(memory.values.clone(), slots.indices.clone()),
         src_pad_mask: padding.bool_or(outside),
         ends: None,
+        intervention: None,
     }
 }
 

@@ -45,6 +45,8 @@
 //! as its window, and not as the source. A history and the monotonic kinds go step by step:
 //! [`Attention::step`] takes and gives an [`AttentionState`].
 //!
+//! To see what weights matter, [`Intervention`]s read with others.
+//!
 //! The same with several heads, each a scaled dot product over its part of projected vectors:
 //!
 //! | module | queries, keys and values | paper |
@@ -99,6 +101,7 @@
 
 mod attention;
 mod history;
+mod intervention;
 mod multi_head;
 mod normaliser;
 mod scorer;
@@ -111,6 +114,7 @@ pub use attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput
 pub use history::{
     Coverage, CoverageConfig, History, HistoryConfig, LocationSensitive, LocationSensitiveConfig,
 };
+pub use intervention::Intervention;
 pub use multi_head::{KeyValues, MultiHeadAttention, MultiHeadConfig, MultiHeadOutput};
 pub use normaliser::{
     Entmax15, Entmax15Config, Mocha, MochaConfig, Monotonic, MonotonicConfig, Normaliser,

@@ -158,6 +158,7 @@ impl MultiHeadAttention {
             values,
             src_pad_mask: source.src_pad_mask.clone(),
             ends: None,
+            intervention: None,
         }
     }
 
@@ -174,7 +175,34 @@ impl MultiHeadAttention {
             values: memory.values.clone(),
         };
         let mask = Some(memory.src_pad_mask.clone());
-        self.read(self.query.forward(query), key_values, mask, false)
+        let read = self.read(self.query.forward(query), key_values, mask, false);
+        let Some(intervention) = &memory.intervention else {
+            return read;
+        };
+        let weights = intervention.weights(read.weights, &memory.src_pad_mask, true);
+        let context = self.context(weights.clone(), memory.values.clone());
+        MultiHeadOutput {
+            output: self.output.forward(context),
+            weights,
+        }
+    }
+
+    /// What heads with these weights read, side by side, `[batch, n, n_heads * d_head]`.
+    ///
+    /// - `weights`: `[batch, n_heads, n, src_len]`
+    /// - `values`: `[batch, src_len, n_kv_heads * d_head]`
+    fn context(&self, weights: Tensor<4>, values: Tensor<3>) -> Tensor<3> {
+        let [batch, n_heads, n, src_len] = weights.dims();
+        let n_kv_heads = self.n_kv_heads();
+        let d_head = values.dims()[2] / n_kv_heads;
+        let values = values.reshape([batch, src_len, n_kv_heads, d_head]);
+        // Heads that share values are neighbours: so many more rows of theirs.
+        let weights = weights.reshape([batch, n_kv_heads, n_heads / n_kv_heads * n, src_len]);
+        let context = weights.matmul(values.swap_dims(1, 2));
+        let context = context.reshape([batch, n_heads, n, d_head]);
+        context
+            .swap_dims(1, 2)
+            .reshape([batch, n, n_heads * d_head])
     }
 
     /// Keys and values of `[batch, len, d_memory]`.
@@ -222,7 +250,7 @@ impl MultiHeadAttention {
 #[cfg(test)]
 mod contract {
     use super::*;
-    use crate::{CausalSelfAttention, SelfAttention};
+    use crate::{CausalSelfAttention, Intervention, SelfAttention};
     use att_core::{DeviceSpec, mask::src_pad_mask, random};
     use att_layers::{PositionsConfig, RotaryPositionsConfig};
     use burn::tensor::TensorData;
@@ -367,6 +395,53 @@ mod contract {
             let query = query.select(0, order.clone());
             let some = attention.forward(query, &memory.select(order.clone()));
             assert!(close(some.output, whole.select(0, order)), "{config:?}");
+        });
+    }
+
+    #[test]
+    fn an_intervention_reads_with_other_weights() {
+        each(|config, device| {
+            let attention = config.init(D, 6, device);
+            let (source, query) = (source(device), tensor([4, 3, D], device));
+            let plain = attention.prepare(&source);
+            let found = attention.forward(query.clone(), &plain);
+            let with = |intervention| AttentionMemory {
+                intervention: Some(intervention),
+                ..plain.clone()
+            };
+            let by_row = found.weights.clone().swap_dims(1, 2).flatten(0, 1);
+            let own = with(Intervention::Given(by_row));
+            let same = attention.forward(query.clone(), &own);
+            assert!(close(same.output, found.output.clone()), "{config:?}");
+            assert!(close(same.weights, found.weights.clone()), "{config:?}");
+
+            // One state for all heads: what they read is its value.
+            let second = Tensor::from_data([[[0.0, 2.0, 0.0, 0.0, 0.0]]], device);
+            let second = with(Intervention::Given(second.repeat_dim(0, 12)));
+            let context = plain.values.clone().narrow(1, 1, 1);
+            let group = config.n_heads / attention.n_kv_heads();
+            let context = context
+                .reshape([4, attention.n_kv_heads(), 1, D / config.n_heads])
+                .repeat_dim(2, group)
+                .reshape([4, 1, D])
+                .repeat_dim(1, 3);
+            let expected = attention.output.forward(context);
+            let real = |tensor: Tensor<3>| tensor.narrow(0, 0, 2); // of two tokens or more
+            let found = attention.forward(query.clone(), &second);
+            assert!(close(real(found.output), real(expected)), "{config:?}");
+            let sums = values(found.weights.sum_dim(3));
+            let empty = 2 * 3 * config.n_heads; // their second state is padding
+            assert!(sums[..empty].iter().all(|&sum| sum == 1.0), "{config:?}");
+            assert!(sums[empty..].iter().all(|&sum| sum == 0.0), "{config:?}");
+
+            let order = Tensor::from_data([3, 0], device);
+            let chosen = second.clone().select(order.clone());
+            let some = attention.forward(query.clone().select(0, order.clone()), &chosen);
+            let whole = attention.forward(query, &second);
+            assert!(
+                close(some.output, whole.output.select(0, order)),
+                "{config:?}"
+            );
         });
     }
 

@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    average, bench, compare, evaluate, inspect, quantize, quickstart, score, serve, shortlist,
-    train, translate, tree,
+    average, bench, compare, evaluate, faithful, inspect, quantize, quickstart, score, serve,
+    shortlist, train, translate, tree,
 };
 
 /// Train, decode and explain encoder-decoder models with attention.
@@ -63,6 +63,9 @@ enum Command {
     Score(score::Options),
     /// Describe a trained model: configuration, weights by part, vocabularies
     Inspect(inspect::Options),
+    /// Ask whether a model's attention says what it used: erasure, other weights, gradients
+    #[command(override_usage = "att faithful <MODEL> --data <FILE>... [OPTIONS]")]
+    Faithful(faithful::Options),
     /// Write the mean of several models' weights, such as the last checkpoints of a run
     #[command(override_usage = "att average <OF>... --out <DIR> [OPTIONS]")]
     Average(average::Options),
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Command::Tree(options) => tree::run(&options),
         Command::Score(options) => score::run(&options),
         Command::Inspect(options) => inspect::run(&options),
+        Command::Faithful(options) => faithful::run(&options),
         Command::Average(options) => average::run(&options),
         Command::Quantize(options) => quantize::run(&options),
         Command::Shortlist(options) => shortlist::run(&options),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Each crate, low to high, and the crates that it may depend on (all of them `att-*`).
 #[rustfmt::skip]
-const ALLOWED: [(&str, &str); 14] = [
+const ALLOWED: [(&str, &str); 15] = [
     ("core",      ""),
     ("layers",    "core"),
     ("attention", "core layers"),
@@ -17,9 +17,10 @@ const ALLOWED: [(&str, &str); 14] = [
     ("model",     "core layers attention encoder decoder data eval"),
     ("train",     "core layers attention encoder decoder data eval model"),
     ("inspect",   "core layers attention encoder decoder data eval model"),
-    ("studio",    "core layers attention encoder decoder data eval model inspect"),
-    ("server",    "core layers attention encoder decoder data eval model inspect studio"),
-    ("cli",       "core layers attention encoder decoder data eval model train inspect studio server"),
+    ("faithful",  "core layers attention encoder decoder data eval model inspect"),
+    ("studio",    "core layers attention encoder decoder data eval model inspect faithful"),
+    ("server",    "core layers attention encoder decoder data eval model inspect faithful studio"),
+    ("cli",       "core layers attention encoder decoder data eval model train inspect faithful studio server"),
     ("bench",     "core layers attention encoder decoder inspect"),
 ];
 

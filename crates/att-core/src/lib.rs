@@ -9,6 +9,7 @@
 //! | what an encoder gives to a decoder | [`EncoderOutput`], [`RecurrentState`] |
 //! | f32 or bf16 products on CPU | [`Precision`], [`set_precision`] |
 //! | the one source of randomness | [`random`] |
+//! | gradients without dropout | [`without_noise`] |
 //! | softmax over what is not masked, exactly | [`ops::masked_softmax`] |
 //! | whole recurrent sequences as one operation on the tape | [`ops::lstm()`], [`ops::gru()`] |
 //!
@@ -41,6 +42,7 @@ pub mod ops;
 mod precision;
 pub mod random;
 pub mod special;
+mod training;
 
 pub use device::{DeviceSpec, is_cpu};
 pub use error::{Error, Result};
@@ -50,3 +52,4 @@ pub use kernel_threads::{at_once, on_kernel_threads, on_one_kernel_thread, side_
 pub use launches::Launches;
 pub use memory::{EncoderOutput, MemorySpec, RecurrentState};
 pub use precision::{Precision, precision, set_precision};
+pub use training::{is_training, without_noise};

@@ -69,10 +69,15 @@ impl ExtendedVocabulary {
         let tokens = tgt.tokens(text);
         let ids = tgt.encode(text).into_iter().zip(tokens);
         let id = |(id, token): (u32, String)| match id {
-            special::UNK => self.extra_ids.get(&token).copied().unwrap_or(id),
+            special::UNK => self.id(&token).unwrap_or(id),
             known => known,
         };
         ids.map(id).collect()
+    }
+
+    /// The id of a token of the source that the vocabulary lacks.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.extra_ids.get(token).copied()
     }
 
     /// The token with this id, if it is behind the vocabulary.
@@ -108,6 +113,7 @@ mod tests {
         let target = extended.encode(&tokenizer, "y a <unk> z");
         assert_eq!(target, [7, 4, 8, special::UNK]);
         assert_eq!(extended.token(7), Some("y"));
+        assert_eq!([extended.id("y"), extended.id("a")], [Some(7), None]);
         assert_eq!(extended.token(8), Some("<unk>"), "as text");
         assert_eq!((extended.token(5), extended.token(9)), (None, None));
 

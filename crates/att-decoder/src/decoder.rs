@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
-use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionState, KeyValues};
+use att_attention::{
+    Attention, AttentionConfig, AttentionMemory, AttentionState, Intervention, KeyValues,
+};
 use att_core::ops::CrossEntropy;
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result};
 use att_layers::Embedding;
@@ -123,6 +125,45 @@ impl DecoderMemory {
             columns: Some(columns),
             ..self
         }
+    }
+
+    /// The same, but steps read the sources with other weights than those that they compute: all blocks of a
+    /// convolutional decoder, and all layers and heads of a Transformer. Different ones are set in
+    /// [`attention`](Self::attention). Without attention it changes nothing.
+    ///
+    /// An intervention has a row for each row of a step, and whole passes ([`Decoder::forward`]) know of
+    /// none:
+    ///
+    /// ```
+    /// # use att_core::{DeviceSpec, EncoderOutput, host_vec, mask::src_pad_mask};
+    /// # use att_decoder::{Decoder, DecoderConfig};
+    /// # use att_encoder::{EncoderConfig, RecurrentEncoderConfig};
+    /// # use att_layers::EmbeddingConfig;
+    /// # use burn::tensor::Tensor;
+    /// # let device = "flex".parse::<DeviceSpec>()?.init()?;
+    /// # let encoder = EncoderConfig::default();
+    /// # let embedding = EmbeddingConfig { d_embed: 8, ..Default::default() };
+    /// # let decoder = DecoderConfig::default();
+    /// # let decoder = decoder.init(embedding.init(20, &device), false, &encoder.memory_spec(), &device);
+    /// # let source = encoder.init(8, &device).forward(Tensor::ones([1, 3, 8], &device), &[3]);
+    /// use att_attention::Intervention;
+    ///
+    /// let (memory, state) = (decoder.prepare(&source), decoder.initial_state(&source));
+    /// let bos = || Tensor::from_data([2], &device);
+    /// // What if the first step had looked at the second token alone?
+    /// let weights = Tensor::from_data([[[0.0, 1.0, 0.0]]], &device);
+    /// let changed = memory.clone().with_intervention(Intervention::Given(weights));
+    /// let what_if = decoder.step(bos(), &changed, state.clone());
+    /// assert_eq!(host_vec(what_if.weights.unwrap()), [0.0, 1.0, 0.0]);
+    /// let next = decoder.step(bos(), &memory, what_if.state); // goes on by itself
+    /// # assert_eq!(next.logits.dims(), [1, 20]);
+    /// # Ok::<(), att_core::Error>(())
+    /// ```
+    pub fn with_intervention(mut self, intervention: Intervention) -> Self {
+        for memory in &mut self.attention {
+            memory.intervention = Some(intervention.clone());
+        }
+        self
     }
 
     /// The sources named by `indices`, in that order.

@@ -1,11 +1,11 @@
-use att_core::random;
+use att_core::{is_training, random};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
 /// Inverted dropout (Srivastava et al. 2014): in training each element is zero with probability
 /// `prob` and else divided by `1 - prob`; in inference nothing changes.
 ///
-/// Training is when the tensor's device has autodiff. The mask comes from [`att_core::random`],
+/// Training is when the tensor's device has autodiff ([`is_training`]). The mask comes from [`att_core::random`],
 /// so a seed gives the same masks on every backend.
 ///
 /// Where it is variational (Gal and Ghahramani 2016), a sequence `[batch, len, d]` has one mask for all of
@@ -68,7 +68,7 @@ impl Dropout {
     /// What [`forward`](Self::forward) multiplies a tensor of that shape with; none where that
     /// changes nothing. For operations that have dropout within.
     pub fn factors<const D: usize>(&self, shape: [usize; D], device: &Device) -> Option<Tensor<D>> {
-        if self.prob == 0.0 || !device.is_autodiff() {
+        if self.prob == 0.0 || !is_training(device) {
             return None;
         }
         let factors = random::dropout_mask(shape.iter().product(), self.prob);

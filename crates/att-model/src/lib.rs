@@ -60,8 +60,9 @@ const _: () = {
 pub use config::{MAX_WEIGHTS, ModelConfig};
 pub use directory::{FORMAT_VERSION, ModelDirectory};
 pub use error::{Error, Result};
+pub use score::{Forced, force};
 pub use seq2seq::{ForcedOutput, Seq2Seq};
 pub use translator::{
-    Alternative, Candidate, CandidateAttention, FoundPiece, HeadWeights, TargetNames, Translation,
-    TranslationObserver, TranslationRequest, Translator,
+    Alternative, AttentionEdit, Candidate, CandidateAttention, FoundPiece, HeadWeights,
+    TargetNames, Translation, TranslationObserver, TranslationRequest, Translator,
 };

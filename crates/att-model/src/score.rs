@@ -62,17 +62,24 @@ impl Translator {
     }
 }
 
-/// What the model says of a row's target.
-pub(crate) struct Forced {
-    pub(crate) token_log_probs: Vec<f32>,
-    pub(crate) weights: Option<Vec<Vec<f32>>>,
-    /// Empty unless asked for.
-    pub(crate) head_weights: HeadWeights,
+/// What a model says of a row's target: [`force`].
+#[derive(Clone, Debug)]
+pub struct Forced {
+    /// The log-probability of each token, EOS the last, in nats.
+    pub token_log_probs: Vec<f32>,
+    /// For each of them the attention weights over the source's tokens, EOS included; none without attention.
+    pub weights: Option<Vec<Vec<f32>>>,
+    /// As those of a [`Candidate`]; empty unless asked for.
+    pub head_weights: HeadWeights,
 }
 
-/// Runs over the known targets of a batch; `heads` says whether the weights of each layer and head are
-/// wanted.
-pub(crate) fn force(model: &Seq2Seq, batch: &Batch, heads: bool) -> Vec<Forced> {
+/// Runs over the known targets of a batch (forced decoding), a result a row; `heads` says whether the weights
+/// of each layer and head are wanted.
+///
+/// # Panics
+///
+/// If the model copies and the batch has no `copy_ids`.
+pub fn force(model: &Seq2Seq, batch: &Batch, heads: bool) -> Vec<Forced> {
     let output = model.forward(batch);
     let n = output.gold.len();
     let at_a_time = (MAX_LOGITS / model.tgt_vocab()).max(1);

@@ -70,8 +70,22 @@ impl Seq2Seq {
     ///
     /// If a row is empty.
     pub fn encode(&self, src: &Padded) -> EncoderOutput {
-        let embedded = self.src_embedding().forward(self.ids(src, 0..src.cols));
-        self.encoder.forward(embedded, &src.lengths)
+        self.encode_embedded(self.embed(src), &src.lengths)
+    }
+
+    /// The vectors of a padded batch of sources, `[batch, src_len, d_embed]`.
+    pub fn embed(&self, src: &Padded) -> Tensor<3> {
+        self.src_embedding().forward(self.ids(src, 0..src.cols))
+    }
+
+    /// [`encode`](Self::encode) of vectors at hand, such as [`embed`](Self::embed) gives, of which `lengths`
+    /// are real.
+    ///
+    /// # Panics
+    ///
+    /// If a row is empty.
+    pub fn encode_embedded(&self, embedded: Tensor<3>, lengths: &[usize]) -> EncoderOutput {
+        self.encoder.forward(embedded, lengths)
     }
 
     /// Runs over known targets (teacher forcing), up to the output layer.
@@ -82,14 +96,23 @@ impl Seq2Seq {
     /// The same, but the encoder and the decoder read the ids of `read` while the gold tokens are those
     /// of `batch`; lengths are the same. Word dropout is of this kind.
     pub fn forward_reading(&self, read: &Batch, batch: &Batch) -> ForcedOutput {
-        let source = self.encode(&read.src);
+        self.forward_encoded(&self.encode(&read.src), read, batch)
+    }
+
+    /// The same of sources that are encoded already.
+    pub fn forward_encoded(
+        &self,
+        source: &EncoderOutput,
+        read: &Batch,
+        batch: &Batch,
+    ) -> ForcedOutput {
         let tgt = &batch.tgt;
         let steps = tgt.cols - 1;
         // The decoder reads each target without its EOS.
         let tgt_lengths: Vec<usize> = tgt.lengths.iter().map(|length| length - 1).collect();
         let output = self
             .decoder
-            .forward(self.ids(&read.tgt, 0..steps), &tgt_lengths, &source);
+            .forward(self.ids(&read.tgt, 0..steps), &tgt_lengths, source);
 
         let (mut positions, mut gold) = (Vec::new(), Vec::new());
         for row in 0..tgt.rows {
@@ -167,8 +190,8 @@ impl Seq2Seq {
         over_tokens(&weights[..states], tokens_per_state, length)
     }
 
-    /// What may be copied, if the model copies and the batch says it.
-    pub(crate) fn copy_ids(&self, batch: &Batch) -> Option<CopyIds> {
+    /// What may be copied, if the model copies and the batch says it: see [`Copying`](att_decoder::Copying).
+    pub fn copy_ids(&self, batch: &Batch) -> Option<CopyIds> {
         self.decoder.head().output.copy.as_ref()?;
         let ids = batch.copy_ids.as_ref()?;
         let past_last = ids.ids.iter().max().map_or(0, |&id| id as usize + 1);

@@ -9,7 +9,7 @@ use att_decoder::search::{
 };
 use att_decoder::{AnyDecoder, Copying, Ensemble};
 
-use crate::Seq2Seq;
+use crate::{AttentionEdit, Seq2Seq};
 
 /// Models that search sees as one.
 pub(crate) struct Together<'a> {
@@ -20,6 +20,8 @@ pub(crate) struct Together<'a> {
     pub mixture: Mixture,
     /// Whether all models read the same tokens of a source.
     pub same_tokens: bool,
+    /// Steps that look elsewhere, of a single source.
+    pub edits: &'a [AttentionEdit],
 }
 
 impl<'a> Together<'a> {
@@ -29,6 +31,7 @@ impl<'a> Together<'a> {
             weights: &[1.0],
             mixture: Mixture::Average,
             same_tokens: true,
+            edits: &[],
         }
     }
 
@@ -152,7 +155,12 @@ impl<'a> Together<'a> {
         let decoders: Vec<_> = of_models().map(copying).collect();
         let (mut steppers, mut states) = (Vec::new(), Vec::new());
         for ((model, batch), decoder) in of_models().zip(&decoders) {
+            let given = self.edits.iter().map(|edit| {
+                let over_states = over_states(&edit.weights, model.encoder.tokens_per_state());
+                (edit.step, over_states)
+            });
             let stepper = DecoderStepper::new(decoder, device.clone());
+            let stepper = stepper.with_weights(given.collect());
             let start = stepper.start(&model.encode(&batch.src));
             states.push(match allowed {
                 Some(allowed) => stepper.with_allowed(start, allowed),
@@ -167,6 +175,12 @@ impl<'a> Together<'a> {
         let ensemble = Ensemble::new(steppers, weights, self.mixture, same_sources);
         run(ensemble, states)
     }
+}
+
+/// The weights of tokens, as weights of the states that stand for them.
+fn over_states(weights: &[f32], tokens_per_state: usize) -> Vec<f32> {
+    let states = weights.chunks(tokens_per_state);
+    states.map(|tokens| tokens.iter().sum()).collect()
 }
 
 /// All models as one.

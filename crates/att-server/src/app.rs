@@ -124,7 +124,9 @@ impl App {
             let others = line.constraints.iter().chain(&line.pinned).map(chars_of);
             chars_of(&line.line) + chars_of(&line.prefix) + others.sum::<usize>()
         });
-        let pinned = ask.lines.iter().map(|line| line.pinned.len()).max();
+        let of_lines = |len: fn(&TranslationRequest) -> usize| ask.lines.iter().map(len).max();
+        let pinned = of_lines(|line| line.pinned.len());
+        let edits = of_lines(|line| line.edits.len());
         if ask.lines.is_empty() {
             return Err(Failure::bad_request("there is no text: give one at least"));
         }
@@ -149,6 +151,7 @@ impl App {
                 limits.beam_size,
             ),
             ("pinned", pinned.unwrap_or(0), "tokens", limits.max_len),
+            ("edits", edits.unwrap_or(0), "steps", limits.max_len),
             ("min_len", min_len.unwrap_or(0), "tokens", limits.max_len),
             ("max_len", max_len.unwrap_or(0), "tokens", limits.max_len),
         ] {

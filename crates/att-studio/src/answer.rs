@@ -5,7 +5,7 @@ use att_inspect::{
 use att_model::{Alternative, Candidate, HeadWeights, TranslationObserver, Translator};
 use serde::{Serialize, Serializer};
 
-use crate::{Hypothesis, Request, Result, alignment, search_tree};
+use crate::{Erasure, Hypothesis, Request, Result, alignment, search_tree};
 
 /// A translation with all that explains it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -31,6 +31,9 @@ pub struct Explained {
     /// The most probable tokens at each step, best first, where they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub alternatives: Vec<Vec<Alternative>>,
+    /// What each source token matters, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<Erasure>,
 }
 
 fn as_hypothesis<S: Serializer>(candidate: &Candidate, to: S) -> Result<S::Ok, S::Error> {
@@ -91,10 +94,19 @@ impl Request {
             named.expect("search has recorded it")
         });
         let src_tokens = found.src_tokens;
-        let explained = |candidate: Candidate| Explained {
-            attention: self.attention(translator, &src_tokens, &candidate),
-            alternatives: alternatives.next().unwrap_or_default(),
-            candidate,
+        // A pass over what was found would know nothing of edits.
+        let erases = self.erasure && self.edits.is_empty();
+        let explained = |candidate: Candidate| {
+            let attention = self.attention(translator, &src_tokens, &candidate);
+            let coverage = attention.as_ref().map(|one| one.coverage.as_slice());
+            let erasure = (erases && observer.goes_on(0))
+                .then(|| Erasure::new(translator, &self.text, &candidate, coverage));
+            Explained {
+                attention,
+                alternatives: alternatives.next().unwrap_or_default(),
+                erasure: erasure.flatten(),
+                candidate,
+            }
         };
         Ok(Answer {
             hypotheses: found.candidates.into_iter().map(explained).collect(),
@@ -125,7 +137,8 @@ impl Request {
             head_weights: Vec::new(),
         });
         let merged = words.map(|record| record.merged().expect("tokenisers number words"));
-        let heads = self.heads.then(|| {
+        // A pass over what was found would know nothing of edits.
+        let heads = (self.heads && self.edits.is_empty()).then(|| {
             let of_members = translator.member_attention(&self.text, candidate);
             let first = of_members.into_iter().next().flatten();
             first.map_or_else(HeadWeights::new, |first| first.head_weights)
@@ -148,6 +161,7 @@ impl Request {
 mod tests {
     use super::*;
     use crate::test_support::*;
+    use att_model::AttentionEdit;
 
     fn ask(text: &str) -> Request {
         Request {
@@ -169,6 +183,7 @@ mod tests {
             words: true,
             tree: true,
             alternatives: 3,
+            erasure: true,
             ..ask("ab d")
         };
         let found = answer(&request, &translator);
@@ -189,6 +204,7 @@ mod tests {
             let words = attention.words.as_ref().unwrap();
             assert_eq!(words.src_tokens(), ["ab", "d", "</s>"]);
             assert_eq!(found.alternatives.len(), steps);
+            assert_eq!(found.erasure.as_ref().unwrap().importance.len(), 5);
             for (alternatives, log_prob) in found.alternatives.iter().zip(&expected.token_log_probs)
             {
                 assert_eq!(alternatives.len(), 3);
@@ -202,7 +218,7 @@ mod tests {
         let plain = answer(&ask("ab d"), &translator);
         assert_eq!(plain.tree, None);
         for one in &plain.hypotheses {
-            assert!(one.alternatives.is_empty());
+            assert!(one.alternatives.is_empty() && one.erasure.is_none());
             let attention = one.attention.as_ref().unwrap();
             assert!(attention.words.is_none() && attention.head_weights.is_empty());
         }
@@ -250,6 +266,72 @@ mod tests {
     }
 
     #[test]
+    fn a_step_looks_where_it_is_told_and_search_goes_on_from_there() {
+        for decoder in [LUONG, "kind = 'convolutional', d_hidden = 6, layers = 2"] {
+            let folder = tempfile::tempdir().unwrap();
+            let translator = translator(folder.path(), decoder).with_head_weights();
+            let plain = answer(&ask("abcd"), &translator);
+            let first = plain.hypotheses[0].candidate.tokens[0].clone();
+            let mut request = Request {
+                pinned: vec![first.clone()],
+                edits: vec![AttentionEdit {
+                    step: 1,
+                    weights: vec![0.0, 0.0, 0.0, 3.0, 1.0],
+                }],
+                alternatives: 4,
+                heads: true,
+                erasure: true,
+                ..ask("abcd")
+            };
+            let edited = answer(&request, &translator);
+            request.edits.clear();
+            let pinned = answer(&request, &translator);
+            let steps = |answer: &Answer| answer.hypotheses[0].alternatives.clone();
+            assert_eq!(
+                steps(&edited)[0],
+                steps(&pinned)[0],
+                "what came before is as it was"
+            );
+            assert_ne!(
+                steps(&edited)[1],
+                steps(&pinned)[1],
+                "the step says something else"
+            );
+            for one in &edited.hypotheses {
+                assert_eq!(one.candidate.tokens[0], first);
+                let attention = one.attention.as_ref().unwrap();
+                for (found, expected) in
+                    attention.weights[1].iter().zip([0.0, 0.0, 0.0, 0.75, 0.25])
+                {
+                    assert!((found - expected).abs() < 1e-6);
+                }
+                // Neither comes from the search.
+                assert!(attention.head_weights.is_empty() && one.erasure.is_none());
+                let steps = one.candidate.tokens.iter().zip(&one.alternatives);
+                for ((token, alternatives), log_prob) in steps.zip(&one.candidate.token_log_probs) {
+                    let own = alternatives.iter().find(|other| other.token == *token);
+                    if let Some(own) = own {
+                        assert!((own.log_prob - log_prob).abs() < 1e-5);
+                    }
+                }
+            }
+            // The model's own weights change nothing.
+            let own = pinned.hypotheses[0].attention.as_ref().unwrap().weights[1].clone();
+            if decoder == LUONG {
+                request.edits.push(AttentionEdit {
+                    step: 1,
+                    weights: own,
+                });
+                let same = answer(&request, &translator);
+                for (same, pinned) in same.hypotheses.iter().zip(&pinned.hypotheses) {
+                    assert_eq!(same.candidate.tokens, pinned.candidate.tokens);
+                    assert!((same.candidate.log_prob - pinned.candidate.log_prob).abs() < 1e-4);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_by_its_key() {
         let folder = tempfile::tempdir().unwrap();
         let translator = translator(folder.path(), LUONG);
@@ -269,6 +351,18 @@ mod tests {
             ..ask("abc")
         };
         refused(pinned, "pinned");
+        for weights in [
+            vec![1.0; 3],
+            vec![0.0; 4],
+            vec![1.0, -1.0, 1.0, 0.0],
+            vec![f32::NAN; 4],
+        ] {
+            let edited = Request {
+                edits: vec![AttentionEdit { step: 0, weights }],
+                ..ask("abc")
+            };
+            refused(edited, "edits: step 0");
+        }
         let mut wide = ask("abc");
         wide.search.beam_size = Some(0);
         refused(wide, "beam_size");

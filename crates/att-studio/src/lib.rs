@@ -10,6 +10,7 @@
 //! | the files of the page | [`FILES`], [`CONTENT_SECURITY_POLICY`] |
 
 mod answer;
+mod erasure;
 mod hypothesis;
 mod page;
 mod request;
@@ -19,6 +20,7 @@ mod tree;
 mod test_support;
 
 pub use answer::{Answer, Attention, Explained};
+pub use erasure::Erasure;
 pub use hypothesis::{Hypothesis, alignment};
 pub use page::{CONTENT_SECURITY_POLICY, FILES, PageFile};
 pub use request::{MAX_ALTERNATIVES, Request};

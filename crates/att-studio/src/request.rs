@@ -1,6 +1,6 @@
 use att_core::Error as CoreError;
 use att_decoder::search::{SearchChanges, SearchConfig, StrategyConfig};
-use att_model::{TranslationRequest, Translator};
+use att_model::{AttentionEdit, TranslationRequest, Translator};
 use serde::Deserialize;
 
 use crate::Result;
@@ -33,6 +33,9 @@ pub struct Request {
     /// Tokens that the output begins with, as an answer names them.
     #[serde(default)]
     pub pinned: Vec<String>,
+    /// Steps that shall look elsewhere.
+    #[serde(default)]
+    pub edits: Vec<AttentionEdit>,
     /// Whether the weights of all layers and heads are wanted, of a model that has several.
     #[serde(default)]
     pub heads: bool,
@@ -42,6 +45,10 @@ pub struct Request {
     /// Whether all that search weighed is wanted.
     #[serde(default)]
     pub tree: bool,
+    /// Whether it is wanted what each source token matters to the outputs; there is no answer where steps are
+    /// edited, and of very long texts.
+    #[serde(default)]
+    pub erasure: bool,
     /// How many of the most probable tokens of each step are wanted, at most [`MAX_ALTERNATIVES`].
     #[serde(default)]
     pub alternatives: usize,
@@ -62,6 +69,7 @@ impl Request {
     pub fn translation(&self) -> TranslationRequest {
         TranslationRequest {
             pinned: self.pinned.clone(),
+            edits: self.edits.clone(),
             record: self.tree,
             ..TranslationRequest::new(&self.text)
         }

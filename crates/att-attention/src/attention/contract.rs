@@ -248,6 +248,62 @@ fn selected_sources_give_the_selected_rows() {
     });
 }
 
+#[test]
+fn an_intervention_reads_with_other_weights() {
+    each(|config, device| {
+        let (attention, source, query) = setup(config, device);
+        let plain = attention.prepare(&source);
+        let with = |intervention| AttentionMemory {
+            intervention: Some(intervention),
+            ..plain.clone()
+        };
+        let mut state = attention.initial_state(&source.src_pad_mask);
+        for t in 0..STEPS {
+            let query = query.clone().narrow(1, t, 1);
+            let step =
+                |memory: &AttentionMemory| attention.step(query.clone(), memory, state.clone());
+            let found = step(&plain);
+            let weights = found.output.weights.clone();
+            // Those that it has anyway change nothing.
+            let same = step(&with(Intervention::Given(weights.clone())));
+            assert!(close(same.output.weights, weights.clone()), "{config:?}");
+            assert!(
+                close(same.output.context, found.output.context),
+                "{config:?}"
+            );
+
+            // Equal weights read the mean of the real states.
+            let uniform = step(&with(Intervention::Uniform));
+            let lengths = LENGTHS.map(|length| (length as f32).max(1.0));
+            let lengths = Tensor::<1>::from_data(lengths, device).reshape([4, 1, 1]);
+            let real = source.src_pad_mask.clone().bool_not().float();
+            let real = source.memory.clone() * real.unsqueeze_dim(2);
+            let mean = real.sum_dim(1) / lengths;
+            assert!(close(uniform.output.context, mean), "{config:?}");
+            let coverage = uniform.state.coverage.map(values);
+            let remembered = state
+                .coverage
+                .clone()
+                .map(|before| values(before + uniform.output.weights.clone().squeeze_dim(1)));
+            assert_eq!(coverage, remembered, "{config:?}");
+
+            // The first two exchanged, of those that have two; of the last, padding would come in.
+            let order = Tensor::<2, Int>::from_data([[1i64, 0, 2, 3, 4]; 4], device);
+            let found = values(step(&with(Intervention::Permuted(order))).output.weights);
+            for (row, (found, weights)) in
+                found.chunks(5).zip(values(weights).chunks(5)).enumerate()
+            {
+                assert!(found[LENGTHS[row]..].iter().all(|&weight| weight == 0.0));
+                if LENGTHS[row] >= 2 {
+                    assert!((found[0] - weights[1]).abs() < 1e-6, "{config:?}");
+                    assert!((found[1] - weights[0]).abs() < 1e-6, "{config:?}");
+                }
+            }
+            state = step(&plain).state;
+        }
+    });
+}
+
 /// What a window leaves out is as if it were padding.
 #[test]
 fn a_window_is_a_mask() {

@@ -1,5 +1,5 @@
 use att_core::ops::monotonic_alignment;
-use att_core::{Error, Result, check, random};
+use att_core::{Error, Result, check, is_training, random};
 use att_layers::init;
 use burn::module::{Module, Param};
 use burn::tensor::activation::sigmoid;
@@ -56,7 +56,7 @@ impl MonotonicConfig {
 /// weights = monotonic_alignment(p[t], weights[t-1])            eq. 11 to 13
 /// ```
 ///
-/// In training (on a device with autodiff) the weights are those that are expected, and noise is added;
+/// On a device with autodiff the weights are those that are expected, and in training noise is added;
 /// else p is rounded to 0 or 1, so a step looks at one state, or at none once the head has left the
 /// source. The first step starts at the first state. Weights sum to at most one. The paper's gain g
 /// is left to the scorer.
@@ -96,11 +96,11 @@ impl Monotonic {
         let scores = scores + self.offset.val().unsqueeze();
         let p = if device.is_autodiff() {
             sigmoid(match self.noise {
-                0.0 => scores,
-                noise => {
+                noise if noise > 0.0 && is_training(&device) => {
                     let noise = random::normal(shape.iter().product(), noise as f32);
                     scores + Tensor::from_data(TensorData::new(noise, shape), &device)
                 }
+                _ => scores,
             })
         } else {
             scores.greater_equal_elem(0.0).float()

@@ -8,6 +8,7 @@ mod compare;
 mod data;
 mod ensemble;
 mod evaluate;
+mod faithful;
 mod fine_tuning;
 mod inspect;
 mod quantize;
@@ -39,6 +40,7 @@ fn help_lists_the_verbs() {
         "evaluate",
         "score",
         "inspect",
+        "faithful",
         "bench",
         "average",
         "serve",
@@ -53,6 +55,7 @@ fn usage_names_first_what_a_list_of_files_would_swallow() {
         ("train", "<CONFIG>"),
         ("compare", "<CONFIG>..."),
         ("evaluate", "<MODEL>"),
+        ("faithful", "<MODEL>"),
         ("bench train", "<CONFIG>"),
     ] {
         let arguments: Vec<&str> = verb.split(' ').chain(["--help"]).collect();

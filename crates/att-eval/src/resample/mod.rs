@@ -52,6 +52,51 @@ impl fmt::Display for Confidence {
 }
 
 impl Confidence {
+    /// That of a number that follows from sums over the items of a corpus, such as the mean of an error: items
+    /// are drawn with replacement, `score` is of the sums of those drawn.
+    ///
+    /// - `rows`: what each item adds to the sums, as many numbers of each
+    ///
+    /// ```
+    /// use att_eval::{Confidence, Resampling};
+    ///
+    /// // Errors and steps of three sentences.
+    /// let rows = [[1.0, 4.0], [2.0, 8.0], [0.5, 2.0]];
+    /// let mean = |sums: &[f64]| sums[0] / sums[1];
+    /// let found = Confidence::bootstrap(&rows, mean, Resampling::BOOTSTRAP)?;
+    /// assert_eq!((found.mean, found.half_width), (0.25, 0.0)); // all have the same share
+    /// # Ok::<(), att_eval::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If there are no items, or no samples are asked for.
+    pub fn bootstrap<R: AsRef<[f64]>>(
+        rows: &[R],
+        score: impl Fn(&[f64]) -> f64,
+        resampling: Resampling,
+    ) -> Result<Self> {
+        let n = drawable(rows.len(), resampling)?;
+        let Some(first) = rows.first() else {
+            return Err(Error::Empty);
+        };
+        let mut random = NumpyRandom::new(resampling.seed);
+        let mut sums = vec![0.0; first.as_ref().len()];
+        let mut sample = || {
+            sums.fill(0.0);
+            for _ in 0..n {
+                let row = rows[random.below(n)].as_ref();
+                for (sum, number) in sums.iter_mut().zip(row) {
+                    *sum += number;
+                }
+            }
+            score(&sums)
+        };
+        Ok(Self::of(
+            (0..resampling.samples).map(|_| sample()).collect(),
+        ))
+    }
+
     /// Of `n` sorted scores, those from place `n / 40` to place `n - n / 40 - 1` are the middle.
     fn of(mut scores: Vec<f64>) -> Self {
         scores.sort_by(f64::total_cmp);
@@ -109,10 +154,7 @@ impl Statistics<'_> {
 
     /// The number of segments, for drawing.
     fn drawable(&self, resampling: Resampling) -> Result<u32> {
-        if resampling.samples == 0 {
-            return Err(Error::NoSamples);
-        }
-        u32::try_from(self.segments()).map_err(|_| Error::TooManySegments)
+        drawable(self.segments(), resampling)
     }
 
     fn check_pair(&self, baseline: &Statistics) -> Result<()> {
@@ -202,6 +244,14 @@ pub fn paired_randomisation(
     let differences: Vec<f64> = (0..resampling.samples).map(|_| sample()).collect();
     let differences = differences.into_iter();
     Ok(compare(baseline, system, differences, resampling.tag("ar")))
+}
+
+/// A number of segments, for drawing.
+fn drawable(segments: usize, resampling: Resampling) -> Result<u32> {
+    if resampling.samples == 0 {
+        return Err(Error::NoSamples);
+    }
+    u32::try_from(segments).map_err(|_| Error::TooManySegments)
 }
 
 /// With the p-value of the statistics that chance gave.

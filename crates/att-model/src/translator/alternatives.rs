@@ -21,7 +21,7 @@ impl Translator {
     ///
     /// # Errors
     ///
-    /// If a candidate has a token that the model does not have for this line.
+    /// If a candidate has a token that the model does not have for this line, or an edit does not fit.
     ///
     /// # Panics
     ///
@@ -40,6 +40,7 @@ impl Translator {
         };
         let targets: Result<Vec<Vec<u32>>> = candidates.iter().map(without_eos).collect();
         let example = self.example(&Pair::new(line, ""));
+        self.check_edits(&request.edits, example.src.len() + 1)?;
         let shortlist = self.shortlist.as_ref();
         let allowed = shortlist.and_then(|shortlist| {
             let allowed = Some(shortlist.of(&example.src));
@@ -52,7 +53,9 @@ impl Translator {
             request.vocabulary()
         });
         let sources = self.sources(Batch::new(&[example], &[0]), &[line]);
-        let found = self.together().best_next(&sources, &targets?, allowed, k);
+        let found = self
+            .together(&request.edits)
+            .best_next(&sources, &targets?, allowed, k);
         let named = |best: att_core::ops::TokenLogProb| Alternative {
             token: names.name(best.token).to_string(),
             log_prob: best.log_prob,

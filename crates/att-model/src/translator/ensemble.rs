@@ -1,9 +1,8 @@
 //! Several models as one.
 
 use att_core::ops::{Mixture, PreparedWeights};
-use att_core::special::EOS;
 use att_core::{Error as CoreError, on_kernel_threads};
-use att_data::{Batch, Example, Pair, special};
+use att_data::{Batch, Example, Pair};
 
 use super::translation::with_eos;
 use super::{Candidate, CandidateAttention, Translator};
@@ -129,11 +128,7 @@ impl Translator {
         line: &str,
         candidate: &Candidate,
     ) -> Vec<Option<CandidateAttention>> {
-        let ids = candidate.tokens.iter().map(|token| {
-            let id = self.directory().tgt_tokenizer.token_to_id(token);
-            id.unwrap_or(special::UNK)
-        });
-        let tgt: Vec<u32> = ids.take_while(|&id| id != EOS).collect();
+        let tgt = self.candidate_example(line, candidate).tgt;
         let attention = |member: &Member| {
             let tokenizer = &member.directory.src_tokenizer;
             let example = Example {
@@ -159,6 +154,7 @@ mod tests {
     use super::*;
     use crate::score::Forced;
     use crate::translator::test_support::*;
+    use att_core::special::EOS;
     use att_data::{Shortlist, Tokenizer, TokenizerConfig};
 
     #[test]

@@ -9,6 +9,7 @@ mod windows;
 
 use std::path::Path;
 
+use att_core::Error as CoreError;
 use att_core::ops::{Mixture, PreparedWeights, WeightFormat};
 use att_data::{Batch, Example, ExtendedVocabulary, Pair, Shortlist, special};
 use att_decoder::search::{Found, Observer, Request, SearchConfig};
@@ -21,7 +22,7 @@ pub use names::TargetNames;
 pub use observed::{FoundPiece, TranslationObserver};
 pub(crate) use translation::with_eos;
 pub use translation::{
-    Candidate, CandidateAttention, HeadWeights, Translation, TranslationRequest,
+    AttentionEdit, Candidate, CandidateAttention, HeadWeights, Translation, TranslationRequest,
 };
 use windows::Window;
 
@@ -214,6 +215,7 @@ impl Translator {
         } else {
             self.target_names(&asked.line).ids(&asked.pinned)?
         };
+        self.check_edits(&asked.edits, src.len() + 1)?;
         let request = Request {
             prefix: [target(&asked.prefix), pinned].concat(),
             constraints: asked.constraints.iter().map(target).collect(),
@@ -243,14 +245,48 @@ impl Translator {
             self.request(asked, src, search)
         };
         let requests: Result<Vec<Request>> = indices.iter().map(request).collect();
-        Ok(self
-            .together()
-            .search(&sources, requests?, search, observer))
+        // A request with edits is alone.
+        let edits = &window.requests[indices[0]].edits;
+        let together = self.together(edits);
+        Ok(together.search(&sources, requests?, search, observer))
+    }
+
+    /// - `src_len`: tokens of the source, EOS included
+    fn check_edits(&self, edits: &[AttentionEdit], src_len: usize) -> Result<()> {
+        if edits.is_empty() {
+            return Ok(());
+        }
+        let refuse = |reason: String| Err(CoreError::config("edits", reason).into());
+        if !self.directory().model.decoder.has_attention() {
+            return refuse("the model has no attention: leave them out".into());
+        }
+        if !self.members.iter().all(|member| member.reads_as_first) {
+            return refuse("the models of the ensemble read different tokens".into());
+        }
+        for AttentionEdit { step, weights } in edits {
+            if weights.len() != src_len {
+                let found = weights.len();
+                return refuse(format!(
+                    "step {step} has {found} weights for {src_len} source tokens, </s> included"
+                ));
+            }
+            let fits = |weight: &f32| weight.is_finite() && *weight >= 0.0;
+            let sum: f32 = weights.iter().sum();
+            if !weights.iter().all(fits) || !(sum.is_finite() && sum > 0.0) {
+                return refuse(format!(
+                    "step {step}: weights must be numbers from 0 up, and not all 0"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// All models as one.
-    fn together(&self) -> Together<'_> {
+    ///
+    /// - `edits`: of the only source
+    fn together<'a>(&'a self, edits: &'a [AttentionEdit]) -> Together<'a> {
         Together {
+            edits,
             models: self.members.iter().map(|member| &member.model).collect(),
             weights: &self.weights,
             mixture: self.mixture,
@@ -276,6 +312,23 @@ impl Translator {
     /// A pair as the (first) model reads it.
     pub(crate) fn example(&self, pair: &Pair) -> Example {
         self.members[0].example(pair)
+    }
+
+    /// A line and a candidate of it, token by token as it came out, as ids that the (first) model reads: what
+    /// forced decoding of it takes ([`force`](crate::force)).
+    pub fn candidate_example(&self, line: &str, candidate: &Candidate) -> Example {
+        let tokenizer = &self.directory().tgt_tokenizer;
+        let extended = self.extended_vocabulary(line);
+        let id = |token: &String| {
+            let known = tokenizer.token_to_id(token);
+            let copied = || extended.as_ref()?.id(token);
+            known.or_else(copied).unwrap_or(special::UNK)
+        };
+        let ids = candidate.tokens.iter().map(id);
+        Example {
+            tgt: ids.take_while(|&id| id != special::EOS).collect(),
+            ..self.example(&Pair::new(line, ""))
+        }
     }
 
     /// Of a model that copies, the target vocabulary extended by the tokens of a line, which its outputs

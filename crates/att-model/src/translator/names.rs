@@ -40,8 +40,7 @@ impl TargetNames<'_> {
     ///
     /// If one is the name of no token.
     pub fn ids(&self, names: &[String]) -> Result<Vec<u32>> {
-        let extra = self.extended.iter().flat_map(ExtendedVocabulary::src_ids);
-        let copied = |name: &str| extra.clone().copied().find(|&id| self.name(id) == name);
+        let copied = |name: &str| self.extended.as_ref()?.id(name);
         let id = |name: &String| {
             let known = self.tokenizer.token_to_id(name);
             known.or_else(|| copied(name)).ok_or_else(|| {

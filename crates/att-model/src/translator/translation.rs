@@ -3,6 +3,7 @@
 use att_core::special::EOS;
 use att_data::{copied_tokens, special};
 use att_decoder::search::{Found, ScoreTerms, SearchTree};
+use serde::Deserialize;
 
 use super::Translator;
 
@@ -17,8 +18,18 @@ pub struct Translation {
     pub tree: Option<SearchTree>,
 }
 
+/// Where a step of decoding is to look: "what if it had looked there?"
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttentionEdit {
+    /// The step, counted from 0.
+    pub step: usize,
+    /// A weight for each source token, EOS the last, none negative; they are divided by their sum.
+    pub weights: Vec<f32>,
+}
+
 /// A line, and what is asked of its translation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TranslationRequest {
     /// The line.
     pub line: String,
@@ -26,6 +37,9 @@ pub struct TranslationRequest {
     pub prefix: String,
     /// Tokens that come behind it, as [`Candidate::tokens`] names them.
     pub pinned: Vec<String>,
+    /// Steps that look where they are told: all layers, heads and blocks of the model, whatever stands before
+    /// them. Of two for one step the last counts.
+    pub edits: Vec<AttentionEdit>,
     /// Phrases that must stand in the translation.
     pub constraints: Vec<String>,
     /// Whether the search tree is recorded.

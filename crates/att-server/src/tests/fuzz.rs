@@ -143,6 +143,17 @@ fn explain() -> impl Strategy<Value = Value> {
                 json!(vec!["a"; 17]),
             ],
         ),
+        (
+            "edits",
+            vec![
+                json!([{"step": 1, "weights": [0, 0, 1, 0, 0]}]),
+                json!([{"step": 0, "weights": [0.5, 1e38, 1e38, 1e38, 1e38]}]),
+                json!([{"step": u64::MAX, "weights": [1, 1, 1, 1, 1]}]),
+                json!([{"step": 0, "weights": [1]}]),
+                json!([{"step": 0, "weights": [1e-40, 0, 0, 0, 0]}]),
+            ],
+        ),
+        ("erasure", vec![json!(true)]),
         ("heads", vec![json!(true)]),
         ("words", vec![json!(true)]),
         ("tree", vec![json!(true)]),

@@ -120,12 +120,14 @@ async fn the_keys_of_answers_are_described() {
         hypothesis.as_object().unwrap().len(),
         "{hypothesis}"
     );
-    let ask = json!({"text": "abcd", "words": true, "tree": true, "alternatives": 2});
+    let ask =
+        json!({"text": "abcd", "words": true, "tree": true, "alternatives": 2, "erasure": true});
     let answer = server.post("/v1/explain", ask.to_string()).await.ok();
     described("ExplainResponse", &answer);
     let first = &answer["hypotheses"][0];
     described("Explained", first);
     described("Attention", &first["attention"]);
+    described("Erasure", &first["erasure"]);
     described("Alternative", &first["alternatives"][0][0]);
     described("Error", &server.translate(json!({})).await.json());
     described("Model", &server.get("/v1/models").await.ok()["models"][0]);

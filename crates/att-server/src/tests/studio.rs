@@ -83,6 +83,14 @@ async fn explanations_have_the_limits_of_translations() {
     for (ask, parts) in [
         (json!({"text": "a", "pinned": ["zz"]}), ["pinned", "zz"]),
         (
+            json!({"text": "a", "edits": [{"step": 0, "weights": [1]}]}),
+            ["edits: step 0", "2 source tokens"],
+        ),
+        (
+            json!({"text": "a", "edits": [{"step": 0, "weights": [1, 1]}], "model": "summary"}),
+            ["edits", "no attention"],
+        ),
+        (
             json!({"text": "a", "alternatives": 51}),
             ["alternatives: 51", "50"],
         ),
