@@ -150,4 +150,7 @@ addEventListener("hashchange", () => models.length && fromAddress());
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") $("settings").open = false;
 });
+document.addEventListener("pointerdown", (event) => {
+  if (!$("settings").contains(event.target)) $("settings").open = false;
+});
 start();
