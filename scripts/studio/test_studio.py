@@ -362,7 +362,6 @@ def check_phone(studio):
         studio.picture(f"8-phone-{len(text)}", True)
     small = page.js("[...document.querySelectorAll('button, select, input, summary')].filter((one) => one.offsetParent && one.getBoundingClientRect().height < 24).map((one) => one.outerHTML)")
     assert not small, f"too small to touch: {small}"
-    page.size(1280, 900)
 
 
 def check_colours(studio):
@@ -501,6 +500,7 @@ def main():
             for check in CHECKS + [check_long_text]:
                 if options.only and check is not check_typing and options.only not in check.__name__:
                     continue
+                studio.page.size(1280, 900)
                 failed += not run(check, studio)
             failed += not run(check_console, studio)
             failed += not run(check_hosts, studio)
