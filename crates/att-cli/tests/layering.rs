@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Each crate, low to high, and the crates that it may depend on (all of them `att-*`).
 #[rustfmt::skip]
-const ALLOWED: [(&str, &str); 14] = [
+const ALLOWED: [(&str, &str); 15] = [
     ("core",      ""),
     ("layers",    "core"),
     ("attention", "core layers"),
@@ -18,8 +18,9 @@ const ALLOWED: [(&str, &str); 14] = [
     ("train",     "core layers attention encoder decoder data eval model"),
     ("inspect",   "core layers attention encoder decoder data eval model"),
     ("faithful",  "core layers attention encoder decoder data eval model inspect"),
-    ("server",    "core layers attention encoder decoder data eval model inspect"),
-    ("cli",       "core layers attention encoder decoder data eval model train inspect faithful server"),
+    ("studio",    "core layers attention encoder decoder data eval model inspect faithful"),
+    ("server",    "core layers attention encoder decoder data eval model inspect faithful studio"),
+    ("cli",       "core layers attention encoder decoder data eval model train inspect faithful studio server"),
     ("bench",     "core layers attention encoder decoder inspect"),
 ];
 

@@ -9,6 +9,7 @@
 //! | translate text, and see the attention | [`Translator`] |
 //! | translate with several models as one | [`Translator::ensemble`] |
 //! | ask for a prefix, for phrases, for the search tree | [`Translator::translate_requests`] |
+//! | see what else might have come at each step | [`Translator::alternatives`] |
 //! | see tokens as they are found, call a line off | [`Translator::translate_observed`] |
 //! | ask how probable given translations are | [`Translator::score`] |
 //!
@@ -63,6 +64,6 @@ pub use error::{Error, Result};
 pub use forced::{Forced, force};
 pub use seq2seq::{ForcedOutput, Seq2Seq};
 pub use translator::{
-    Candidate, CandidateAttention, FoundPiece, HeadWeights, Translation, TranslationObserver,
-    TranslationRequest, Translator,
+    Alternative, AttentionEdit, Candidate, CandidateAttention, FoundPiece, HeadWeights,
+    TargetNames, Translation, TranslationObserver, TranslationRequest, Translator,
 };

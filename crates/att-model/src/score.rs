@@ -33,7 +33,8 @@ impl Translator {
         for indices in BatchLimit::of_rows(self.batch_size()).cut(&order, width) {
             let batch = Batch::new(&examples, &indices);
             let batches = self.as_members_read(batch, &indices, |index| pairs[index].clone());
-            let forced = on_kernel_threads(|| self.together().force(&batches, self.head_weights));
+            let forced =
+                on_kernel_threads(|| self.together(&[]).force(&batches, self.head_weights));
             for (index, forced) in indices.into_iter().zip(forced) {
                 let Pair { src, tgt } = &pairs[index];
                 let log_prob = forced.token_log_probs.iter().copied().map(f64::from).sum();

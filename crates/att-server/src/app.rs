@@ -38,6 +38,8 @@ pub(crate) struct Ask {
     pub(crate) streams: bool,
     /// Whether attention weights or alignments are wanted.
     pub(crate) attention: bool,
+    /// What is to be explained of the only line.
+    pub(crate) explains: Option<att_studio::Request>,
 }
 
 /// Translations, and the model that they are from.
@@ -46,6 +48,8 @@ pub(crate) struct Answer {
     pub(crate) search: SearchConfig,
     /// One a line, in their order. Nothing is translated of a blank line: it has no candidates.
     pub(crate) translations: Vec<Translation>,
+    /// In their place, where that was asked for.
+    pub(crate) explained: att_studio::Answer,
 }
 
 impl App {
@@ -71,7 +75,7 @@ impl App {
         let model = model.await.map_err(|_| self.timed_out())??;
         let search = self.check_search(&ask, &model)?;
         let (events, receiver) = unbounded_channel();
-        let ticket = Ticket::new(model, search, ask.streams, events);
+        let ticket = Ticket::new(model, search, ask.streams, ask.explains, events);
         let ticket = Arc::new(ticket);
         let mut translations = vec![None; ask.lines.len()];
         let mut lines = Vec::with_capacity(ask.lines.len());
@@ -96,6 +100,7 @@ impl App {
             ticket,
             receiver,
             translations,
+            explained: att_studio::Answer::default(),
             deadline,
             timeout: self.timed_out(),
             queue: self.queue.clone(),
@@ -116,9 +121,12 @@ impl App {
         } = ask.changes;
         let chars_of = |text: &String| text.chars().count();
         let chars = ask.lines.iter().map(|line| {
-            let phrases: usize = line.constraints.iter().map(chars_of).sum();
-            chars_of(&line.line) + chars_of(&line.prefix) + phrases
+            let others = line.constraints.iter().chain(&line.pinned).map(chars_of);
+            chars_of(&line.line) + chars_of(&line.prefix) + others.sum::<usize>()
         });
+        let of_lines = |len: fn(&TranslationRequest) -> usize| ask.lines.iter().map(len).max();
+        let pinned = of_lines(|line| line.pinned.len());
+        let edits = of_lines(|line| line.edits.len());
         if ask.lines.is_empty() {
             return Err(Failure::bad_request("there is no text: give one at least"));
         }
@@ -142,6 +150,8 @@ impl App {
                 "hypotheses",
                 limits.beam_size,
             ),
+            ("pinned", pinned.unwrap_or(0), "tokens", limits.max_len),
+            ("edits", edits.unwrap_or(0), "steps", limits.max_len),
             ("min_len", min_len.unwrap_or(0), "tokens", limits.max_len),
             ("max_len", max_len.unwrap_or(0), "tokens", limits.max_len),
         ] {
@@ -155,7 +165,11 @@ impl App {
     /// How the model is to search, if it can give what is asked for.
     fn check_search(&self, ask: &Ask, model: &Loaded) -> Result<SearchConfig, Failure> {
         let directory = model.translator.directory();
-        let search = ask.changes.apply(&directory.search);
+        let own = &directory.search;
+        let search = match &ask.explains {
+            Some(request) => request.search_of(own),
+            None => ask.changes.apply(own),
+        };
         if ask.attention && !directory.model.decoder.has_attention() {
             let message = format!("attention: model '{}' has none", model.name);
             return Err(Failure::bad_request(message));
@@ -166,7 +180,10 @@ impl App {
             ));
         }
         for line in &ask.lines {
-            let tokens = model.translator.check(line, &search);
+            let tokens = match &ask.explains {
+                Some(request) => request.check(&model.translator, &search),
+                None => model.translator.check(line, &search),
+            };
             let tokens = tokens.map_err(Failure::bad_request)?;
             let most = self.config.limits.tokens;
             if tokens > most {
@@ -201,6 +218,7 @@ pub(crate) struct Pending {
     ticket: Arc<Ticket>,
     receiver: UnboundedReceiver<Event>,
     translations: Vec<Option<Translation>>,
+    explained: att_studio::Answer,
     deadline: Instant,
     timeout: Failure,
     queue: Arc<Queue>,
@@ -218,6 +236,10 @@ impl Pending {
                 Some(Event::Done { index, translation }) => {
                     self.translations[index] = Some(translation);
                 }
+                Some(Event::Explained(answer)) => {
+                    self.explained = *answer;
+                    self.translations.clear();
+                }
                 Some(Event::Failed) | None => return Err(Failure::internal()),
             }
         }
@@ -228,6 +250,7 @@ impl Pending {
             model: self.ticket.model.clone(),
             search: self.ticket.search.clone(),
             translations: translations.into_iter().flatten().collect(),
+            explained: std::mem::take(&mut self.explained),
         }))
     }
 }

@@ -77,24 +77,33 @@ impl Drop for Decoding {
 /// Translates lines that go together, and tells each who asked for it.
 fn decode(batch: &[Line], metrics: &Metrics) {
     let ticket = &batch[0].ticket;
+    let translator = &ticket.model.translator;
     let requests: Vec<TranslationRequest> = batch.iter().map(|line| line.request.clone()).collect();
     let begun = Instant::now();
     for line in batch {
         metrics.waited(begun - line.ticket.since);
     }
-    let translate = || {
-        let translator = &ticket.model.translator;
-        translator.translate_observed(&requests, &ticket.search, &mut Lines(batch))
+    let events = || -> att_model::Result<Vec<Event>> {
+        let (search, lines) = (&ticket.search, &mut Lines(batch));
+        if let Some(request) = &ticket.explains {
+            let answer = request.answer(translator, search, lines)?;
+            return Ok(vec![Event::Explained(Box::new(answer))]);
+        }
+        let translations = translator.translate_observed(&requests, search, lines)?;
+        let done = |(line, translation): (&Line, _)| Event::Done {
+            index: line.index,
+            translation,
+        };
+        Ok(batch.iter().zip(translations).map(done).collect())
     };
     // A bug must cost no more than the answers to these lines.
-    let found = catch_unwind(AssertUnwindSafe(translate));
+    let found = catch_unwind(AssertUnwindSafe(events));
     let name = &ticket.model.name;
     metrics.decoded(name, batch.len(), begun.elapsed());
     match found {
-        Ok(Ok(translations)) => {
-            for (line, translation) in batch.iter().zip(translations) {
-                let index = line.index;
-                line.ticket.tell(Event::Done { index, translation });
+        Ok(Ok(events)) => {
+            for (line, event) in batch.iter().zip(events) {
+                line.ticket.tell(event);
             }
             return;
         }

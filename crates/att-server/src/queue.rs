@@ -21,6 +21,8 @@ pub(crate) struct Ticket {
     pub(crate) search: SearchConfig,
     /// Whether tokens are told as they are found.
     pub(crate) streams: bool,
+    /// What is to be explained of its one line, if that is what it asks for.
+    pub(crate) explains: Option<att_studio::Request>,
     /// Since when its lines wait.
     pub(crate) since: Instant,
     /// Nobody waits for it any more.
@@ -38,6 +40,8 @@ pub(crate) enum Event {
         index: usize,
         translation: Translation,
     },
+    /// It is done, and explained.
+    Explained(Box<att_studio::Answer>),
     /// Its decoding has failed.
     Failed,
 }
@@ -47,12 +51,14 @@ impl Ticket {
         model: Arc<Loaded>,
         search: SearchConfig,
         streams: bool,
+        explains: Option<att_studio::Request>,
         events: UnboundedSender<Event>,
     ) -> Self {
         Self {
             model,
             search,
             streams,
+            explains,
             since: Instant::now(),
             cancelled: AtomicBool::new(false),
             events,
@@ -69,9 +75,11 @@ impl Ticket {
     }
 
     /// Whether lines of both may be decoded together: they have one model and are searched alike. What else
-    /// a line asks for (a prefix, phrases, its tokens as they are found) is its own.
+    /// a line asks for (a prefix, phrases, its tokens as they are found) is its own. What is explained is
+    /// decoded alone.
     fn goes_with(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.model, &other.model) && self.search == other.search
+        let plain = self.explains.is_none() && other.explains.is_none();
+        plain && Arc::ptr_eq(&self.model, &other.model) && self.search == other.search
     }
 
     /// Rows that each line takes.
@@ -200,7 +208,7 @@ mod tests {
             ..Default::default()
         };
         let (events, _) = unbounded_channel();
-        Arc::new(Ticket::new(model.clone(), search, false, events))
+        Arc::new(Ticket::new(model.clone(), search, false, None, events))
     }
 
     fn lines(ticket: &Arc<Ticket>, texts: &[&str]) -> Vec<Line> {

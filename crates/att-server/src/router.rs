@@ -77,7 +77,11 @@ async fn unknown_path(uri: Uri) -> Failure {
 
 async fn unknown_method(method: Method, uri: Uri) -> Failure {
     let path = uri.path();
-    let right = routes().into_iter().find(|route| route.path == path);
+    let fits = |pattern: &str| match pattern.split_once('{') {
+        Some((start, _)) => path.starts_with(start),
+        None => pattern == path,
+    };
+    let right = routes().into_iter().find(|route| fits(route.path));
     let right = right.map_or_else(String::new, |route| route.method.to_uppercase());
     let message = format!("{method} is not what {path} is for: use {right}");
     Failure::new(

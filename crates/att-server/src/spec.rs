@@ -92,6 +92,7 @@ impl ModelSpec {
             let weights = vec![1.0; models.len()];
             Translator::ensemble(models, &weights, Mixture::Average)?
         };
+        let translator = translator.with_head_weights();
         Ok(match loading.weights {
             Some(format) => translator.with_weight_format(format),
             None => translator,

@@ -6,6 +6,7 @@ use att_data::{AtomicFile, Lines};
 use att_decoder::search::{ScoreTerms, StrategyConfig};
 use att_inspect::{AttentionMap, AttentionRecord};
 use att_model::{Candidate, ModelDirectory, Translation, TranslationRequest, Translator};
+use att_studio::Hypothesis;
 use clap::Args;
 use serde::Serialize;
 
@@ -239,7 +240,12 @@ impl Printer<'_> {
         match self.form {
             Form::Json => {
                 for (rank, candidate) in translation.candidates.iter().enumerate() {
-                    let line = Line::new(id, rank, &translation.src_tokens, candidate);
+                    let line = Line {
+                        id: id.to_string(),
+                        rank,
+                        src_tokens: &translation.src_tokens,
+                        hypothesis: candidate.into(),
+                    };
                     writeln!(out, "{}", serde_json::to_string(&line)?)?;
                 }
             }
@@ -288,35 +294,14 @@ fn write_parts(out: &mut impl Write, candidate: &Candidate) -> io::Result<()> {
     )
 }
 
-/// A hypothesis in JSON.
+/// A line of JSON.
 #[derive(Serialize)]
 struct Line<'a> {
     id: String,
     rank: usize,
-    text: &'a str,
-    score: f64,
-    log_prob: f64,
-    #[serde(flatten)]
-    terms: ScoreTerms,
     src_tokens: &'a [String],
-    tgt_tokens: &'a [String],
-    token_log_probs: &'a [f32],
-}
-
-impl<'a> Line<'a> {
-    fn new(id: usize, rank: usize, src_tokens: &'a [String], candidate: &'a Candidate) -> Self {
-        Self {
-            id: id.to_string(),
-            rank,
-            text: &candidate.text,
-            score: candidate.score,
-            log_prob: candidate.log_prob,
-            terms: candidate.terms,
-            src_tokens,
-            tgt_tokens: &candidate.tokens,
-            token_log_probs: &candidate.token_log_probs,
-        }
-    }
+    #[serde(flatten)]
+    hypothesis: Hypothesis<'a>,
 }
 
 /// The attention of each hypothesis of one line, and that of each model of an ensemble;

@@ -2,9 +2,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use att_data::write_atomic;
-use att_decoder::search;
-use att_inspect::{Fate, SearchTree, SvgTree, TreeNode};
-use att_model::{TranslationRequest, Translator};
+use att_inspect::SvgTree;
+use att_model::TranslationRequest;
+use att_studio::search_tree;
 use clap::Args;
 
 use super::{CommandResult, Outcome};
@@ -64,7 +64,7 @@ pub fn run(options: &Options) -> CommandResult {
     };
     let found = translator.translate_requests(&[request], &search)?;
     let tree = found.into_iter().find_map(|found| found.tree);
-    let tree = named(&translator, &options.line, tree.unwrap_or_default())?;
+    let tree = search_tree(&translator, &options.line, tree.unwrap_or_default())?;
     let json = serde_json::to_string(&tree)? + "\n";
     match &options.json {
         Some(path) => write_atomic(path, json.as_bytes())?,
@@ -79,32 +79,4 @@ pub fn run(options: &Options) -> CommandResult {
         write_atomic(path, drawing.render(&tree).as_bytes())?;
     }
     Ok(Outcome::Done)
-}
-
-/// The tree with the names of its tokens.
-fn named(
-    translator: &Translator,
-    line: &str,
-    tree: search::SearchTree,
-) -> att_inspect::Result<SearchTree> {
-    let names = &translator.directory().tgt_tokenizer;
-    let extended = translator.extended_vocabulary(line);
-    let copied = |id: u32| extended.as_ref()?.token(id);
-    let name = |id: u32| copied(id).or_else(|| names.id_to_token(id));
-    let node = |node: search::TreeNode| TreeNode {
-        parent: node.parent,
-        step: node.step,
-        group: node.group,
-        token: name(node.token).unwrap_or_default().into(),
-        log_prob: node.log_prob,
-        total: node.total,
-        score: node.score,
-        fate: match node.fate {
-            search::Fate::Kept => Fate::Kept,
-            search::Fate::Pruned => Fate::Pruned,
-            search::Fate::Ended => Fate::Ended,
-        },
-        rank: node.rank,
-    };
-    SearchTree::new(tree.nodes.into_iter().map(node).collect())
 }

@@ -1,8 +1,11 @@
+use serde::Deserialize;
+
 use super::{LengthPenalty, SearchConfig, StrategyConfig};
 
 /// What someone who translates asks to be different from a model's own [`SearchConfig`]; what is `None`
-/// stays. The fields are those of the configuration.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// stays. The fields are those of the configuration, and are read as they are from it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)] // each is what `SearchConfig` says of it
 pub struct SearchChanges {
     pub strategy: Option<StrategyConfig>,

@@ -1,5 +1,7 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use att_attention::Intervention;
 use att_core::EncoderOutput;
 use burn::tensor::{Device, Int, Tensor};
 
@@ -45,6 +47,8 @@ pub struct Scored<S> {
 pub struct DecoderStepper<'a, D> {
     decoder: &'a D,
     device: Device,
+    /// By step, from 0.
+    given: BTreeMap<usize, Vec<f32>>,
 }
 
 /// What a decoder carries, and its memory.
@@ -52,12 +56,27 @@ pub struct DecoderStepper<'a, D> {
 pub struct DecoderSteps {
     memory: DecoderMemory,
     state: DecoderState,
+    /// How many steps there were.
+    step: usize,
 }
 
 impl<'a, D: Decoder> DecoderStepper<'a, D> {
     /// Steps of `decoder`, on the device of its sources.
     pub fn new(decoder: &'a D, device: Device) -> Self {
-        Self { decoder, device }
+        Self {
+            decoder,
+            device,
+            given: BTreeMap::new(),
+        }
+    }
+
+    /// The same, but steps read the source with these weights and not with those that they compute
+    /// ([`DecoderMemory::with_intervention`]): all rows at once, so it is for a single source.
+    ///
+    /// - `given`: by step, counted from 0, a weight for each state of the memory, `[src_len]`
+    #[must_use]
+    pub fn with_weights(self, given: BTreeMap<usize, Vec<f32>>) -> Self {
+        Self { given, ..self }
     }
 
     /// Where decoding starts, one row a source.
@@ -65,6 +84,7 @@ impl<'a, D: Decoder> DecoderStepper<'a, D> {
         DecoderSteps {
             memory: self.decoder.prepare(source),
             state: self.decoder.initial_state(source),
+            step: 0,
         }
     }
 
@@ -83,7 +103,16 @@ impl<D: Decoder> Stepper for DecoderStepper<'_, D> {
     fn step(&self, tokens: &[u32], steps: DecoderSteps) -> Scored<DecoderSteps> {
         let tokens: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
         let tokens = Tensor::<1, Int>::from_data(tokens.as_slice(), &self.device);
-        let step = self.decoder.step(tokens, &steps.memory, steps.state);
+        let changed = self.given.get(&steps.step).map(|weights| {
+            let [rows] = tokens.dims();
+            let weights = Tensor::<1>::from_data(weights.as_slice(), &self.device);
+            let [src_len] = weights.dims();
+            let weights = weights.reshape([1, 1, src_len]).repeat_dim(0, rows);
+            let memory = steps.memory.clone();
+            memory.with_intervention(Intervention::Given(weights))
+        });
+        let memory = changed.as_ref().unwrap_or(&steps.memory);
+        let step = self.decoder.step(tokens, memory, steps.state);
         Scored {
             logits: step.logits,
             ids: steps
@@ -95,6 +124,7 @@ impl<D: Decoder> Stepper for DecoderStepper<'_, D> {
             state: DecoderSteps {
                 memory: steps.memory,
                 state: step.state,
+                step: steps.step + 1,
             },
         }
     }
@@ -111,6 +141,7 @@ impl<D: Decoder> Stepper for DecoderStepper<'_, D> {
                 None => steps.memory,
             },
             state: steps.state.select(rows, &self.device),
+            step: steps.step,
         }
     }
 }

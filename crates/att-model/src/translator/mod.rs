@@ -1,4 +1,7 @@
+mod alternatives;
+mod edits;
 mod ensemble;
+mod names;
 mod observed;
 #[cfg(test)]
 pub(crate) mod test_support;
@@ -13,7 +16,10 @@ use att_decoder::search::{Found, Observer, Request, SearchConfig};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
+pub use alternatives::Alternative;
+pub use edits::AttentionEdit;
 use ensemble::Member;
+pub use names::TargetNames;
 pub use observed::{FoundPiece, TranslationObserver};
 pub(crate) use translation::with_eos;
 pub use translation::{
@@ -205,8 +211,14 @@ impl Translator {
             self.example(&pair).tgt
         };
         let shortlist = self.shortlist.as_ref();
+        let pinned = if asked.pinned.is_empty() {
+            Vec::new()
+        } else {
+            self.target_names(&asked.line).ids(&asked.pinned)?
+        };
+        self.check_edits(&asked.edits, src.len() + 1)?;
         let request = Request {
-            prefix: target(&asked.prefix),
+            prefix: [target(&asked.prefix), pinned].concat(),
             constraints: asked.constraints.iter().map(target).collect(),
             record: asked.record,
             allowed: shortlist.map(|shortlist| shortlist.of(src)),
@@ -232,14 +244,18 @@ impl Translator {
             self.request(asked, src, search)
         };
         let requests: Result<Vec<Request>> = indices.iter().map(request).collect();
-        Ok(self
-            .together()
-            .search(&sources, requests?, search, observer))
+        // A request with edits is alone.
+        let edits = &window.requests[indices[0]].edits;
+        let together = self.together(edits);
+        Ok(together.search(&sources, requests?, search, observer))
     }
 
-    /// The models as one.
-    pub(crate) fn together(&self) -> Together<'_> {
+    /// All models as one.
+    ///
+    /// - `edits`: of the only source
+    pub(crate) fn together<'a>(&'a self, edits: &'a [AttentionEdit]) -> Together<'a> {
         Together {
+            edits,
             models: self.members.iter().map(|member| &member.model).collect(),
             weights: &self.weights,
             mixture: self.mixture,

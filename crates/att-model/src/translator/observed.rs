@@ -29,6 +29,9 @@ pub trait TranslationObserver {
     }
 }
 
+/// Looks at nothing.
+impl TranslationObserver for () {}
+
 /// A token of an output that is under way.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoundPiece {

@@ -4,7 +4,7 @@ use att_core::special::EOS;
 use att_data::{copied_tokens, special};
 use att_decoder::search::{Found, ScoreTerms, SearchTree};
 
-use super::Translator;
+use super::{AttentionEdit, Translator};
 
 /// What became of one line.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,12 +18,17 @@ pub struct Translation {
 }
 
 /// A line, and what is asked of its translation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TranslationRequest {
     /// The line.
     pub line: String,
     /// What the translation begins with.
     pub prefix: String,
+    /// Tokens that come behind it, as [`Candidate::tokens`] names them.
+    pub pinned: Vec<String>,
+    /// Steps that look where they are told: all layers, heads and blocks of the model, whatever stands before
+    /// them. Of two for one step the last counts.
+    pub edits: Vec<AttentionEdit>,
     /// Phrases that must stand in the translation.
     pub constraints: Vec<String>,
     /// Whether the search tree is recorded.
@@ -99,24 +104,19 @@ impl Translator {
     pub(super) fn translation(&self, line: &str, found: Found, replace_unk: bool) -> Translation {
         let directory = self.directory();
         let (src, tgt) = (&directory.src_tokenizer, &directory.tgt_tokenizer);
-        let extended = self.extended_vocabulary(line);
-        // Behind the vocabulary.
-        let extra = |id: u32| extended.as_ref()?.token(id);
+        let names = self.target_names(line);
         let replacements = if replace_unk {
             copied_tokens(src, tgt, line)
         } else {
             Vec::new()
         };
-        let token = |&id: &u32| {
-            let token = extra(id).or_else(|| tgt.id_to_token(id));
-            token.unwrap_or_default().to_string()
-        };
+        let token = |&id: &u32| names.name(id).to_string();
         let candidates = found
             .hypotheses
             .into_iter()
             .map(|hypothesis| Candidate {
                 text: tgt.decode_with(&hypothesis.tokens, |step| {
-                    extra(hypothesis.tokens[step]).or_else(|| {
+                    names.copied(hypothesis.tokens[step]).or_else(|| {
                         let weights = hypothesis.weights.as_ref()?.get(step)?;
                         let looked_at = heaviest(weights.get(..replacements.len())?)?;
                         Some(replacements[looked_at].as_str())

@@ -82,7 +82,11 @@ impl Translator {
         let line =
             |request: &TranslationRequest| self.example(&Pair::new(request.line.as_str(), ""));
         let examples: Vec<Example> = requests.iter().map(line).collect();
-        let batches = self.batches(&examples, rows);
+        let is_plain = |index: &usize| requests[*index].edits.is_empty();
+        let (plain, edited): (Vec<usize>, Vec<usize>) = (0..requests.len()).partition(is_plain);
+        let mut batches = self.batches(&examples, plain, rows);
+        // What is edited is the attention of all rows of a batch.
+        batches.extend(edited.into_iter().map(|index| vec![index]));
         let window = Arc::new(Window { requests, examples });
         let job = |indices| Job {
             window: window.clone(),
@@ -91,10 +95,10 @@ impl Translator {
         batches.into_iter().rev().map(job).collect()
     }
 
-    /// The lines that are translated together, at most so many, the shortest first.
-    fn batches(&self, examples: &[Example], rows: usize) -> Vec<Vec<usize>> {
+    /// Which of these lines are translated together, at most so many, the shortest first.
+    fn batches(&self, examples: &[Example], lines: Vec<usize>, rows: usize) -> Vec<Vec<usize>> {
         let width = |index: usize| examples[index].src.len() + 1; // with EOS
-        let mut order: Vec<usize> = (0..examples.len()).collect();
+        let mut order = lines;
         order.sort_by_key(|&index| (width(index), index));
         BatchLimit::of_rows(self.batch_size.min(rows)).cut(&order, width)
     }
@@ -117,7 +121,7 @@ mod tests {
             .iter()
             .map(|line| translator.example(&Pair::new(line, "")))
             .collect();
-        let batches = translator.batches(&examples, 64);
+        let batches = translator.batches(&examples, (0..examples.len()).collect(), 64);
         assert_eq!(batches, [vec![2, 1, 5, 7, 0, 4, 6], vec![3]]);
 
         let together = translator.translate(&lines, &search()).unwrap();
@@ -158,7 +162,7 @@ mod tests {
             src: vec![4],
             ..Default::default()
         };
-        let batches = translator.batches(&vec![example; 5], 64);
+        let batches = translator.batches(&vec![example; 5], (0..5).collect(), 64);
         assert_eq!(batches, [vec![0, 1], vec![2, 3], vec![4]]);
     }
 }

@@ -4,6 +4,7 @@ mod libretranslate;
 mod native;
 mod opennmt;
 mod status;
+mod studio;
 
 use std::sync::Arc;
 
@@ -35,6 +36,11 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         route("post", "/v1/translate", post(native::translate)),
         route("get", "/v1/models", get(native::models)),
+        route("post", "/v1/explain", post(studio::explain)),
+        open("/", get(studio::to_page)),
+        open("/studio", get(studio::to_page)),
+        open("/studio/", get(studio::page)),
+        open("/studio/{file}", get(studio::file)),
         route("post", "/translator/translate", post(opennmt::translate)),
         route("get", "/translator/models", get(opennmt::models)),
         route("post", "/translate", post(libretranslate::translate)),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use att_decoder::search::{LengthPenalty, ScoreTerms, SearchChanges, SearchConfig, StrategyConfig};
-use att_inspect::{Alignment, AttentionMap};
+use att_decoder::search::{LengthPenalty, SearchChanges, SearchConfig, StrategyConfig};
 use att_model::{Candidate, FoundPiece, Translation, TranslationRequest};
+use att_studio::{Hypothesis, alignment};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -65,7 +65,7 @@ fn length_penalty<'de, D: Deserializer<'de>>(from: D) -> Result<Option<LengthPen
 
 /// What of its findings a client wants to see.
 #[derive(Clone, Copy)]
-struct Shown {
+struct Wanted {
     attention: bool,
     alignment: bool,
 }
@@ -74,16 +74,16 @@ pub(super) async fn translate(
     State(app): State<Arc<App>>,
     Json(asked): Json<Asked>,
 ) -> Result<Response, Failure> {
-    let shown = Shown {
+    let wanted = Wanted {
         attention: asked.attention,
         alignment: asked.alignment,
     };
     let ask = asked.into_ask(&app)?;
     if ask.streams {
-        return Ok(events(app.submit(ask).await?, shown));
+        return Ok(events(app.submit(ask).await?, wanted));
     }
     let answer = app.translate(ask).await?;
-    Ok(json(&Translations::new(&answer, shown)))
+    Ok(json(&Translations::new(&answer, wanted)))
 }
 
 impl Asked {
@@ -150,7 +150,7 @@ impl Asked {
             line,
             prefix,
             constraints,
-            record: false,
+            ..TranslationRequest::default()
         };
         Ok(Ask {
             model,
@@ -158,6 +158,7 @@ impl Asked {
             changes,
             streams: self.stream,
             attention: self.attention || self.alignment,
+            explains: None,
         })
     }
 }
@@ -177,19 +178,13 @@ struct OfText<'a> {
     /// EOS the last.
     src_tokens: &'a [String],
     /// Best first; none of a blank text.
-    hypotheses: Vec<Hypothesis<'a>>,
+    hypotheses: Vec<Shown<'a>>,
 }
 
 #[derive(Serialize)]
-struct Hypothesis<'a> {
-    text: &'a str,
-    score: f64,
-    log_prob: f64,
+struct Shown<'a> {
     #[serde(flatten)]
-    terms: ScoreTerms,
-    /// EOS the last.
-    tgt_tokens: &'a [String],
-    token_log_probs: &'a [f32],
+    hypothesis: Hypothesis<'a>,
     /// For each of `tgt_tokens` a row over `src_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     weights: Option<&'a [Vec<f32>]>,
@@ -199,14 +194,14 @@ struct Hypothesis<'a> {
 }
 
 impl<'a> Translations<'a> {
-    fn new(answer: &'a Answer, shown: Shown) -> Self {
+    fn new(answer: &'a Answer, wanted: Wanted) -> Self {
         let of_text = |translation: &'a Translation| OfText {
             text: translation.candidates.first().map_or("", |best| &best.text),
             src_tokens: &translation.src_tokens,
             hypotheses: translation
                 .candidates
                 .iter()
-                .map(|candidate| Hypothesis::new(candidate, &translation.src_tokens, shown))
+                .map(|candidate| Shown::new(candidate, &translation.src_tokens, wanted))
                 .collect(),
         };
         Self {
@@ -216,33 +211,16 @@ impl<'a> Translations<'a> {
     }
 }
 
-impl<'a> Hypothesis<'a> {
-    fn new(candidate: &'a Candidate, src_tokens: &[String], shown: Shown) -> Self {
+impl<'a> Shown<'a> {
+    fn new(candidate: &'a Candidate, src_tokens: &[String], wanted: Wanted) -> Self {
         let weights = candidate.weights.as_deref();
+        let aligned = || alignment(src_tokens, candidate);
         Self {
-            text: &candidate.text,
-            score: candidate.score,
-            log_prob: candidate.log_prob,
-            terms: candidate.terms,
-            tgt_tokens: &candidate.tokens,
-            token_log_probs: &candidate.token_log_probs,
-            weights: weights.filter(|_| shown.attention),
-            alignment: weights
-                .filter(|_| shown.alignment)
-                .and_then(|weights| alignment(src_tokens, &candidate.tokens, weights)),
+            hypothesis: candidate.into(),
+            weights: weights.filter(|_| wanted.attention),
+            alignment: wanted.alignment.then(aligned).flatten(),
         }
     }
-}
-
-/// The source token that each target token looks at most, in the Pharaoh format. EOS looks and is looked at
-/// too; these links are left out, as others have no such tokens.
-fn alignment(src: &[String], tgt: &[String], weights: &[Vec<f32>]) -> Option<String> {
-    let map = AttentionMap::new(src.to_vec(), tgt.to_vec(), weights.concat()).ok()?;
-    let mut alignment = Alignment::of(&map);
-    alignment
-        .links
-        .retain(|link| link.src + 1 < src.len() && link.tgt + 1 < tgt.len());
-    Some(alignment.to_string())
 }
 
 /// A token as it is streamed.
@@ -258,13 +236,13 @@ struct Token<'a> {
 }
 
 /// Server-sent events: `token` for each token, and at the end `done` with the whole answer, or `error`.
-fn events(pending: Pending, shown: Shown) -> Response {
+fn events(pending: Pending, wanted: Wanted) -> Response {
     let events = stream::unfold(Some(pending), move |pending| async move {
         let mut pending = pending?;
         let (event, rest) = match pending.next().await {
-            Ok(Step::Piece(piece)) => (token_event(&piece, shown), Some(pending)),
+            Ok(Step::Piece(piece)) => (token_event(&piece, wanted), Some(pending)),
             Ok(Step::Answer(answer)) => (
-                event("done", &to_json(&Translations::new(&answer, shown))),
+                event("done", &to_json(&Translations::new(&answer, wanted))),
                 None,
             ),
             Err(failure) => (event("error", &failure.to_json()), None),
@@ -279,12 +257,12 @@ fn events(pending: Pending, shown: Shown) -> Response {
     response
 }
 
-fn token_event(piece: &FoundPiece, shown: Shown) -> Bytes {
+fn token_event(piece: &FoundPiece, wanted: Wanted) -> Bytes {
     let token = Token {
         token: &piece.token,
         log_prob: piece.log_prob,
         text: &piece.text,
-        weights: piece.weights.as_deref().filter(|_| shown.attention),
+        weights: piece.weights.as_deref().filter(|_| wanted.attention),
     };
     event("token", &to_json(&token))
 }

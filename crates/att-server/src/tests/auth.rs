@@ -1,7 +1,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_token_is_asked_for_everywhere_but_where_machines_look_whether_it_lives() {
+async fn a_token_is_asked_for_everywhere_but_where_it_is_seen_whether_the_server_lives() {
     let server = TestServer::with(|config| config.token = Some("a-secret".into()));
     let ask = async |path: &str, header: Option<&str>| {
         let request = Request::get(path);
@@ -39,10 +39,13 @@ async fn a_token_is_asked_for_everywhere_but_where_machines_look_whether_it_live
             assert_eq!(ask(path, Some(header)).await.status, 200);
         }
     }
-    for path in ["/health", "/ready"] {
+    // The page says nothing of the models, and asks people for the token.
+    for path in ["/health", "/ready", "/studio/", "/studio/studio.js"] {
         assert_eq!(ask(path, None).await.status, 200);
     }
     // Before the body is looked at.
-    let answer = server.post("/v1/translate", "no JSON").await;
-    answer.refused(401, "unauthorized", &[]);
+    for path in ["/v1/translate", "/v1/explain"] {
+        let answer = server.post(path, "no JSON").await;
+        answer.refused(401, "unauthorized", &[]);
+    }
 }

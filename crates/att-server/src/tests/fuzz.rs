@@ -119,6 +119,49 @@ fn native() -> impl Strategy<Value = Value> {
     almost(json!({"text": "abcd", "max_len": 12}), keys)
 }
 
+fn explain() -> impl Strategy<Value = Value> {
+    let keys = vec![
+        ("text", vec![json!("abcd"), json!(""), json!("ß a")]),
+        ("model", vec![json!("summary"), json!("none"), Value::Null]),
+        (
+            "search",
+            vec![
+                json!({"beam_size": 2}),
+                json!({"n_best": 17}),
+                json!({"max_len": 3, "length_penalty": {"kind": "gnmt", "alpha": 0.6}}),
+                json!({"strategy": {"kind": "sampling", "top_k": 2}, "n_best": 2}),
+                json!({"beams": 2}),
+            ],
+        ),
+        (
+            "pinned",
+            vec![
+                json!(["d", "a"]),
+                json!(["<unk>"]),
+                json!(["</s>"]),
+                json!(["zz"]),
+                json!(vec!["a"; 17]),
+            ],
+        ),
+        (
+            "edits",
+            vec![
+                json!([{"step": 1, "weights": [0, 0, 1, 0, 0]}]),
+                json!([{"step": 0, "weights": [0.5, 1e38, 1e38, 1e38, 1e38]}]),
+                json!([{"step": u64::MAX, "weights": [1, 1, 1, 1, 1]}]),
+                json!([{"step": 0, "weights": [1]}]),
+                json!([{"step": 0, "weights": [1e-40, 0, 0, 0, 0]}]),
+            ],
+        ),
+        ("erasure", vec![json!(true)]),
+        ("heads", vec![json!(true)]),
+        ("words", vec![json!(true)]),
+        ("tree", vec![json!(true)]),
+        ("alternatives", vec![json!(3), json!(51), json!(u64::MAX)]),
+    ];
+    almost(json!({"text": "abcd", "search": {"max_len": 12}}), keys)
+}
+
 fn libretranslate() -> impl Strategy<Value = Value> {
     let keys = vec![
         (
@@ -154,7 +197,12 @@ fn check(cases: u32, bodies: impl Strategy<Value = impl AsRef<[u8]> + std::fmt::
     };
     TestRunner::new(config)
         .run(&bodies, |body| {
-            for path in ["/v1/translate", "/translator/translate", "/translate"] {
+            for path in [
+                "/v1/translate",
+                "/v1/explain",
+                "/translator/translate",
+                "/translate",
+            ] {
                 let answer = server.post(path, body.as_ref().to_vec());
                 let answer = runtime.block_on(answer);
                 let status = answer.status.as_u16();
@@ -194,6 +242,11 @@ fn any_value() {
 #[test]
 fn almost_a_request_of_our_own() {
     check(200, native().prop_map(|json| json.to_string()));
+}
+
+#[test]
+fn almost_a_request_to_explain() {
+    check(200, explain().prop_map(|json| json.to_string()));
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod opennmt;
 mod status;
 mod stopping;
 mod streams;
+mod studio;
 
 use std::path::Path;
 use std::sync::Arc;

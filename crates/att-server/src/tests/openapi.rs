@@ -65,6 +65,7 @@ async fn the_keys_of_requests_are_described() {
     let server = TestServer::new();
     for (path, schema, body) in [
         ("/v1/translate", "TranslateRequest", json!({"?": 1})),
+        ("/v1/explain", "ExplainRequest", json!({"?": 1})),
         ("/translator/translate", "OpenNmtText", json!([{"?": 1}])),
         ("/translate", "LibreTranslateRequest", json!({"?": 1})),
     ] {
@@ -119,6 +120,15 @@ async fn the_keys_of_answers_are_described() {
         hypothesis.as_object().unwrap().len(),
         "{hypothesis}"
     );
+    let ask =
+        json!({"text": "abcd", "words": true, "tree": true, "alternatives": 2, "erasure": true});
+    let answer = server.post("/v1/explain", ask.to_string()).await.ok();
+    described("ExplainResponse", &answer);
+    let first = &answer["hypotheses"][0];
+    described("Explained", first);
+    described("Attention", &first["attention"]);
+    described("Erasure", &first["erasure"]);
+    described("Alternative", &first["alternatives"][0][0]);
     described("Error", &server.translate(json!({})).await.json());
     described("Model", &server.get("/v1/models").await.ok()["models"][0]);
     let answer = server

@@ -58,7 +58,6 @@ async fn one_that_stops_is_not_ready_and_closes_connections() {
 async fn other_paths_and_methods_are_errors_in_json() {
     let server = TestServer::new();
     for path in [
-        "/",
         "/v1",
         "/v1/translate/",
         "/v2/translate",
