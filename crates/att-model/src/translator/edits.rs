@@ -116,7 +116,7 @@ mod tests {
             let weights = vec![1.0; n];
             Translator::ensemble(models, &weights, Mixture::Average).unwrap()
         };
-        let found = together(2).translate_requests(&[edited.clone()], &search());
+        let found = together(2).translate_requests(std::slice::from_ref(&edited), &search());
         for candidate in &found.unwrap()[0].candidates {
             let weights = &candidate.weights.as_ref().unwrap()[0];
             assert!(weights.iter().all(|weight| (weight - 0.2).abs() < 1e-6));
