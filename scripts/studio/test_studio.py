@@ -109,7 +109,7 @@ class Studio:
     def write(self, text):
         self.page.js("document.querySelector('#text').value = ''; document.querySelector('#text').focus()")
         self.page.type(text)
-        self.page.until(f"location.hash.includes({json.dumps('text=' + text.replace(' ', '+'))})", "the text is in the address")
+        self.page.until(f"new URLSearchParams(location.hash.slice(1)).get('text') === {json.dumps(text)}", "the text is in the address")
         self.ready("a translation")
 
     def picture(self, name, whole=False):
@@ -276,7 +276,7 @@ def check_search(studio):
     page.click("#beam_size")
     page.type("2")
     page.until(f"location.hash.includes('beam_size=2') && {IDLE} && document.querySelectorAll('.list tbody tr').length === 2", "a beam of two")
-    page.key("Backspace")
+    page.js("document.querySelector('#beam_size').select()")
     page.type("60")
     page.until("!document.querySelector('.pane .trouble').hidden", "an error is shown")
     assert "beam_size: 60 hypotheses are more than 16" in studio.text(".pane .trouble")

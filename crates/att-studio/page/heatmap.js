@@ -37,7 +37,7 @@ export function heatmap({ src, tgt, weights, logProbs, entropy, sums, edited, pi
     const hundredths = Math.round(100 * weight);
     const td = el("td", {
       role: "gridcell", tabindex: -1, "data-t": t, "data-s": s, "aria-label": describe(t, s),
-      class: weight > 0.55 ? "deep" : false,
+      class: weight > 0.72 ? "deep" : false,
       "aria-selected": chosen?.t === t && chosen.s === s ? "true" : false,
     }, hundredths > 0 ? String(hundredths) : "");
     td.style.setProperty("--weight", weight.toFixed(4));

@@ -40,15 +40,29 @@ export class Pane {
       el("div", { class: "inside" },
         el("header", {}, el("h2", {}, model), this.output, this.facts, this.trouble, this.changes),
         this.map, this.step, this.lists, this.tree));
+    this.element.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && this.chosen) this.close();
+    });
   }
 
   /** Nothing is pinned, edited or chosen. */
   forget() {
-    this.pinned = [];
-    /** By step. */
-    this.edits = new Map();
+    this.unchange();
     this.rank = 0;
     this.chosen = null;
+  }
+
+  unchange() {
+    /** What the output was told to begin with. */
+    this.told = [];
+    /** Rows of weights by step, and what the output begins with because of them. */
+    this.edits = new Map();
+    this.held = [];
+  }
+
+  /** What the output is to begin with. */
+  get pinned() {
+    return this.edits.size ? this.held : this.told;
   }
 
   get changed() {
@@ -98,7 +112,7 @@ export class Pane {
 
   /** The output shall begin with these tokens. */
   pin(tokens) {
-    this.pinned = tokens;
+    this.told = this.held = tokens;
     // What was edited behind them is no longer said.
     for (const step of this.edits.keys()) if (step > tokens.length) this.edits.delete(step);
     this.rank = 0;
@@ -110,17 +124,13 @@ export class Pane {
     const tokens = this.hypothesis.tgt_tokens;
     if (row === null) this.edits.delete(t);
     else this.edits.set(t, row);
-    if (this.edits.size === 0 && row === null) this.pinned = [];
-    else {
-      this.pinned = tokens.slice(0, Math.max(...this.edits.keys()));
-    }
+    this.held = tokens.slice(0, Math.max(0, ...this.edits.keys()));
     this.rank = 0;
     this.ask();
   }
 
   undo() {
-    this.pinned = [];
-    this.edits = new Map();
+    this.unchange();
     this.rank = 0;
     this.ask();
   }
@@ -276,25 +286,37 @@ export class Pane {
       this.step.replaceChildren(el("p", { class: "hint" }, hint));
       return;
     }
-    // A slider that is being dragged stays under the pointer.
     const { t, s } = this.chosen;
-    const slider = this.step.querySelector("input[type=range]");
     const same = this.drawn?.t === t && this.drawn?.s === s;
-    this.step.replaceChildren(stepPanel({
+    const panel = stepPanel({
       t, s, src, tgt, row: attention?.weights[t], logProb: hypothesis.token_log_probs[t],
       entropy: attention?.entropy[t], alternatives: hypothesis.alternatives?.[t] ?? [],
-      edited: this.edits.has(t), editable: true,
+      edited: this.edits.has(t),
       onpin: (tokens) => this.pin(tokens),
       onedit: (step, row) => this.edit(step, row),
-      onclose: () => {
-        this.chosen = null;
-        this.draw();
-        this.map.querySelector("[tabindex='0']")?.focus();
-      },
-    }));
-    const fresh = this.step.querySelector("input[type=range]");
-    if (same && slider && fresh && slider.matches(":active")) fresh.replaceWith(slider);
+      onclose: () => this.close(),
+    });
     this.drawn = { t, s };
+    const slider = same && this.step.querySelector("input[type=range]:is(:active, :focus)");
+    if (!slider) {
+      this.step.replaceChildren(panel);
+      return;
+    }
+    // A slider that is being moved stays under the hand.
+    const kept = slider.closest("fieldset");
+    const parts = [...panel.children];
+    const at = parts.findIndex((part) => part.matches("fieldset"));
+    [...kept.parentElement.children].forEach((part) => part !== kept && part.remove());
+    kept.before(...parts.slice(0, at));
+    kept.after(...parts.slice(at + 1));
+    kept.querySelector(".own").disabled = !this.edits.has(t);
+  }
+
+  /** No step is chosen. */
+  close() {
+    this.chosen = null;
+    this.draw();
+    this.map.querySelector("[tabindex='0']")?.focus();
   }
 
   drawTree() {

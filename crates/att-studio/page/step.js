@@ -8,12 +8,11 @@ import { debounced, el, number, percent, shown } from "./dom.js";
  * - `logProb`, `entropy`: of the step
  * - `alternatives`: `[{ token, log_prob }]`
  * - `edited`: whether the row has been changed
- * - `editable`: whether it can be
  * - `onpin(tokens)`: the output shall begin with these
  * - `onedit(t, row)`: the step shall look at this; null: as the model has it
  * - `onclose()`
  */
-export function stepPanel({ t, s, src, tgt, row, logProb, entropy, alternatives, edited, editable, onpin, onedit, onclose }) {
+export function stepPanel({ t, s, src, tgt, row, logProb, entropy, alternatives, edited, onpin, onedit, onclose }) {
   const before = tgt.slice(0, t);
   const facts = [`probability ${percent(logProb)}`];
   if (entropy !== undefined) facts.push(`entropy ${number(entropy, 2)} nats`);
@@ -41,7 +40,7 @@ export function stepPanel({ t, s, src, tgt, row, logProb, entropy, alternatives,
       el("button", { type: "button", class: "close", "aria-label": "Close the step", onclick: onclose }, "×")),
     el("p", { class: "facts" }, facts.join(" · ")),
     row && s !== null && cell(tgt[t], src[s], row[s]),
-    row && editable && editor({ t, s, src, row, edited, onedit }),
+    row && editor({ t, s, src, row, edited, onedit }),
     alternatives.length > 0 && el("h4", {}, "What might have come here"),
     alternatives.length > 0 && el("ol", { class: "alternatives" }, alternatives.map(alternative)),
     !isEnd && el("button", {
@@ -82,7 +81,9 @@ function editor({ t, s, src, row, edited, onedit }) {
     if (row.length > 1) parts.push(button(`None on ${name}`, () => withWeight(row, s, 0)));
   }
   parts.push(button("Even", even));
-  if (edited) parts.push(button("As the model has it", () => null));
+  parts.push(el("button", {
+    type: "button", class: "own", disabled: !edited, onclick: () => onedit(t, null),
+  }, "As the model has it"));
   return el("fieldset", { class: "editor" }, el("legend", {}, "Change where it looks"), parts);
 }
 

@@ -1,4 +1,5 @@
 mod alternatives;
+mod edits;
 mod ensemble;
 mod names;
 mod observed;
@@ -9,7 +10,6 @@ mod windows;
 
 use std::path::Path;
 
-use att_core::Error as CoreError;
 use att_core::ops::{Mixture, PreparedWeights, WeightFormat};
 use att_data::{Batch, Example, ExtendedVocabulary, Pair, Shortlist, special};
 use att_decoder::search::{Found, Observer, Request, SearchConfig};
@@ -17,12 +17,13 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
 pub use alternatives::Alternative;
+pub use edits::AttentionEdit;
 use ensemble::Member;
 pub use names::TargetNames;
 pub use observed::{FoundPiece, TranslationObserver};
 pub(crate) use translation::with_eos;
 pub use translation::{
-    AttentionEdit, Candidate, CandidateAttention, HeadWeights, Translation, TranslationRequest,
+    Candidate, CandidateAttention, HeadWeights, Translation, TranslationRequest,
 };
 use windows::Window;
 
@@ -249,36 +250,6 @@ impl Translator {
         let edits = &window.requests[indices[0]].edits;
         let together = self.together(edits);
         Ok(together.search(&sources, requests?, search, observer))
-    }
-
-    /// - `src_len`: tokens of the source, EOS included
-    fn check_edits(&self, edits: &[AttentionEdit], src_len: usize) -> Result<()> {
-        if edits.is_empty() {
-            return Ok(());
-        }
-        let refuse = |reason: String| Err(CoreError::config("edits", reason).into());
-        if !self.directory().model.decoder.has_attention() {
-            return refuse("the model has no attention: leave them out".into());
-        }
-        if !self.members.iter().all(|member| member.reads_as_first) {
-            return refuse("the models of the ensemble read different tokens".into());
-        }
-        for AttentionEdit { step, weights } in edits {
-            if weights.len() != src_len {
-                let found = weights.len();
-                return refuse(format!(
-                    "step {step} has {found} weights for {src_len} source tokens, </s> included"
-                ));
-            }
-            let fits = |weight: &f32| weight.is_finite() && *weight >= 0.0;
-            let sum: f32 = weights.iter().sum();
-            if !weights.iter().all(fits) || !(sum.is_finite() && sum > 0.0) {
-                return refuse(format!(
-                    "step {step}: weights must be numbers from 0 up, and not all 0"
-                ));
-            }
-        }
-        Ok(())
     }
 
     /// All models as one.

@@ -3,9 +3,8 @@
 use att_core::special::EOS;
 use att_data::{copied_tokens, special};
 use att_decoder::search::{Found, ScoreTerms, SearchTree};
-use serde::Deserialize;
 
-use super::Translator;
+use super::{AttentionEdit, Translator};
 
 /// What became of one line.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,16 +15,6 @@ pub struct Translation {
     pub candidates: Vec<Candidate>,
     /// All that search weighed, in ids of the target's tokeniser, where it was asked for.
     pub tree: Option<SearchTree>,
-}
-
-/// Where a step of decoding is to look: "what if it had looked there?"
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AttentionEdit {
-    /// The step, counted from 0.
-    pub step: usize,
-    /// A weight for each source token, EOS the last, none negative; they are divided by their sum.
-    pub weights: Vec<f32>,
 }
 
 /// A line, and what is asked of its translation.
