@@ -57,6 +57,7 @@ class Web(Studio):
         super().__init__(browser, site.address, pictures)
         self.server = server
         self.models = [model.split("=")[0] for model in models]
+        self.directories = dict(model.split("=") for model in models)
 
     def open(self, fragment=""):
         self.page.open("about:blank")
@@ -169,6 +170,27 @@ def check_superseded(web):
     assert sent == 2, sent
 
 
+def check_open(web, folder):
+    """A visitor's own model, packed or a directory, answers as the site's."""
+    page = web.page
+    name = web.models[0]
+    for kind, file in [("[accept]", os.path.join(folder, "models", f"{name}.att")),
+                       ("[webkitdirectory]", web.directories[name])]:
+        web.open()
+        root = page.call("DOM.getDocument")["root"]["nodeId"]
+        node = page.call("DOM.querySelector", nodeId=root, selector=f"input{kind}")["nodeId"]
+        page.call("DOM.setFileInputFiles", nodeId=node, files=[os.path.abspath(file)])
+        page.until("document.querySelector('#model').value && document.querySelector('#model').options.length > "
+                   f"{len(web.models)}", "the model is there")
+        opened = page.js("document.querySelector('#model').value")
+        assert opened not in web.models, opened
+        answer = web.in_browser({"text": WORD, "model": opened})
+        assert answer.pop("model", None) == opened, answer
+        expected = web.in_browser({"text": WORD, "model": name})
+        expected.pop("model")
+        assert answer == expected
+
+
 def check_damage(web, folder):
     """A model that is not whole, or not there, is said to be so, and the page goes on."""
     page = web.page
@@ -244,7 +266,8 @@ def main():
                 return
             for check in [check_typing, check_answers, check_changes, check_refusals, check_superseded]:
                 failed += not run(check, web)
-            failed += not run(check_damage, web, out)
+            for check in [check_open, check_damage]:
+                failed += not run(check, web, out)
             failed += not run(check_console, web)
             failed += not run(check_hosts, web)
         finally:

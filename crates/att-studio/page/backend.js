@@ -3,7 +3,7 @@
 //   models()          -> [{ name, search }]          the first is taken unless another is chosen
 //   explain(request)  -> as POST /v1/explain answers
 //
-// Both take a signal that calls them off, and fail with a Failure. A site without a server has another file in the
+// Both take a signal that calls them off, and fail with a Failure. Where the models change, `onmodels` is called. A site without a server has another file in the
 // place of this one (crates/att-wasm/page/backend.js).
 
 const TOKEN = "att-studio-token";

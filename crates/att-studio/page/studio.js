@@ -146,6 +146,8 @@ $("token").addEventListener("submit", (event) => {
   start();
 });
 addEventListener("hashchange", () => models.length && fromAddress());
+// Whoever answers has others now.
+backend.onmodels = start;
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") $("settings").open = false;
 });

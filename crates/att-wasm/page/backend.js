@@ -12,7 +12,10 @@ export class Failure extends Error {
 /** Models that a worker computes. */
 class WasmBackend {
   constructor() {
+    /** The site's models, and before them those that were opened. */
     this.known = [];
+    this.opened = [];
+    this.onmodels = () => {};
     this.worker = null;
     this.waiting = [];
     this.running = null;
@@ -24,8 +27,18 @@ class WasmBackend {
       throw new Failure("The site's models.json can't be fetched. A page that is opened as a file can fetch nothing: serve the folder.", "network");
     });
     if (!answer.ok) throw new Failure(`The site's models.json is not there (status ${answer.status}): export it again.`, "network");
-    this.known = (await answer.json()).models;
+    this.known = [...this.opened, ...(await answer.json()).models];
     return this.known;
+  }
+
+  /** Takes a model of the visitor's: `file` as the worker takes it. It has the first free of the names `name`, `name-2` and so on. */
+  async open(name, file) {
+    const taken = (name) => this.known.some((model) => model.name === name);
+    let free = name;
+    for (let i = 2; taken(free); i++) free = `${name}-${i}`;
+    this.opened.unshift({ name: free, file });
+    await this.onmodels();
+    return free;
   }
 
   /** Questions are answered one after the other, without those that were called off while they waited. */
@@ -53,7 +66,7 @@ class WasmBackend {
   start() {
     const worker = new Worker("worker.js", { type: "module" });
     worker.addEventListener("message", ({ data }) => this.ended(data));
-    worker.addEventListener("error", ({ message }) => this.ended({ crash: message ?? "its worker can't be started" }));
+    worker.addEventListener("error", ({ message }) => this.ended({ crash: message || "the worker can't be started" }));
     return worker;
   }
 

@@ -141,8 +141,7 @@ export class Wasi {
         if (!this.open.has(fd)) return BADF;
         new Uint8Array(this.memory.buffer, into, 24).fill(0);
         this.view.setUint8(into, this.open.get(fd).bytes ? REGULAR : DIRECTORY);
-        this.view.setBigUint64(into + 8, ~0n & 0xffff_ffff_ffff_ffffn, true);
-        this.view.setBigUint64(into + 16, ~0n & 0xffff_ffff_ffff_ffffn, true);
+        for (const rights of [8, 16]) this.view.setBigUint64(into + rights, 0xffff_ffff_ffff_ffffn, true);
         return OK;
       },
       fd_read: (fd, vectors, length, count) => file(fd, (one) => {

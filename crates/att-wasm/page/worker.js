@@ -3,7 +3,8 @@
 //   { model: { name, file }, request }  ->  { answer }   text, as POST /v1/explain answers, or a failure
 //                                       ->  { crash }    why there is none; no other answer will come
 //
-// The module and the models are fetched when they are first needed.
+// A model's file is the name of a packed one in the site, a packed one that the visitor has, or the list of those in
+// a model directory. The module and the models are fetched when they are first needed.
 
 import { unpack } from "./pack.js";
 import { Wasi } from "./wasi.js";
@@ -41,11 +42,18 @@ function call(name, text) {
   return found;
 }
 
+/** The parts of a model, as `[[name, bytes]]`. */
+async function partsOf(file) {
+  const bytesOf = async (from) => new Uint8Array(await from.arrayBuffer());
+  if (Array.isArray(file)) return Promise.all(file.map(async (one) => [one.name, await bytesOf(one)]));
+  if (file instanceof File) return unpack(await bytesOf(file), file.name);
+  return unpack(await bytesOf(await fetched(file)), file);
+}
+
 /** Loads a model unless it is; returns the failure if that can't be. */
 async function load({ name, file }) {
   if (loaded.has(name)) return null;
-  const bytes = new Uint8Array(await (await fetched(file)).arrayBuffer());
-  for (const [part, content] of unpack(bytes, file)) wasi.files.set(`${name}/${part}`, content);
+  for (const [part, content] of await partsOf(file)) wasi.files.set(`${name}/${part}`, content);
   const answer = call("att_load", JSON.stringify({ name, path: `/${name}` }));
   wasi.files.clear();
   if (JSON.parse(answer).error !== undefined) return answer;
@@ -59,6 +67,7 @@ async function respond({ model, request }) {
 }
 
 addEventListener("message", async ({ data }) => {
+  wasi.complaint = "";
   try {
     postMessage({ answer: await respond(data) });
   } catch (error) {

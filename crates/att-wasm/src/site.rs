@@ -28,7 +28,8 @@ macro_rules! files {
 }
 
 /// The page's files that are others than the server's, or more.
-const OWN: &[(&str, &str)] = files! { "backend.js" "worker.js" "wasi.js" "pack.js" };
+const OWN: &[(&str, &str)] =
+    files! { "backend.js" "open.js" "worker.js" "wasi.js" "pack.js" };
 
 /// A model of a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +100,7 @@ pub fn write_site(out: &Path, module: &Path, models: &[SiteModel]) -> Result<()>
     for (name, text) in OWN {
         write_atomic(out.join(name), text.as_bytes())?;
     }
-    Ok(write_atomic(out.join(index.name), with_policy(index.text).as_bytes())?)
+    Ok(write_atomic(out.join(index.name), page(index.text).as_bytes())?)
 }
 
 fn read_module(module: &Path) -> Result<Vec<u8>> {
@@ -115,13 +116,17 @@ fn read_module(module: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The page with its policy.
-fn with_policy(page: &str) -> String {
+/// The page with its policy, and with what opens models.
+fn page(of_server: &str) -> String {
     const CHARSET: &str = "<meta charset=\"utf-8\">\n";
+    const END: &str = "</head>\n";
     let policy = format!(
         "{CHARSET}<meta http-equiv=\"Content-Security-Policy\" content=\"{CONTENT_SECURITY_POLICY}\">\n"
     );
-    page.replacen(CHARSET, &policy, 1)
+    let script = format!("<script type=\"module\" src=\"open.js\"></script>\n{END}");
+    of_server
+        .replacen(CHARSET, &policy, 1)
+        .replacen(END, &script, 1)
 }
 
 #[cfg(test)]
@@ -148,7 +153,9 @@ mod tests {
         site(folder.path(), &[("a", &directory), ("b", &directory)]).unwrap();
         let out = folder.path().join("site");
         let page = fs::read_to_string(out.join("index.html")).unwrap();
-        assert!(page.contains("'wasm-unsafe-eval'"), "{page}");
+        for part in [CONTENT_SECURITY_POLICY, "src=\"studio.js\"", "src=\"open.js\""] {
+            assert!(page.contains(part), "{page}");
+        }
         let mut names = Vec::new();
         for entry in fs::read_dir(&out).unwrap() {
             let path = entry.unwrap().path();
@@ -185,7 +192,6 @@ mod tests {
         let own = CONTENT_SECURITY_POLICY
             .replace(" 'wasm-unsafe-eval'; worker-src 'self'", "");
         assert_eq!(own + "; frame-ancestors 'none'", att_studio::CONTENT_SECURITY_POLICY);
-        assert!(with_policy(FILES[0].text).contains(CONTENT_SECURITY_POLICY));
     }
 
     #[test]
