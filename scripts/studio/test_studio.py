@@ -23,7 +23,7 @@ from browser import Browser
 EXPERIMENT = """
 seed = {seed}
 [tokenizer]
-src = {{ kind = "char" }}
+src = {{ {source} }}
 tgt = {{ kind = "whitespace" }}
 [batch]
 batch_size = 32
@@ -31,7 +31,7 @@ batch_size = 32
 src_embedding = {{ d_embed = 16, dropout = 0.0 }}
 tgt_embedding = {{ d_embed = 16, dropout = 0.0 }}
 encoder = {{ kind = "recurrent", d_hidden = 24, dropout = 0.0 }}
-decoder = {{ kind = "luong", d_attentional = 32, dropout = 0.0, recurrent = {{ d_hidden = 32 }}, attention = {{ scorer = {{ kind = "{scorer}" }} }} }}
+decoder = {{ {decoder}, dropout = 0.0, recurrent = {{ d_hidden = 32 }} }}
 [training]
 schedule = {{ kind = "constant", lr = 5e-3 }}
 max_steps = {steps}
@@ -44,7 +44,7 @@ length_penalty = {{ kind = "power", alpha = 1.0 }}
 
 
 def train(att, folder):
-    """Two models that say words backwards, one of them badly."""
+    """Models that say words backwards: one well, one that reads pieces of them, one without attention."""
     numbers = random.Random(1)
     words = ["".join(numbers.choices("abcdefgh", k=numbers.randint(2, 8))) for _ in range(1500)]
     lines = [f"{word}\t{' '.join(reversed(word))}\n" for word in words]
@@ -54,10 +54,14 @@ def train(att, folder):
     with open(valid, "w") as file:
         file.writelines(lines[:20])
     models = []
-    for name, scorer, steps in [("good", "general", 400), ("other", "dot", 120)]:
+    char, bpe = 'kind = "char"', 'kind = "bpe", vocab_size = 30'
+    luong, summary = 'kind = "luong", d_attentional = 32', 'kind = "summary", d_output = 32'
+    for name, source, decoder, steps in [
+        ("good", char, luong, 400), ("pieces", bpe, luong, 100), ("plain", char, summary, 50),
+    ]:
         config = os.path.join(folder, f"{name}.toml")
         with open(config, "w") as file:
-            file.write(EXPERIMENT.format(seed=len(models) + 1, scorer=scorer, steps=steps))
+            file.write(EXPERIMENT.format(seed=len(models) + 1, source=source, decoder=decoder, steps=steps))
         out = os.path.join(folder, name)
         subprocess.run([att, "train", config, "--train", pairs, "--valid", valid, "--out", out, "--progress", "plain"],
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -122,6 +126,15 @@ class Studio:
     def text(self, selector):
         return self.page.js(f"document.querySelector({json.dumps(selector)})?.textContent ?? ''")
 
+    def choose(self, what, model):
+        """Chooses a model, by its place among the server's; -1 is none."""
+        place = model + (what == "beside")
+        self.page.js(f"""(() => {{
+            const one = document.querySelector("#{what}");
+            one.selectedIndex = {place};
+            one.dispatchEvent(new Event("change"));
+        }})()""")
+
     def press(self, label):
         """Clicks the button whose text begins so."""
         self.page.js(f"""(() => {{
@@ -166,7 +179,7 @@ def check_hover(studio):
 
 
 def check_click_and_edit(studio):
-    """Clicking a cell opens its step; editing it changes what is shown and, in the end, the output."""
+    """Clicking a cell opens its step; editing it changes what might come, and the output."""
     page = studio.page
     before = studio.text(".output")
     page.click(".map tbody tr:nth-child(2) td[data-s='0']")
@@ -179,6 +192,7 @@ def check_click_and_edit(studio):
     studio.press("All on a")
     page.until(f"{IDLE} && ({ROW})[1][0] > 0.99", "the row looks at a alone")
     assert "step 2" in studio.text(".changes"), studio.text(".changes")
+    assert studio.text(".output") != before and studio.count(".difference ins") > 0
     assert studio.text(".alternatives") != alternatives, "what might have come has changed"
     assert page.js(f"({ROW})[0][0]") < 0.99, "other rows have not"
     studio.picture("4-edited")
@@ -247,11 +261,7 @@ def check_tree(studio):
 def check_two_models(studio):
     """Two models side by side; the link to it shows the same."""
     page = studio.page
-    page.js("""(() => {
-        const beside = document.querySelector("#beside");
-        beside.selectedIndex = beside.options.length - 1;
-        beside.dispatchEvent(new Event("change"));
-    })()""")
+    studio.choose("beside", 1)
     page.until(f"document.querySelectorAll('.pane .map').length === 2 && {IDLE}", "two maps")
     names = page.js("[...document.querySelectorAll('.pane h2')].map((one) => one.textContent)")
     assert len(set(names)) == 2, names
@@ -261,12 +271,31 @@ def check_two_models(studio):
     link = page.js("location.hash")
     studio.open(link)
     page.until(f"document.querySelectorAll('.pane .map').length === 2 && {IDLE}", "the link shows the same")
-    page.js("""(() => {
-        document.querySelector("#beside").value = "";
-        document.querySelector("#beside").dispatchEvent(new Event("change"));
-    })()""")
+    studio.choose("beside", -1)
     studio.ready("one model")
     assert studio.count(".pane") == 1
+
+
+def check_kinds(studio):
+    """Pieces are merged to words, and a model without attention shows what it has."""
+    page = studio.page
+    studio.choose("model", 1)
+    studio.ready("the other model")
+    if studio.count(".tools input"):
+        columns = studio.count(".map thead th[data-s]")
+        page.click(".tools input")
+        page.until(f"document.querySelectorAll('.map thead th[data-s]').length < {columns}", "words")
+        assert studio.count(".map thead th[data-s]") == 2
+        page.click(".tools input")
+    if page.js("document.querySelector('#model').options.length") > 2:
+        studio.choose("model", 2)
+        studio.ready("the model without attention")
+        assert studio.count(".map thead th[data-s]") == 0 and studio.count(".map tbody tr") > 1
+        page.click(".map tbody th")
+        page.until("document.querySelectorAll('.alternatives li').length > 1", "its step")
+        assert studio.count(".editor") == 0
+    studio.choose("model", 0)
+    studio.ready("the first model again")
 
 
 def check_search(studio):
@@ -331,9 +360,8 @@ def check_phone(studio):
         assert width <= 390, f"{width} pixels wide"
         page.js("scrollTo(0, 0)")
         studio.picture(f"8-phone-{len(text)}", True)
-    small = page.js("[...document.querySelectorAll('button, select, input, summary')].filter((one) => one.offsetParent && one.getBoundingClientRect().height < 20).length")
-    assert small == 0, f"{small} things are too small to touch"
-    page.size(1280, 900)
+    small = page.js("[...document.querySelectorAll('button, select, input, summary')].filter((one) => one.offsetParent && one.getBoundingClientRect().height < 24).map((one) => one.outerHTML)")
+    assert not small, f"too small to touch: {small}"
 
 
 def check_colours(studio):
@@ -413,12 +441,12 @@ def check_markup(studio):
 
 CHECKS = [
     check_typing, check_hover, check_click_and_edit, check_hypotheses, check_pin, check_tree, check_two_models,
-    check_search, check_keyboard, check_phone, check_colours, check_directions, check_markup, check_examples,
+    check_kinds, check_search, check_keyboard, check_phone, check_colours, check_directions, check_markup, check_examples,
 ]
 
 
 def check_token(browser, att, models, folder, pictures):
-    """A server with a token is asked through the page, which asks for the token."""
+    """A server with a token has the page ask for it."""
     path = os.path.join(folder, "token")
     with open(path, "w") as file:
         file.write("a-secret\n")
@@ -472,6 +500,7 @@ def main():
             for check in CHECKS + [check_long_text]:
                 if options.only and check is not check_typing and options.only not in check.__name__:
                     continue
+                studio.page.size(1280, 900)
                 failed += not run(check, studio)
             failed += not run(check_console, studio)
             failed += not run(check_hosts, studio)

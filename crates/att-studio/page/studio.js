@@ -151,4 +151,7 @@ backend.onmodels = start;
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") $("settings").open = false;
 });
+document.addEventListener("pointerdown", (event) => {
+  if (!$("settings").contains(event.target)) $("settings").open = false;
+});
 start();

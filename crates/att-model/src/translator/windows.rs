@@ -162,7 +162,7 @@ mod tests {
             src: vec![4],
             ..Default::default()
         };
-        let batches = translator.batches(&vec![example; 5], 64);
+        let batches = translator.batches(&vec![example; 5], (0..5).collect(), 64);
         assert_eq!(batches, [vec![0, 1], vec![2, 3], vec![4]]);
     }
 }
