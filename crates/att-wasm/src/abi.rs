@@ -93,10 +93,7 @@ pub unsafe extern "C" fn att_explain(request: *mut Buffer) -> *mut Buffer {
     })
 }
 
-fn answer(
-    request: &[u8],
-    respond: impl FnOnce(&str) -> Result<String, Failure>,
-) -> *mut Buffer {
+fn answer(request: &[u8], respond: impl FnOnce(&str) -> Result<String, Failure>) -> *mut Buffer {
     let text = std::str::from_utf8(request).map_err(|error| Failure {
         message: format!("the request is not UTF-8: {error}"),
         code: "bad_request",
@@ -188,7 +185,12 @@ mod tests {
         call(att_load, load(folder.path()).as_bytes());
         refused(att_explain, b"", "bad_request", "EOF");
         refused(att_explain, br#"{"txt":"a"}"#, "bad_request", "txt");
-        refused(att_explain, br#"{"text":"a","model":"n"}"#, "unknown_model", "n");
+        refused(
+            att_explain,
+            br#"{"text":"a","model":"n"}"#,
+            "unknown_model",
+            "n",
+        );
         let pinned = br#"{"text":"a","pinned":["nothing"]}"#;
         refused(att_explain, pinned, "bad_request", "nothing");
     }

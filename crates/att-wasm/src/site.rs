@@ -28,8 +28,7 @@ macro_rules! files {
 }
 
 /// The page's files that are others than the server's, or more.
-const OWN: &[(&str, &str)] =
-    files! { "backend.js" "open.js" "worker.js" "wasi.js" "pack.js" };
+const OWN: &[(&str, &str)] = files! { "backend.js" "open.js" "worker.js" "wasi.js" "pack.js" };
 
 /// A model of a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +99,10 @@ pub fn write_site(out: &Path, module: &Path, models: &[SiteModel]) -> Result<()>
     for (name, text) in OWN {
         write_atomic(out.join(name), text.as_bytes())?;
     }
-    Ok(write_atomic(out.join(index.name), page(index.text).as_bytes())?)
+    Ok(write_atomic(
+        out.join(index.name),
+        page(index.text).as_bytes(),
+    )?)
 }
 
 fn read_module(module: &Path) -> Result<Vec<u8>> {
@@ -153,7 +155,11 @@ mod tests {
         site(folder.path(), &[("a", &directory), ("b", &directory)]).unwrap();
         let out = folder.path().join("site");
         let page = fs::read_to_string(out.join("index.html")).unwrap();
-        for part in [CONTENT_SECURITY_POLICY, "src=\"studio.js\"", "src=\"open.js\""] {
+        for part in [
+            CONTENT_SECURITY_POLICY,
+            "src=\"studio.js\"",
+            "src=\"open.js\"",
+        ] {
             assert!(page.contains(part), "{page}");
         }
         let mut names = Vec::new();
@@ -162,14 +168,24 @@ mod tests {
             let name = path.file_name().unwrap().to_str().unwrap().to_string();
             if name.ends_with(".js") || name.ends_with(".html") {
                 let text = fs::read_to_string(&path).unwrap();
-                for start in ["src=\"", "href=\"", " from \"./", "Worker(\"", "fetched(\"", "fetch(\""] {
+                for start in [
+                    "src=\"",
+                    "href=\"",
+                    " from \"./",
+                    "Worker(\"",
+                    "fetched(\"",
+                    "fetch(\"",
+                ] {
                     for rest in text.split(start).skip(1) {
                         let named = rest.split('"').next().unwrap();
                         let is_there = named.starts_with('#') || out.join(named).is_file();
                         assert!(is_there, "{name}: {named}");
                     }
                 }
-                assert!(!text.replace("://www.w3.org/2000/svg", "").contains("://"), "{name}");
+                assert!(
+                    !text.replace("://www.w3.org/2000/svg", "").contains("://"),
+                    "{name}"
+                );
             }
             names.push(name);
         }
@@ -189,9 +205,11 @@ mod tests {
     /// Beside what WebAssembly needs, and what only a header can say.
     #[test]
     fn the_policy_is_the_servers() {
-        let own = CONTENT_SECURITY_POLICY
-            .replace(" 'wasm-unsafe-eval'; worker-src 'self'", "");
-        assert_eq!(own + "; frame-ancestors 'none'", att_studio::CONTENT_SECURITY_POLICY);
+        let own = CONTENT_SECURITY_POLICY.replace(" 'wasm-unsafe-eval'; worker-src 'self'", "");
+        assert_eq!(
+            own + "; frame-ancestors 'none'",
+            att_studio::CONTENT_SECURITY_POLICY
+        );
     }
 
     #[test]

@@ -10,10 +10,22 @@ fn a_site_has_its_models() {
     folder.write("att_wasm.wasm", "\0asm att_explain");
     let (module, out) = (folder.path("att_wasm.wasm"), folder.path("site"));
     let (one, two) = (format!("one={}", model()), format!("two={}", model()));
-    let arguments = ["export-web", &one, &two, text(&out), "--module", text(&module)];
+    let arguments = [
+        "export-web",
+        &one,
+        &two,
+        text(&out),
+        "--module",
+        text(&module),
+    ];
     let told = stdout(&run(&arguments));
     assert!(told.contains("http.server"), "{told}");
-    for file in ["index.html", "models.json", "models/one.att", "models/two.att"] {
+    for file in [
+        "index.html",
+        "models.json",
+        "models/one.att",
+        "models/two.att",
+    ] {
         assert!(out.join(file).is_file(), "{file}");
     }
     refused(&run(&arguments), &["is not empty"]);
@@ -31,7 +43,11 @@ fn what_can_not_be_exported_is_said() {
     };
     // Tests run beside no module.
     refuse(model(), &[], "cargo wasm");
-    refuse(model(), &["--module", text(&other)], "not the studio's module");
+    refuse(
+        model(),
+        &["--module", text(&other)],
+        "not the studio's module",
+    );
     let missing = folder.path("nothing");
     let missing = ["--module", text(&missing)];
     refuse(model(), &missing, "nothing");
