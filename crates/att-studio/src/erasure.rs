@@ -93,9 +93,8 @@ mod tests {
         for decoder in [LUONG, SUMMARY] {
             let folder = tempfile::tempdir().unwrap();
             let translator = translator(folder.path(), decoder);
-            let search = &translator.directory().search;
-            let found = translator.translate(&["ab d"], search).unwrap().remove(0);
-            let candidate = &found.candidates[0];
+            let known = translator.score(&[Pair::new("ab d", "dcb")]).remove(0);
+            let candidate = &known.candidates[0];
             let erasure = Erasure::new(&translator, "ab d", candidate, None).unwrap();
             let score = |src: &str| {
                 let pair = Pair::new(src, candidate.text.as_str());

@@ -42,7 +42,8 @@ impl Translator {
             }
             let fits = |weight: &f32| weight.is_finite() && *weight >= 0.0;
             let sum: f32 = weights.iter().sum();
-            if !weights.iter().all(fits) || !(sum.is_finite() && sum > 0.0) {
+            let good = weights.iter().all(fits) && sum.is_finite() && sum > 0.0;
+            if !good {
                 return refuse(format!(
                     "step {step}: weights must be numbers from 0 up, and not all 0"
                 ));
