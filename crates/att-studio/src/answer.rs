@@ -81,7 +81,8 @@ impl Request {
             return Ok(Answer::default());
         }
         let request = self.translation();
-        let found = translator.translate_observed(&[request.clone()], search, observer)?;
+        let found =
+            translator.translate_observed(std::slice::from_ref(&request), search, observer)?;
         let found = found.into_iter().next().unwrap_or_default();
         let mut alternatives = Vec::new();
         if self.alternatives > 0 && observer.goes_on(0) {
