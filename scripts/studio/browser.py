@@ -53,16 +53,20 @@ class Browser:
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         return Page(self, session)
 
-    def call(self, method, session=None, **parameters):
-        """Calls a method of the protocol and waits for its result."""
+    def send(self, method, session=None, **parameters):
+        """Calls a method of the protocol and returns the number of its result."""
         self.last += 1
-        number = self.last
-        message = {"id": number, "method": method, "params": parameters}
+        message = {"id": self.last, "method": method, "params": parameters}
         if session:
             message["sessionId"] = session
         data = json.dumps(message).encode() + b"\0"
         while data:
             data = data[os.write(self.write_end, data):]
+        return self.last
+
+    def call(self, method, session=None, **parameters):
+        """Calls a method of the protocol and waits for its result."""
+        number = self.send(method, session, **parameters)
         while True:
             answer = self.read(60)
             if answer is None:
@@ -98,6 +102,8 @@ class Page:
         browser.listeners[session] = self.event
         for domain in ["Page", "Runtime", "Log", "Network", "Accessibility"]:
             self.call(f"{domain}.enable")
+        # Its workers ask and complain as well.
+        self.call("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=True, flatten=True)
         self.size(1280, 900)
 
     def call(self, method, **parameters):
@@ -105,7 +111,13 @@ class Page:
 
     def event(self, message):
         method, of = message["method"], message["params"]
-        if method == "Runtime.exceptionThrown":
+        if method == "Target.attachedToTarget":
+            worker = of["sessionId"]
+            self.browser.listeners[worker] = self.event
+            for domain in ["Runtime", "Log", "Network"]:
+                self.browser.send(f"{domain}.enable", worker)
+            self.browser.send("Runtime.runIfWaitingForDebugger", worker)
+        elif method == "Runtime.exceptionThrown":
             details = of["exceptionDetails"]
             self.complaints.append(details.get("exception", {}).get("description", details["text"]))
         elif method == "Runtime.consoleAPICalled" and of["type"] in ["error", "warning", "assert"]:

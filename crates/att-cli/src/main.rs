@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    average, bench, compare, evaluate, faithful, inspect, quantize, quickstart, score, serve,
-    shortlist, train, translate, tree,
+    average, bench, compare, evaluate, export_web, faithful, inspect, quantize, quickstart, score,
+    serve, shortlist, train, translate, tree,
 };
 
 /// Train, decode and explain encoder-decoder models with attention.
@@ -77,6 +77,9 @@ enum Command {
     /// Answer requests of translations over HTTP
     #[command(override_usage = "att serve <MODEL>... [OPTIONS]")]
     Serve(serve::Options),
+    /// Write the studio with models as a static site, which needs no server to compute
+    #[command(override_usage = "att export-web <MODEL>... <OUT> [OPTIONS]")]
+    ExportWeb(export_web::Options),
     /// Measure the speed of training or decoding on this machine; one line of JSON
     #[command(subcommand)]
     Bench(bench::Options),
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
         Command::Quantize(options) => quantize::run(&options),
         Command::Shortlist(options) => shortlist::run(&options),
         Command::Serve(options) => serve::run(&options),
+        Command::ExportWeb(options) => export_web::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
     match result {

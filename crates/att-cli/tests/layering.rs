@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Each crate, low to high, and the crates that it may depend on (all of them `att-*`).
 #[rustfmt::skip]
-const ALLOWED: [(&str, &str); 15] = [
+const ALLOWED: [(&str, &str); 16] = [
     ("core",      ""),
     ("layers",    "core"),
     ("attention", "core layers"),
@@ -19,8 +19,9 @@ const ALLOWED: [(&str, &str); 15] = [
     ("inspect",   "core layers attention encoder decoder data eval model"),
     ("faithful",  "core layers attention encoder decoder data eval model inspect"),
     ("studio",    "core layers attention encoder decoder data eval model inspect faithful"),
+    ("wasm",      "core layers attention encoder decoder data eval model inspect faithful studio"),
     ("server",    "core layers attention encoder decoder data eval model inspect faithful studio"),
-    ("cli",       "core layers attention encoder decoder data eval model train inspect faithful studio server"),
+    ("cli",       "core layers attention encoder decoder data eval model train inspect faithful studio wasm server"),
     ("bench",     "core layers attention encoder decoder inspect"),
 ];
 

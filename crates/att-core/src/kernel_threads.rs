@@ -1,5 +1,9 @@
 use burn::tensor::Device;
 
+/// WebAssembly has none, unless built with a standard library of one's own. Rayon then does all work on the
+/// thread that calls it.
+const HAS_THREADS: bool = !cfg!(target_family = "wasm");
+
 /// Runs something on a thread that the CPU kernels share their work from, so that handing a part
 /// to the others puts no thread to sleep: for whole runs of training and decoding, many small
 /// operations one after the other. Within such a run, and without a CPU backend, it just runs.
@@ -33,7 +37,7 @@ pub fn on_one_kernel_thread<T: Send>(run: impl FnOnce() -> T + Send) -> T {
 /// free takes the next job itself, but none takes one far ahead of the first that is not done:
 /// neither jobs nor results pile up, however many there are.
 ///
-/// On other devices there is one job after the other.
+/// On other devices, and in WebAssembly, which has no threads, there is one job after the other.
 ///
 /// # Errors
 ///
@@ -49,7 +53,7 @@ pub fn side_by_side<J: Send, T: Send, E>(
     mut done: impl FnMut(T) -> Result<(), E>,
 ) -> Result<(), E> {
     #[cfg(feature = "cpu")]
-    if crate::device::is_cpu(device) {
+    if HAS_THREADS && crate::device::is_cpu(device) {
         return pools::side_by_side(jobs, work, done);
     }
     let _ = device;
@@ -63,13 +67,13 @@ pub fn side_by_side<J: Send, T: Send, E>(
 /// jobs: such as parts of a training step, each on its own device.
 ///
 /// The kernels of each have their share of the threads of the pool that this is called from. One job alone just
-/// runs.
+/// runs, and where there are no threads one after the other does.
 ///
 /// # Panics
 ///
 /// If a job does.
 pub fn at_once<T: Send, J: FnOnce() -> T + Send>(jobs: Vec<J>) -> Vec<T> {
-    if jobs.len() <= 1 {
+    if !HAS_THREADS || jobs.len() <= 1 {
         return jobs.into_iter().map(|job| job()).collect();
     }
     #[cfg(feature = "cpu")]
@@ -113,6 +117,9 @@ mod pools {
     }
 
     pub(super) fn on_threads<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {
+        if !super::HAS_THREADS {
+            return run();
+        }
         let Some(pool) = take(threads).or_else(|| start(threads)) else {
             return run();
         };

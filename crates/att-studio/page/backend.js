@@ -3,7 +3,8 @@
 //   models()          -> [{ name, search }]          the first is taken unless another is chosen
 //   explain(request)  -> as POST /v1/explain answers
 //
-// Both take a signal that calls them off, and fail with a Failure.
+// Both take a signal that calls them off, and fail with a Failure. Where the models change, `onmodels` is called. A site without a server has another file in the
+// place of this one (crates/att-wasm/page/backend.js).
 
 const TOKEN = "att-studio-token";
 
@@ -16,7 +17,7 @@ export class Failure extends Error {
 }
 
 /** `att serve`, one folder up from the page. */
-export class HttpBackend {
+class HttpBackend {
   constructor(base = "..") {
     this.base = base;
   }
@@ -53,3 +54,5 @@ export class HttpBackend {
     throw new Failure(body.error, body.code);
   }
 }
+
+export const backend = new HttpBackend();

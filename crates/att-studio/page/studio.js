@@ -1,5 +1,5 @@
 import { readAddress, writeAddress } from "./address.js";
-import { HttpBackend } from "./backend.js";
+import { backend } from "./backend.js";
 import { debounced, el } from "./dom.js";
 import { Pane } from "./pane.js";
 
@@ -7,7 +7,6 @@ const $ = (id) => document.getElementById(id);
 const THEME = "att-studio-theme";
 const PATIENCE = 200;
 
-const backend = new HttpBackend();
 let models = [];
 let panes = [];
 
@@ -147,6 +146,8 @@ $("token").addEventListener("submit", (event) => {
   start();
 });
 addEventListener("hashchange", () => models.length && fromAddress());
+// Whoever answers has others now.
+backend.onmodels = start;
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") $("settings").open = false;
 });

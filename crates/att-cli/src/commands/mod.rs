@@ -4,6 +4,7 @@ pub mod average;
 pub mod bench;
 pub mod compare;
 pub mod evaluate;
+pub mod export_web;
 pub mod faithful;
 pub mod inspect;
 pub mod quantize;

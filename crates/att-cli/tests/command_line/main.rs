@@ -8,6 +8,7 @@ mod compare;
 mod data;
 mod ensemble;
 mod evaluate;
+mod export_web;
 mod faithful;
 mod fine_tuning;
 mod inspect;
@@ -44,6 +45,7 @@ fn help_lists_the_verbs() {
         "bench",
         "average",
         "serve",
+        "export-web",
     ] {
         assert!(help.contains(verb), "{help}");
     }
