@@ -205,6 +205,7 @@ struct Line([u8; 64]);
 
 impl Line {
     /// The four bytes that begin at `4 i`: two numbers of bf16, or four of 8 bits.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn integer(&self, i: usize) -> i32 {
         let bytes = self.0[4 * i..][..4].try_into();

@@ -332,4 +332,6 @@ fn prefetch(at: *const f32) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch(at.cast(), _MM_HINT_T0);
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
