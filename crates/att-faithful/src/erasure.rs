@@ -11,15 +11,16 @@ const MAX_IDS: usize = 1 << 14;
 
 /// The probabilities of one target given its source with some tokens erased. What is erased is UNK at the
 /// input, so that the length and all positions stay; EOS is never erased. Each source is looked at once,
-/// whichever steps ask for it, and many at a time.
-pub(crate) struct Erasures<'a> {
+/// whoever asks for it, and many at a time.
+pub struct Erasures<'a> {
     model: &'a Seq2Seq,
     example: &'a Example,
-    /// For each set of erased tokens (true where erased) the probability of each target token.
-    known: HashMap<Vec<bool>, Vec<f64>>,
+    /// For each set of erased tokens (true where erased) the log-probability of each target token.
+    known: HashMap<Vec<bool>, Vec<f32>>,
 }
 
 impl<'a> Erasures<'a> {
+    /// Of a source and its target, nothing looked at yet.
     pub fn new(model: &'a Seq2Seq, example: &'a Example) -> Self {
         Self {
             model,
@@ -50,16 +51,23 @@ impl<'a> Erasures<'a> {
             let rows: Vec<usize> = (0..examples.len()).collect();
             let forced = force(self.model, &Batch::new(&examples, &rows), false);
             for (erased, forced) in some.iter().zip(forced) {
-                let log_probs = forced.token_log_probs.into_iter();
-                let probabilities = log_probs.map(|log_prob| f64::from(log_prob).exp());
-                self.known.insert(erased.clone(), probabilities.collect());
+                self.known.insert(erased.clone(), forced.token_log_probs);
             }
         }
     }
 
+    /// The log-probability of each target token, EOS the last, given a source that was looked at.
+    ///
+    /// # Panics
+    ///
+    /// If it was not.
+    pub fn log_probs(&self, erased: &[bool]) -> &[f32] {
+        &self.known[erased]
+    }
+
     /// The probability of step `t`'s token given a source that was looked at.
-    pub fn probability(&self, erased: &[bool], t: usize) -> f64 {
-        self.known[erased][t]
+    pub(crate) fn probability(&self, erased: &[bool], t: usize) -> f64 {
+        f64::from(self.log_probs(erased)[t]).exp()
     }
 
     fn without(&self, erased: &[bool]) -> Example {
@@ -77,7 +85,11 @@ impl<'a> Erasures<'a> {
 }
 
 /// True at these places of so many.
-pub(crate) fn mask(places: &[usize], n: usize) -> Vec<bool> {
+///
+/// # Panics
+///
+/// If there is no such place.
+pub fn mask(places: &[usize], n: usize) -> Vec<bool> {
     let mut mask = vec![false; n];
     for &place in places {
         mask[place] = true;

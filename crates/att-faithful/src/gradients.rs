@@ -45,6 +45,9 @@ impl<'a> Differentiable<'a> {
     /// The second is the midpoint rule for Sundararajan et al. 2017, eq. 1, with `n` points; its sum over s is
     /// log p_t(x) - log p_t(0) up to what the rule leaves.
     pub fn attributions(&self, example: &Example, n: usize) -> Attributions {
+        let whole = self
+            .model
+            .embed(&batch_of(std::slice::from_ref(example)).src);
         let steps = 0..example.tgt.len();
         let scales = |n: usize| (0..n).map(move |i| (i as f32 + 0.5) / n as f32);
         let rows: Vec<Row> = steps
@@ -54,7 +57,7 @@ impl<'a> Differentiable<'a> {
         let at_once = (MAX_IDS / width).max(1);
         let found: Vec<Vec<f64>> = rows
             .chunks(at_once)
-            .flat_map(|rows| self.products(example, rows))
+            .flat_map(|rows| self.products(example, &whole, rows))
             .collect();
         let (mut at_input, mut integrated) = (Vec::new(), Vec::new());
         for of_step in found.chunks(n + 1) {
@@ -74,19 +77,18 @@ impl<'a> Differentiable<'a> {
     }
 
     /// For each row the products of gradients and vectors of the source's tokens.
-    fn products(&self, example: &Example, rows: &[Row]) -> Vec<Vec<f64>> {
-        let whole = self
-            .model
-            .embed(&batch_of(std::slice::from_ref(example)).src);
+    ///
+    /// - `whole`: these vectors, `[1, len, d_embed]`
+    fn products(&self, example: &Example, whole: &Tensor<3>, rows: &[Row]) -> Vec<Vec<f64>> {
         let [_, len, _] = whole.dims();
-        let scaled = scaled(&whole, rows).autodiff().require_grad();
+        let scaled = scaled(whole, rows).autodiff().require_grad();
         let gradients = without_noise(|| {
             let log_probs = self.log_probs(example, rows, scaled.clone());
             log_probs.backward()
         });
         let gradient = scaled.grad(&gradients);
         let gradient = gradient.expect("each output depends on the source's vectors");
-        let products = host_vec((gradient * whole).sum_dim(2));
+        let products = host_vec((gradient * whole.clone()).sum_dim(2));
         let of_tokens = |products: &[f32]| -> Vec<f64> {
             products[..len - 1].iter().map(|&p| f64::from(p)).collect()
         };

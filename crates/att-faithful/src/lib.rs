@@ -62,6 +62,7 @@ mod verdict;
 
 pub use chance::sample;
 pub use config::{BINS, FaithfulConfig};
+pub use erasure::{Erasures, mask};
 pub use error::{Error, Result};
 pub use findings::{Figure, Findings, RankingFindings};
 pub use ranking::{Ranking, kendall_tau_b};

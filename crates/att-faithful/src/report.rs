@@ -1,6 +1,6 @@
 //! What was found, as a table, as curves and as a page.
 
-use att_inspect::{LineChart, Series};
+use att_inspect::{LineChart, Series, escape};
 use serde::Serialize;
 
 use crate::{BINS, Figure, Findings, Ranking, RankingFindings, Verdict};
@@ -242,20 +242,4 @@ fn shown(figure: Option<Figure>) -> String {
 
 fn chance(chance: Option<f64>) -> String {
     chance.map_or(String::new(), |chance| format!("{chance:.3}"))
-}
-
-/// A text for HTML; control characters are replaced.
-fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    for c in text.chars() {
-        match c {
-            '&' => escaped += "&amp;",
-            '<' => escaped += "&lt;",
-            '>' => escaped += "&gt;",
-            '"' => escaped += "&quot;",
-            c if c.is_control() => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }

@@ -123,8 +123,8 @@ impl fmt::Display for Px {
     }
 }
 
-/// `text` for XML 1.0: markup is escaped, and characters that XML does not allow are replaced.
-pub(crate) fn escape(text: &str) -> String {
+/// `text` for XML 1.0 and HTML: markup is escaped, and characters that XML does not allow are replaced.
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -86,6 +86,7 @@ mod words;
 
 pub use alignment::{Alignment, END, Link, hard_alignment};
 pub use bars::{BarChart, BarGroup, BarScale};
+pub use canvas::escape;
 pub use chart::{LineChart, Series};
 pub use color::ColorScale;
 pub use error::{Error, Result};

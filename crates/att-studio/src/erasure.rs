@@ -1,11 +1,7 @@
-use att_core::{on_kernel_threads, special::UNK};
-use att_data::{Batch, Example};
-use att_faithful::kendall_tau_b;
-use att_model::{Candidate, Translator, force};
+use att_core::on_kernel_threads;
+use att_faithful::{Erasures, kendall_tau_b, mask};
+use att_model::{Candidate, Translator};
 use serde::Serialize;
-
-/// Source and target ids of a batch at most.
-const MAX_BATCH: usize = 1 << 13;
 
 /// Source and target ids of all erasures of a hypothesis at most; there are none of longer ones, which would
 /// take longer than someone who types will wait.
@@ -43,24 +39,15 @@ impl Erasure {
         if n * width > MAX_IDS {
             return None;
         }
-        let places: Vec<usize> = (0..n).collect();
-        let mut importance = Vec::with_capacity(n + 1);
-        for places in places.chunks((MAX_BATCH / width).max(1)) {
-            let mut examples: Vec<Example> =
-                places.iter().map(|&place| without(&whole, place)).collect();
-            // In each batch, so that all that the target copies has an id there.
-            examples.push(whole.clone());
-            let rows: Vec<usize> = (0..examples.len()).collect();
-            let batch = Batch::new(&examples, &rows);
-            let forced = on_kernel_threads(|| force(translator.model(), &batch, false));
-            let log_prob =
-                |log_probs: &[f32]| -> f64 { log_probs.iter().copied().map(f64::from).sum() };
-            let mut log_probs = forced
-                .iter()
-                .map(|forced| log_prob(&forced.token_log_probs));
-            let whole = log_probs.next_back().expect("the whole is the last");
-            importance.extend(log_probs.map(|erased| whole - erased));
-        }
+        let places = || (0..n).map(|place| mask(&[place], n));
+        let mut erasures = Erasures::new(translator.model(), &whole);
+        on_kernel_threads(|| erasures.look_at(places().chain([mask(&[], n)])));
+        let log_prob = |erased: &[bool]| -> f64 {
+            let log_probs = erasures.log_probs(erased).iter();
+            log_probs.copied().map(f64::from).sum()
+        };
+        let of_whole = log_prob(&mask(&[], n));
+        let mut importance: Vec<f64> = places().map(|one| of_whole - log_prob(&one)).collect();
         let rank_correlation =
             coverage.and_then(|coverage| kendall_tau_b(&importance, &coverage[..n]));
         importance.push(0.0);
@@ -69,16 +56,6 @@ impl Erasure {
             rank_correlation,
         })
     }
-}
-
-/// The example with UNK in the place of a source token.
-fn without(example: &Example, place: usize) -> Example {
-    let mut example = example.clone();
-    example.src[place] = UNK;
-    if let Some(ids) = &mut example.copy_ids {
-        ids[place] = UNK;
-    }
-    example
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@ use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
-use att_core::check;
 use att_data::{Corpus, Pair, write_atomic};
 use att_decoder::search::SearchConfig;
 use att_eval::PharaohLink;
@@ -62,8 +61,7 @@ pub fn run(options: &Options) -> CommandResult {
         integration_steps: options.integration_steps,
         seed: options.seed,
     };
-    check::size("permutations", config.permutations)?;
-    check::size("integration_steps", config.integration_steps)?;
+    config.validate()?; // before anything is loaded
     let device = options.device.device.init()?;
     let translator = Translator::load(&options.model, &device)?;
     let name = options.model.display();

@@ -76,25 +76,17 @@ impl Confidence {
         score: impl Fn(&[f64]) -> f64,
         resampling: Resampling,
     ) -> Result<Self> {
-        let n = drawable(rows.len(), resampling)?;
-        let Some(first) = rows.first() else {
-            return Err(Error::Empty);
-        };
-        let mut random = NumpyRandom::new(resampling.seed);
-        let mut sums = vec![0.0; first.as_ref().len()];
-        let mut sample = || {
-            sums.fill(0.0);
-            for _ in 0..n {
-                let row = rows[random.below(n)].as_ref();
-                for (sum, number) in sums.iter_mut().zip(row) {
+        let width = rows.first().ok_or(Error::Empty)?.as_ref().len();
+        let scores = bootstrap(rows.len(), resampling, |drawn| {
+            let mut sums = vec![0.0; width];
+            for item in drawn {
+                for (sum, number) in sums.iter_mut().zip(rows[item].as_ref()) {
                     *sum += number;
                 }
             }
             score(&sums)
-        };
-        Ok(Self::of(
-            (0..resampling.samples).map(|_| sample()).collect(),
-        ))
+        })?;
+        Ok(Self::of(scores))
     }
 
     /// Of `n` sorted scores, those from place `n / 40` to place `n - n / 40 - 1` are the middle.
@@ -143,18 +135,9 @@ impl Statistics<'_> {
 
     /// The score of each sample.
     fn bootstrap(&self, resampling: Resampling) -> Result<Vec<f64>> {
-        let n = self.drawable(resampling)?;
-        let mut random = NumpyRandom::new(resampling.seed);
-        let mut sample = || {
-            let drawn = (0..n).map(|_| random.below(n));
+        bootstrap(self.segments(), resampling, |drawn| {
             self.metric().score_of(&self.sums_of(drawn))
-        };
-        Ok((0..resampling.samples).map(|_| sample()).collect())
-    }
-
-    /// The number of segments, for drawing.
-    fn drawable(&self, resampling: Resampling) -> Result<u32> {
-        drawable(self.segments(), resampling)
+        })
     }
 
     fn check_pair(&self, baseline: &Statistics) -> Result<()> {
@@ -220,7 +203,7 @@ pub fn paired_randomisation(
     resampling: Resampling,
 ) -> Result<Comparison> {
     system.check_pair(baseline)?;
-    let n = system.drawable(resampling)? as usize;
+    let n = drawable(system.segments(), resampling)? as usize;
     let metric = system.metric();
     let mut random = NumpyRandom::new(resampling.seed);
     let mut coin = random.bits();
@@ -244,6 +227,18 @@ pub fn paired_randomisation(
     let differences: Vec<f64> = (0..resampling.samples).map(|_| sample()).collect();
     let differences = differences.into_iter();
     Ok(compare(baseline, system, differences, resampling.tag("ar")))
+}
+
+/// The score of each sample of so many segments, drawn with replacement.
+fn bootstrap(
+    segments: usize,
+    resampling: Resampling,
+    score: impl Fn(&mut dyn Iterator<Item = usize>) -> f64,
+) -> Result<Vec<f64>> {
+    let n = drawable(segments, resampling)?;
+    let mut random = NumpyRandom::new(resampling.seed);
+    let mut sample = || score(&mut (0..n).map(|_| random.below(n)));
+    Ok((0..resampling.samples).map(|_| sample()).collect())
 }
 
 /// A number of segments, for drawing.

@@ -289,13 +289,8 @@ impl Translator {
     /// A line and a candidate of it, token by token as it came out, as ids that the (first) model reads: what
     /// forced decoding of it takes ([`force`](crate::force)).
     pub fn candidate_example(&self, line: &str, candidate: &Candidate) -> Example {
-        let tokenizer = &self.directory().tgt_tokenizer;
-        let extended = self.extended_vocabulary(line);
-        let id = |token: &String| {
-            let known = tokenizer.token_to_id(token);
-            let copied = || extended.as_ref()?.id(token);
-            known.or_else(copied).unwrap_or(special::UNK)
-        };
+        let names = self.target_names(line);
+        let id = |token: &String| names.id(token).unwrap_or(special::UNK);
         let ids = candidate.tokens.iter().map(id);
         Example {
             tgt: ids.take_while(|&id| id != special::EOS).collect(),

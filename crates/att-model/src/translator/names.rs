@@ -34,16 +34,20 @@ impl TargetNames<'_> {
         self.extended.as_ref()?.token(id)
     }
 
+    /// The id of a name, if it is that of a token.
+    pub(super) fn id(&self, name: &str) -> Option<u32> {
+        let copied = || self.extended.as_ref()?.id(name);
+        self.tokenizer.token_to_id(name).or_else(copied)
+    }
+
     /// The ids of names.
     ///
     /// # Errors
     ///
     /// If one is the name of no token.
     pub fn ids(&self, names: &[String]) -> Result<Vec<u32>> {
-        let copied = |name: &str| self.extended.as_ref()?.id(name);
         let id = |name: &String| {
-            let known = self.tokenizer.token_to_id(name);
-            known.or_else(|| copied(name)).ok_or_else(|| {
+            self.id(name).ok_or_else(|| {
                 let reason = format!("{name:?} is no token of the model's outputs for this line");
                 CoreError::config("pinned", reason).into()
             })
