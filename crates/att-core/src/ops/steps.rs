@@ -44,6 +44,12 @@ impl Steps {
         self.starts.len() - 1
     }
 
+    /// The first position of each step, and the number of positions.
+    #[cfg(feature = "cube")]
+    pub(super) fn starts(&self) -> &[usize] {
+        &self.starts
+    }
+
     /// Number of positions: the sum of the rows' lengths.
     pub(super) fn positions(&self) -> usize {
         self.starts[self.len()]

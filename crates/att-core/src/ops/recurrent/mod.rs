@@ -42,7 +42,7 @@ impl Cell {
     }
 
     /// Parts of an input's projection.
-    fn parts(self) -> usize {
+    pub(super) fn parts(self) -> usize {
         match self {
             Self::Lstm => 4,
             Self::Gru => 3,

@@ -196,6 +196,25 @@ fn gradients_equal_those_of_the_reference() {
     }
 }
 
+/// A GPU has a launch for all steps of a layer up to a size, and launches for each step beyond.
+#[test]
+fn large_layers_equal_the_reference() {
+    let (d, lengths) = (600, [2, 1]);
+    for device in devices() {
+        for cell in CELLS {
+            crate::random::seed(12);
+            let arguments = arguments(cell, d, &lengths, &device);
+            let fused = |a| fused(cell, a, Direction::Forward, &lengths);
+            let reference = |a| reference(cell, a, Direction::Forward, &lengths);
+            assert_close(fused(arguments.clone()), reference(arguments.clone()), 1e-5);
+            let expected = gradients(arguments.clone(), reference);
+            for (got, expected) in gradients(arguments, fused).into_iter().zip(expected) {
+                assert_close(got, expected, 2e-5);
+            }
+        }
+    }
+}
+
 #[test]
 fn huge_inputs_saturate_the_gates() {
     for device in devices() {

@@ -1,12 +1,15 @@
-//! All steps with CubeCL kernels: a step is one product and one kernel of the cell, which reads the
-//! padded inputs and writes the padded states where they belong, so that nothing is cut, joined or
-//! copied in between.
+//! All steps with CubeCL kernels: in one launch ([`one_launch`]) where the weights are small enough. Else
+//! a step is one product and one kernel of the cell, which reads the padded inputs and writes the padded
+//! states where they belong, so that nothing is cut, joined or copied in between.
+
+mod one_launch;
 
 use burn::backend::{TensorMetadata, ops::FloatTensorOps};
 use burn::tensor::Shape;
 use burn_cubecl::cubecl::{self, prelude::*};
 use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 
+use self::one_launch::Plan;
 use super::generic::{self, spread, whole};
 use super::sequences::Sequences;
 use super::{Cell, Memory, Pass, RecurrentKernel};
@@ -145,7 +148,7 @@ impl RecurrentKernel for CubeBackend {
         let (batch, len) = (sequences.batch(), sequences.len);
         let width = passes.len() * first.recurrent.shape()[0];
         let shape = [cell.states(), batch, len, width];
-        let states = written_at(&steps, &first.inputs, shape, batch * len);
+        let states = written_at(steps.positions(), &first.inputs, shape, batch * len);
         let mut memories = Vec::new();
         for (direction, pass) in passes.into_iter().enumerate() {
             let memory = one_direction(cell, pass, &steps, sequences, direction, &states);
@@ -175,14 +178,14 @@ impl RecurrentKernel for CubeBackend {
     }
 }
 
-/// A tensor that the steps write at real positions: zeros where there is padding too.
+/// A tensor that a kernel writes at so many of its positions: zeros where those are not all.
 fn written_at<const D: usize>(
-    steps: &Steps,
+    real: usize,
     like: &CubeTensor,
     shape: [usize; D],
     positions: usize,
 ) -> CubeTensor {
-    if steps.positions() == positions {
+    if real == positions {
         return empty_like(like, shape);
     }
     let zeros = CubeBackend::float_zeros(Shape::from(shape), &like.device(), like.dtype().into());
@@ -204,13 +207,6 @@ fn one_direction(
 ) -> Memory<CubeTensor> {
     let d = pass.recurrent.shape()[0];
     let device = pass.inputs.device();
-    let rows = |tensor: CubeTensor| {
-        if in_place(steps, sequences) {
-            return into_contiguous(tensor);
-        }
-        let rows = indices::<CubeBackend>(&steps.rows, &device);
-        into_contiguous(CubeBackend::float_select(tensor, 0, rows))
-    };
     let positions = sequences.places(steps, sequences.directions[direction]);
     let lines = |cols| empty_like(&pass.inputs, [steps.positions(), cols]);
     let forward = Forward {
@@ -222,6 +218,25 @@ fn one_direction(
             cells: matches!(cell, Cell::Lstm).then(|| lines(d)),
         },
         inputs: into_contiguous(pass.inputs),
+    };
+    if let Some(plan) = Plan::forward(&forward.inputs.client, cell, d, steps.rows.len()) {
+        let order = (steps, sequences, direction);
+        one_launch::run(
+            plan,
+            &forward,
+            pass.recurrent,
+            pass.hidden,
+            pass.extra,
+            order,
+        );
+        return forward.memory;
+    }
+    let rows = |tensor: CubeTensor| {
+        if in_place(steps, sequences) {
+            return into_contiguous(tensor);
+        }
+        let rows = indices::<CubeBackend>(&steps.rows, &device);
+        into_contiguous(CubeBackend::float_select(tensor, 0, rows))
     };
     let mut hidden = rows(pass.hidden);
     // c before the step, or the bias.
@@ -260,18 +275,49 @@ fn bptt(
     let positions = sequences.places(steps, sequences.directions[direction]);
     let backward = Backward {
         positions: indices::<CubeBackend>(&positions, &device),
-        d_inputs: written_at(steps, &grad, [batch, len, width], batch * len),
+        d_inputs: written_at(steps.positions(), &grad, [batch, len, width], batch * len),
         d_products: empty_like(&grad, [steps.positions(), width]),
         grad,
         memory,
     };
     let transposed = CubeBackend::float_transpose(recurrent);
+    let order = (steps, sequences, direction);
+    let (hidden, direct) = match Plan::backward(&backward.grad.client, cell, d, steps.rows.len()) {
+        Some(plan) => one_launch::run_backward(plan, &backward, transposed, order),
+        None => step_by_step_backward(cell, &backward, transposed, order),
+    };
+    let hiddens = CubeBackend::float_transpose(backward.memory.hiddens);
+    let d_products = backward.d_products;
+    let extra = match cell {
+        Cell::Lstm => direct.expect("an LSTM has cells"),
+        Cell::Gru => {
+            let d_bias = columns::<CubeBackend>(d_products.clone(), 2 * d, 3 * d);
+            let d_bias = CubeBackend::float_sum_dim(d_bias, 0);
+            CubeBackend::float_reshape(d_bias, Shape::from([d]))
+        }
+    };
+    Pass {
+        inputs: backward.d_inputs,
+        recurrent: CubeBackend::float_matmul(hiddens, d_products),
+        hidden,
+        extra,
+    }
+}
+
+/// The gradients of h, and of an LSTM of c, before the first step, `[batch, d]`.
+fn step_by_step_backward(
+    cell: Cell,
+    backward: &Backward,
+    transposed: CubeTensor,
+    (steps, sequences, direction): (&Steps, &Sequences, usize),
+) -> (CubeTensor, Option<CubeTensor>) {
+    let d = transposed.shape()[1];
     // Of the step that follows: dL/dh through its product, and what passes by it.
     let mut later: Option<(CubeTensor, CubeTensor)> = None;
     for step in each_step(steps, sequences, direction, d).into_iter().rev() {
         let flow = match cell {
-            Cell::Lstm => lstm::cube::step_backward(&backward, step, later),
-            Cell::Gru => gru::cube::step_backward(&backward, step, later),
+            Cell::Lstm => lstm::cube::step_backward(backward, step, later),
+            Cell::Gru => gru::cube::step_backward(backward, step, later),
         };
         let through = CubeBackend::float_matmul(flow.d_product, transposed.clone());
         later = Some((through, flow.direct));
@@ -281,26 +327,11 @@ fn bptt(
         if in_place(steps, sequences) {
             return tensor;
         }
-        let rows = indices::<CubeBackend>(&steps.rows, &device);
-        spread::<CubeBackend>(tensor, rows, batch)
+        let rows = indices::<CubeBackend>(&steps.rows, &backward.grad.device());
+        spread::<CubeBackend>(tensor, rows, sequences.batch())
     };
-    let hiddens = CubeBackend::float_transpose(backward.memory.hiddens);
-    let d_products = backward.d_products;
-    let (hidden, extra) = match cell {
-        Cell::Lstm => (rows(through), rows(direct)),
-        Cell::Gru => {
-            let d_bias = columns::<CubeBackend>(d_products.clone(), 2 * d, 3 * d);
-            let d_bias = CubeBackend::float_sum_dim(d_bias, 0);
-            (
-                rows(CubeBackend::float_add(through, direct)),
-                CubeBackend::float_reshape(d_bias, Shape::from([d])),
-            )
-        }
-    };
-    Pass {
-        inputs: backward.d_inputs,
-        recurrent: CubeBackend::float_matmul(hiddens, d_products),
-        hidden,
-        extra,
+    match cell {
+        Cell::Lstm => (rows(through), Some(rows(direct))),
+        Cell::Gru => (rows(CubeBackend::float_add(through, direct)), None),
     }
 }
