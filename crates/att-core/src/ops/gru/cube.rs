@@ -84,9 +84,7 @@ fn forward<F: Float>(
     hidden_now[at] = h;
     states[unit.state] = h;
     let gate = unit.line * 4 * d + unit.column;
-    gates[gate] = F::cast_from(now.r);
-    gates[gate + d] = F::cast_from(now.z);
-    gates[gate + 2 * d] = F::cast_from(now.n);
+    write_gates(gates, gate, d, &now);
     gates[gate + 3 * d] = F::cast_from(y_n);
     hiddens[unit.line * d + unit.column] = hidden[at];
 }
@@ -126,25 +124,27 @@ fn backward<F: Float>(
         f32::cast_from(hiddens[unit.line * d + unit.column]),
         dh,
     );
-    let d_r = F::cast_from(through.r);
-    let d_z = F::cast_from(through.z);
-    let d_y_n = F::cast_from(through.y_n);
-
     direct[at] = F::cast_from(through.h);
-    let x = unit.position * 3 * d + unit.column;
-    write_gates(d_inputs, x, d, d_r, d_z, F::cast_from(through.n));
+    write_gates(d_inputs, unit.position * 3 * d + unit.column, d, &through);
     let line = unit.line * 3 * d + unit.column;
-    write_gates(d_products, line, d, d_r, d_z, d_y_n);
-    let y = unit.row * 3 * d + unit.column;
-    write_gates(d_product, y, d, d_r, d_z, d_y_n);
+    write_product(d_products, line, d, &through);
+    write_product(d_product, unit.row * 3 * d + unit.column, d, &through);
 }
 
-/// The three gates of one number, `d` apart.
+/// r, z and n of one number, or the gradients of what went into them, `d` apart.
 #[cube]
-pub(in crate::ops) fn write_gates<F: Float>(to: &mut [F], at: usize, d: usize, r: F, z: F, n: F) {
-    to[at] = r;
-    to[at + d] = z;
-    to[at + 2 * d] = n;
+pub(in crate::ops) fn write_gates<F: Float>(to: &mut [F], at: usize, d: usize, of: &Numbers) {
+    to[at] = F::cast_from(of.r);
+    to[at + d] = F::cast_from(of.z);
+    to[at + 2 * d] = F::cast_from(of.n);
+}
+
+/// What the product gives to r, z and n of one number, or its gradients, `d` apart.
+#[cube]
+pub(in crate::ops) fn write_product<F: Float>(to: &mut [F], at: usize, d: usize, of: &Numbers) {
+    to[at] = F::cast_from(of.r);
+    to[at + d] = F::cast_from(of.z);
+    to[at + 2 * d] = F::cast_from(of.y_n);
 }
 
 /// h after a step.

@@ -94,10 +94,7 @@ fn forward<F: Float>(
     states[unit.state] = h;
     states[place.positions * place.width + unit.state] = c;
     let gate = unit.line * 4 * d + unit.column;
-    gates[gate] = F::cast_from(now.i);
-    gates[gate + d] = F::cast_from(now.f);
-    gates[gate + 2 * d] = F::cast_from(now.g);
-    gates[gate + 3 * d] = F::cast_from(now.o);
+    write_gates(gates, gate, d, &now);
     hiddens[unit.line * d + unit.column] = hidden[at];
     cells[unit.line * d + unit.column] = cell[at];
 }
@@ -140,48 +137,19 @@ fn backward<F: Float>(
         dh,
         dc,
     );
-    let d_i = F::cast_from(through.i);
-    let d_f = F::cast_from(through.f);
-    let d_g = F::cast_from(through.g);
-    let d_o = F::cast_from(through.o);
-
     dc_before[at] = F::cast_from(through.c);
-    write_gates(
-        d_inputs,
-        unit.position * 4 * d + unit.column,
-        d,
-        d_i,
-        d_f,
-        d_g,
-        d_o,
-    );
-    write_gates(d_products, gate, d, d_i, d_f, d_g, d_o);
-    write_gates(
-        d_product,
-        unit.row * 4 * d + unit.column,
-        d,
-        d_i,
-        d_f,
-        d_g,
-        d_o,
-    );
+    write_gates(d_inputs, unit.position * 4 * d + unit.column, d, &through);
+    write_gates(d_products, gate, d, &through);
+    write_gates(d_product, unit.row * 4 * d + unit.column, d, &through);
 }
 
-/// The four gates of one number, `d` apart.
+/// The four gates of one number, or their gradients, `d` apart.
 #[cube]
-pub(in crate::ops) fn write_gates<F: Float>(
-    to: &mut [F],
-    at: usize,
-    d: usize,
-    i: F,
-    f: F,
-    g: F,
-    o: F,
-) {
-    to[at] = i;
-    to[at + d] = f;
-    to[at + 2 * d] = g;
-    to[at + 3 * d] = o;
+pub(in crate::ops) fn write_gates<F: Float>(to: &mut [F], at: usize, d: usize, of: &Numbers) {
+    to[at] = F::cast_from(of.i);
+    to[at + d] = F::cast_from(of.f);
+    to[at + 2 * d] = F::cast_from(of.g);
+    to[at + 3 * d] = F::cast_from(of.o);
 }
 
 /// h and c after a step.

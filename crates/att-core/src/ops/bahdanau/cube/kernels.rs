@@ -224,15 +224,7 @@ pub(super) fn cell<F: Float>(
                 + f32::cast_from(product[p + 3 * d]),
             f32::cast_from(extra[at]),
         );
-        lstm::cube::write_gates(
-            gates,
-            gate,
-            d,
-            F::cast_from(now.i),
-            F::cast_from(now.f),
-            F::cast_from(now.g),
-            F::cast_from(now.o),
-        );
+        lstm::cube::write_gates(gates, gate, d, &now);
         cells[line * d + column] = extra[at];
         cell_now[at] = F::cast_from(now.c);
         now.h
@@ -249,14 +241,7 @@ pub(super) fn cell<F: Float>(
             y_n,
             f32::cast_from(before),
         );
-        gru::cube::write_gates(
-            gates,
-            gate,
-            d,
-            F::cast_from(now.r),
-            F::cast_from(now.z),
-            F::cast_from(now.n),
-        );
+        gru::cube::write_gates(gates, gate, d, &now);
         gates[gate + 3 * d] = F::cast_from(y_n);
         now.h
     };
@@ -321,14 +306,10 @@ pub(super) fn cell_backward<F: Float>(
             dh,
             flow,
         );
-        let d_i = F::cast_from(through.i);
-        let d_f = F::cast_from(through.f);
-        let d_g = F::cast_from(through.g);
-        let d_o = F::cast_from(through.o);
-        lstm::cube::write_gates(d_projected, x, d, d_i, d_f, d_g, d_o);
-        lstm::cube::write_gates(d_of_context, c, d, d_i, d_f, d_g, d_o);
-        lstm::cube::write_gates(d_products, all, d, d_i, d_f, d_g, d_o);
-        lstm::cube::write_gates(d_product, p, d, d_i, d_f, d_g, d_o);
+        lstm::cube::write_gates(d_projected, x, d, &through);
+        lstm::cube::write_gates(d_of_context, c, d, &through);
+        lstm::cube::write_gates(d_products, all, d, &through);
+        lstm::cube::write_gates(d_product, p, d, &through);
         direct[at] = F::cast_from(through.c);
     } else {
         let through = gru::cube::gradients(
@@ -339,14 +320,10 @@ pub(super) fn cell_backward<F: Float>(
             f32::cast_from(hiddens[line * d + column]),
             dh + flow,
         );
-        let d_r = F::cast_from(through.r);
-        let d_z = F::cast_from(through.z);
-        let d_n = F::cast_from(through.n);
-        let d_y_n = F::cast_from(through.y_n);
-        gru::cube::write_gates(d_projected, x, d, d_r, d_z, d_n);
-        gru::cube::write_gates(d_of_context, c, d, d_r, d_z, d_n);
-        gru::cube::write_gates(d_products, all, d, d_r, d_z, d_y_n);
-        gru::cube::write_gates(d_product, p, d, d_r, d_z, d_y_n);
+        gru::cube::write_gates(d_projected, x, d, &through);
+        gru::cube::write_gates(d_of_context, c, d, &through);
+        gru::cube::write_product(d_products, all, d, &through);
+        gru::cube::write_product(d_product, p, d, &through);
         direct[at] = F::cast_from(through.h);
     }
 }

@@ -284,15 +284,7 @@ fn forward<F: Float>(
                     c[at],
                 );
                 cells[line * d + column] = F::cast_from(c[at]);
-                lstm::cube::write_gates(
-                    gates,
-                    gate,
-                    d,
-                    F::cast_from(now.i),
-                    F::cast_from(now.f),
-                    F::cast_from(now.g),
-                    F::cast_from(now.o),
-                );
+                lstm::cube::write_gates(gates, gate, d, &now);
                 states[extent.positions * extent.width + state] = F::cast_from(now.c);
                 states[state] = F::cast_from(now.h);
                 c[at] = rounded::<F>(now.c);
@@ -306,14 +298,7 @@ fn forward<F: Float>(
                     y_n,
                     h[at],
                 );
-                gru::cube::write_gates(
-                    gates,
-                    gate,
-                    d,
-                    F::cast_from(now.r),
-                    F::cast_from(now.z),
-                    F::cast_from(now.n),
-                );
+                gru::cube::write_gates(gates, gate, d, &now);
                 gates[gate + 3 * d] = F::cast_from(y_n);
                 states[state] = F::cast_from(now.h);
                 h[at] = rounded::<F>(now.h);
@@ -389,16 +374,12 @@ fn backward<F: Float>(
                     dh,
                     passed + f32::cast_from(grad[extent.positions * extent.width + state]),
                 );
-                let d_i = F::cast_from(through.i);
-                let d_f = F::cast_from(through.f);
-                let d_g = F::cast_from(through.g);
-                let d_o = F::cast_from(through.o);
-                lstm::cube::write_gates(d_inputs, x, d, d_i, d_f, d_g, d_o);
-                lstm::cube::write_gates(d_products, y, d, d_i, d_f, d_g, d_o);
-                d_product[own] = f32::cast_from(d_i);
-                d_product[own + d] = f32::cast_from(d_f);
-                d_product[own + 2 * d] = f32::cast_from(d_g);
-                d_product[own + 3 * d] = f32::cast_from(d_o);
+                lstm::cube::write_gates(d_inputs, x, d, &through);
+                lstm::cube::write_gates(d_products, y, d, &through);
+                d_product[own] = rounded::<F>(through.i);
+                d_product[own + d] = rounded::<F>(through.f);
+                d_product[own + 2 * d] = rounded::<F>(through.g);
+                d_product[own + 3 * d] = rounded::<F>(through.o);
                 direct[at] = through.c;
             } else {
                 let through = gru::cube::gradients(
@@ -409,14 +390,11 @@ fn backward<F: Float>(
                     f32::cast_from(hiddens[line * d + column]),
                     dh + passed,
                 );
-                let d_r = F::cast_from(through.r);
-                let d_z = F::cast_from(through.z);
-                let d_y_n = F::cast_from(through.y_n);
-                gru::cube::write_gates(d_inputs, x, d, d_r, d_z, F::cast_from(through.n));
-                gru::cube::write_gates(d_products, y, d, d_r, d_z, d_y_n);
-                d_product[own] = f32::cast_from(d_r);
-                d_product[own + d] = f32::cast_from(d_z);
-                d_product[own + 2 * d] = f32::cast_from(d_y_n);
+                gru::cube::write_gates(d_inputs, x, d, &through);
+                gru::cube::write_product(d_products, y, d, &through);
+                d_product[own] = rounded::<F>(through.r);
+                d_product[own + d] = rounded::<F>(through.z);
+                d_product[own + 2 * d] = rounded::<F>(through.y_n);
                 direct[at] = through.h;
             }
             at += comptime!(plan.units);
