@@ -113,7 +113,10 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough, as `head` does.
         Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            // It may have parts of a file in it, and some have several lines.
+            let error = error.to_string();
+            let lines: Vec<String> = error.lines().map(att_inspect::visible).collect();
+            eprintln!("error: {}", lines.join("\n"));
             ExitCode::FAILURE
         }
     }

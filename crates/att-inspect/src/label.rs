@@ -3,8 +3,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// A token as it is drawn: what cannot be seen gets a sign, what could harm the drawing is replaced.
 ///
 /// - the empty token is `∅`, a space at either end `␣`;
-/// - control characters are their pictures (`␛`, `␊`), so no token can send an escape sequence;
-/// - characters that turn the direction of the text or break the line are `�`;
+/// - control characters and those that turn the direction of the text are what [`visible`] makes of them;
 /// - a combining mark that stands first gets the circle `◌` to sit on;
 /// - what is wider than `max_width` columns ends in `…`.
 pub(crate) fn label(token: &str, max_width: usize) -> String {
@@ -18,7 +17,7 @@ pub(crate) fn label(token: &str, max_width: usize) -> String {
     } else {
         let before = token.len() - token.trim_start_matches(' ').len();
         let after = token.len() - before - inner.len();
-        spaces(before) + &inner.chars().map(visible).collect::<String>() + &spaces(after)
+        spaces(before) + &visible(inner) + &spaces(after)
     };
     if label.chars().next().and_then(UnicodeWidthChar::width) == Some(0) {
         label.insert(0, '◌');
@@ -65,7 +64,19 @@ pub(crate) fn shorten(text: &str, max_width: usize) -> String {
     short
 }
 
-fn visible(c: char) -> char {
+/// Text that can be printed whatever it holds:
+///
+/// - control characters are their pictures (`␛`, `␊`), so nothing can send a terminal an escape sequence;
+/// - characters that turn the direction of the text or break the line are `�`.
+///
+/// ```
+/// assert_eq!(att_inspect::visible("a\u{1b}[2Jb"), "a␛[2Jb");
+/// ```
+pub fn visible(text: &str) -> String {
+    text.chars().map(sign).collect()
+}
+
+fn sign(c: char) -> char {
     match c {
         '\0'..='\u{1f}' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
         '\u{7f}' => '␡',

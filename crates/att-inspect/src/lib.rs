@@ -52,6 +52,7 @@
 //! | an SVG as PNG (feature `png`) | `png` |
 //! | a page to look at a whole test set | [`AttentionPage`] |
 //! | all that a search weighed, and its drawing as SVG | [`SearchTree`], [`SvgTree`] |
+//! | text that a terminal can be given | [`visible`] |
 //! | what the colours mean | [`ColorScale`], [`Scale`] |
 //! | a line chart as SVG, for reports | [`LineChart`], [`Series`] |
 //! | a bar chart of ratios or amounts as SVG | [`BarChart`], [`BarGroup`], [`BarScale`] |
@@ -91,6 +92,7 @@ pub use chart::{LineChart, Series};
 pub use color::ColorScale;
 pub use error::{Error, Result};
 pub use heads::SvgHeads;
+pub use label::visible;
 pub use map::AttentionMap;
 pub use numbers::{AttentionNumbers, NumbersSum};
 pub use page::AttentionPage;

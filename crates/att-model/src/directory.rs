@@ -7,6 +7,7 @@ use att_decoder::search::SearchConfig;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::weights::Header;
 use crate::{Error, ModelConfig, Result, Seq2Seq, weights};
 
 /// The version of the directory's format that this crate writes and reads.
@@ -186,16 +187,16 @@ impl ModelDirectory {
     ///
     /// # Errors
     ///
-    /// If the file of weights cannot be read.
+    /// If the file of weights cannot be read or is damaged.
     pub fn weight_format(&self) -> Result<WeightFormat> {
-        Ok(weights::format(&self.read_weights()?))
+        Ok(Header::read(&self.path.join(WEIGHTS))?.format())
     }
 
     /// The size of the file of weights, in bytes.
     ///
     /// # Errors
     ///
-    /// As of [`weight_format`](Self::weight_format).
+    /// If it cannot be read.
     pub fn weights_len(&self) -> Result<u64> {
         let path = self.path.join(WEIGHTS);
         let found = fs::metadata(&path);
@@ -203,18 +204,15 @@ impl ModelDirectory {
     }
 
     /// About how many bytes a [`Translator`](crate::Translator) of it takes: its weights, as f32 and arranged for
-    /// products in `format`, or else in the format that they are stored in. Reads the file of weights.
+    /// products in `format`, or else in the format that they are stored in. Reads no more of the file of weights than
+    /// what it says of them before their numbers.
     ///
     /// # Errors
     ///
-    /// If that cannot be read or is damaged.
+    /// As of [`weight_format`](Self::weight_format).
     pub fn loaded_size(&self, format: Option<WeightFormat>) -> Result<u64> {
-        let bytes = self.read_weights()?;
-        let format = format.unwrap_or_else(|| weights::format(&bytes));
-        weights::loaded_size(&bytes, format).ok_or_else(|| Error::Weights {
-            path: self.path.join(WEIGHTS),
-            reason: "it is truncated or no file of weights".into(),
-        })
+        let header = Header::read(&self.path.join(WEIGHTS))?;
+        Ok(header.loaded_size(format.unwrap_or_else(|| header.format())))
     }
 
     fn read_weights(&self) -> Result<Vec<u8>> {
@@ -243,7 +241,8 @@ impl ModelDirectory {
             path: self.path.join(WEIGHTS),
             reason,
         })?;
-        Ok((model, weights::format(&bytes)))
+        let header = Header::of(&bytes).expect("the model was read from it");
+        Ok((model, header.format()))
     }
 
     /// A tokeniser that does not fit the tables gets an error of its own: it is easily swapped.

@@ -18,6 +18,8 @@ pub struct ServerConfig {
     pub request_timeout: Duration,
     /// How long a client may take for the head of a request, and again for its body; 10 s unless told.
     pub read_timeout: Duration,
+    /// How long a client may take nothing of an answer or a stream that is there for it; 60 s unless told.
+    pub write_timeout: Duration,
     /// How long the requests that were accepted may take once the server is told to stop; 30 s unless told.
     pub shutdown_timeout: Duration,
     /// How many connections may be open; 1024 unless told. Others wait for one to close.
@@ -71,6 +73,7 @@ impl Default for ServerConfig {
             threads: None,
             request_timeout: Duration::from_secs(60),
             read_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(60),
             shutdown_timeout: Duration::from_secs(30),
             connections: 1024,
             reload_every: Some(Duration::from_secs(2)),
@@ -118,6 +121,7 @@ impl ServerConfig {
         for (key, duration) in [
             ("timeout", self.request_timeout),
             ("read_timeout", self.read_timeout),
+            ("write_timeout", self.write_timeout),
             ("reload_every", self.reload_every.unwrap_or(Duration::MAX)),
         ] {
             if duration.is_zero() {
@@ -152,6 +156,10 @@ mod tests {
         refused(|config| config.limits.texts = 0, "max_texts");
         refused(|config| config.queue_lines = 127, "queue");
         refused(|config| config.request_timeout = Duration::ZERO, "timeout");
+        refused(
+            |config| config.write_timeout = Duration::ZERO,
+            "write_timeout",
+        );
         refused(|config| config.threads = Some(0), "threads");
         refused(|config| config.token = Some(String::new()), "token");
         refused(|config| config.token = Some("two words".into()), "token");

@@ -8,7 +8,7 @@
 //! | waiting | a bounded queue of lines; those that go together leave it together | `queue.rs` |
 //! | decoding | threads of its own, a batch each | `decoding.rs` |
 //! | models | by name, loaded when needed, thrown out for others, loaded again when changed | `store.rs` |
-//! | connections | accepting, time-outs, stopping without a loss | `server.rs` |
+//! | connections | accepting, time-outs, stopping without a loss | `server.rs`, `write_timeout.rs` |
 //!
 //! docs/server.md describes the APIs. Names of models are looked up in a table, and nothing else of a request
 //! leads to a file.
@@ -27,6 +27,7 @@ mod router;
 mod server;
 mod spec;
 mod store;
+mod write_timeout;
 
 #[cfg(test)]
 mod test_support;

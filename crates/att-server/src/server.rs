@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::router::router;
 use crate::store::ModelStore;
+use crate::write_timeout::WriteTimeout;
 use crate::{Error, Loading, ModelSpec, Result, ServerConfig};
 
 /// How long a server that stops goes on taking requests, telling each client to close its connection: one
@@ -170,6 +171,7 @@ impl Server {
         let mut connections = Connections {
             router: self.router(),
             read_timeout: config.read_timeout,
+            write_timeout: config.write_timeout,
             graceful: GracefulShutdown::new(),
             tasks: JoinSet::new(),
         };
@@ -231,6 +233,7 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>, connections: &mut
 struct Connections {
     router: Router,
     read_timeout: Duration,
+    write_timeout: Duration,
     graceful: GracefulShutdown,
     tasks: JoinSet<()>,
 }
@@ -243,7 +246,7 @@ impl Connections {
             .timer(TokioTimer::new())
             .header_read_timeout(self.read_timeout)
             .serve_connection(
-                TokioIo::new(stream),
+                TokioIo::new(WriteTimeout::new(stream, self.write_timeout)),
                 TowerToHyperService::new(self.router.clone()),
             );
         let connection = self.graceful.watch(connection);

@@ -183,11 +183,13 @@ impl ModelStore {
     /// One look at the files of all loaded models.
     pub(crate) fn reload_changed(&self) {
         for (place, model) in self.models.iter().enumerate() {
-            let Some(loaded) = model.lock().loaded.clone() else {
+            if model.lock().loaded.is_none() {
                 continue;
-            };
+            }
             let now = Fingerprint::of(&model.spec.paths);
             let mut slot = model.lock();
+            // Not held: it may be thrown out while this waits for another one to be loaded.
+            let Some(loaded) = &slot.loaded else { continue };
             if now == loaded.fingerprint || slot.refused.as_ref() == Some(&now) {
                 slot.seen = None;
                 continue;
@@ -252,7 +254,8 @@ impl ModelStore {
         loaded
     }
 
-    /// Makes room for a model and reads it.
+    /// Makes room for a model, whose size is known from what its file of weights begins with, and then reads it: else
+    /// there would be more in memory than there may be, as long as that takes.
     fn read_into_room(&self, place: usize) -> Result<Loaded> {
         let model = &self.models[place];
         let bytes = self.size(model)?;
@@ -370,6 +373,54 @@ mod tests {
         let found = a.translator.translate(&["abc"], &Default::default());
         assert_eq!(found.unwrap().len(), 1);
         assert!(!Arc::ptr_eq(&store.get(0).await.unwrap(), &a));
+    }
+
+    /// Reading ends with an error in the last of the weights. By then the other model is gone.
+    #[tokio::test]
+    async fn room_is_made_before_a_model_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a", "b"] {
+            make_model(&folder.path().join(name), 1);
+        }
+        let weights = folder.path().join("b/model.safetensors");
+        let whole = fs::read(&weights).unwrap();
+        let size = store(folder.path(), &["a"], None).unwrap().sizes()[0].1;
+        let store = store(folder.path(), &["a", "b"], size).unwrap();
+        let damaged = [&whole[..whole.len() - 4], &f32::NAN.to_le_bytes()].concat();
+        fs::write(&weights, damaged).unwrap();
+        assert!(store.get(1).await.is_err());
+        assert!(loaded(&store).is_empty());
+        // What is no whole file has no size, and costs nobody his place.
+        store.get(0).await.unwrap();
+        fs::write(&weights, &whole[..whole.len() - 4]).unwrap();
+        assert!(store.get(1).await.is_err());
+        assert_eq!(loaded(&store), ["a"]);
+        fs::write(&weights, &whole).unwrap();
+        store.get(1).await.unwrap();
+        assert_eq!(loaded(&store), ["b"]);
+    }
+
+    #[test]
+    fn who_waits_to_load_a_model_again_does_not_keep_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        make_model(&path, 1);
+        let store = store(folder.path(), &["a"], None).unwrap();
+        let old = Arc::downgrade(store.models[0].lock().loaded.as_ref().unwrap());
+        make_model(&path, 2);
+        store.reload_changed();
+        // Another one is being loaded, and takes its place.
+        let busy = store.busy();
+        let waiting = std::thread::spawn({
+            let store = store.clone();
+            move || store.reload_changed()
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        store.models[0].lock().loaded = None;
+        assert!(old.upgrade().is_none());
+        drop(busy);
+        waiting.join().unwrap();
+        assert!(loaded(&store).is_empty(), "nobody has asked for it");
     }
 
     #[tokio::test]

@@ -19,6 +19,16 @@ pub struct Answer {
     pub tree: Option<SearchTree>,
 }
 
+/// An [`Answer`] with the name of the model that it is from, where there may be several.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NamedAnswer<'a> {
+    /// What requests call the model.
+    pub model: &'a str,
+    /// In JSON its keys stand beside the name.
+    #[serde(flatten)]
+    pub answer: Answer,
+}
+
 /// A hypothesis with all that explains it. In JSON it begins as a [`Hypothesis`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explained {

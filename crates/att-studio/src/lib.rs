@@ -4,7 +4,7 @@
 //! | what | where |
 //! | --- | --- |
 //! | what can be asked of a sentence | [`Request`] |
-//! | all that explains its translation | [`Request::answer`], [`Answer`] |
+//! | all that explains its translation | [`Request::answer`], [`Answer`], [`NamedAnswer`] |
 //! | a hypothesis in JSON, as every part of this workspace writes it | [`Hypothesis`] |
 //! | a search tree with the names of its tokens | [`search_tree`] |
 //! | the files of the page | [`FILES`], [`CONTENT_SECURITY_POLICY`] |
@@ -19,7 +19,7 @@ mod tree;
 #[cfg(test)]
 mod test_support;
 
-pub use answer::{Answer, Attention, Explained};
+pub use answer::{Answer, Attention, Explained, NamedAnswer};
 pub use erasure::Erasure;
 pub use hypothesis::{Hypothesis, alignment};
 pub use page::{CONTENT_SECURITY_POLICY, FILES, PageFile};

@@ -6,6 +6,7 @@ use att_model::Translator;
 use burn::tensor::Device;
 use safetensors::tensor::serialize;
 
+use crate::batches::Batches;
 use crate::evaluate::nll;
 use crate::process::{available_memory, forget_peak, peak_rss};
 use crate::step::TrainStep;
@@ -33,7 +34,7 @@ const TRIES: usize = 4;
 /// What a run will do, to be tried.
 pub(crate) struct Trial<'a> {
     pub(crate) trainer: &'a Trainer,
-    pub(crate) batcher: Batcher,
+    pub(crate) batches: Batches,
     pub(crate) valid_batcher: Batcher,
     pub(crate) device: &'a Device,
 }
@@ -58,8 +59,10 @@ impl Trial<'_> {
             return Err(refuse(reason.into()).into());
         };
         let limit = (memory as f64 * SHARE) as u64;
-        let least = self.batcher.widest();
-        let most = least * self.batcher.usable().len();
+        let largest =
+            |of: fn(&Batcher) -> usize| self.batches.batchers().map(of).fold(0, usize::max);
+        let least = largest(Batcher::widest);
+        let most = least * largest(|batcher| batcher.usable().len());
         let (mut tokens, mut peak) = (least, self.train(least)?);
         let mut slope = 0.0; // bytes a token, between the last two sizes
         while tokens < most {
@@ -138,11 +141,10 @@ impl Trial<'_> {
         tokens: usize,
         more: impl FnOnce(&Self, &TrainStep) -> Result<()>,
     ) -> Result<u64> {
-        for batcher in [&mut self.batcher, &mut self.valid_batcher] {
-            batcher.set_size(BatchBy::Tokens, tokens);
-        }
+        self.batches.set_size(BatchBy::Tokens, tokens);
+        self.valid_batcher.set_size(BatchBy::Tokens, tokens);
         let config = &self.trainer.config;
-        let batches = worst(&self.batcher, self.batcher.epoch(config.seed, 0))?;
+        let batches = worst_of_all(&self.batches)?;
         // Where it can't be forgotten it is that of a smaller size at most.
         forget_peak();
         let mut stepper = self.trainer.stepper(self.device)?;
@@ -154,6 +156,22 @@ impl Trial<'_> {
         more(self, &stepper)?;
         Ok(peak_rss().unwrap_or(u64::MAX))
     }
+}
+
+/// The [`worst`] batches of an epoch. Of old data that is a whole pass: what an epoch leaves out another one has.
+fn worst_of_all(batches: &Batches) -> Result<Vec<Batch>> {
+    let Batches {
+        batcher,
+        replay,
+        seed,
+    } = batches;
+    let of = |batcher: &Batcher| worst(batcher, batcher.epoch(*seed, 0));
+    let mut found = Vec::from(of(batcher)?);
+    if let Some(replay) = replay {
+        let old = of(replay.batcher())?;
+        found.extend(old.map(|batch| replay.behind_new(batch)));
+    }
+    Ok(found)
 }
 
 /// The batches of a plan with the most ids, and with the most pairs of a source and a target position: the
@@ -179,20 +197,45 @@ fn worst(batcher: &Batcher, plan: Vec<Vec<usize>>) -> Result<[Batch; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replay::Replay;
     use att_data::{BatcherConfig, Example};
+    use std::sync::Arc;
 
-    #[test]
-    fn the_worst_batches_are_the_largest_and_the_longest() {
-        let examples = [(1, 1), (1, 1), (1, 1), (30, 30), (60, 1)];
-        let example = |(src, tgt): (usize, usize)| Example {
+    /// Of examples with so many source and target tokens.
+    fn batcher(lengths: &[(usize, usize)]) -> Batcher {
+        let example = |&(src, tgt): &(usize, usize)| Example {
             src: vec![4; src],
             tgt: vec![5; tgt],
             ..Example::default()
         };
-        let examples: Vec<Example> = examples.into_iter().map(example).collect();
-        let batcher = Batcher::new(BatcherConfig::default(), examples).unwrap();
+        let examples: Vec<Example> = lengths.iter().map(example).collect();
+        Batcher::new(BatcherConfig::default(), examples).unwrap()
+    }
+
+    #[test]
+    fn the_worst_batches_are_the_largest_and_the_longest() {
+        let batcher = batcher(&[(1, 1), (1, 1), (1, 1), (30, 30), (60, 1)]);
         let plan = vec![vec![0, 1, 2], vec![3], vec![4]];
         let worst = worst(&batcher, plan).unwrap();
         assert_eq!(worst.map(|batch| batch.indices), [[4], [3]]);
+    }
+
+    /// One epoch has a tenth of them.
+    #[test]
+    fn old_data_are_tried_to_their_longest_line() {
+        let mut old = vec![(1, 1); 40];
+        old[7] = (60, 1);
+        old[31] = (30, 30);
+        let mut batches = Batches {
+            batcher: Arc::new(batcher(&[(2, 2); 4])),
+            replay: Some(Arc::new(Replay::new(batcher(&old), 0.5, 4))),
+            seed: 1,
+        };
+        batches.set_size(BatchBy::Sentences, 1);
+        let worst = worst_of_all(&batches).unwrap();
+        let rows: Vec<usize> = worst.iter().map(|batch| batch.indices[0]).collect();
+        assert!(rows[0] < 4 && rows[1] < 4, "{rows:?}");
+        assert_eq!(rows[2..], [4 + 7, 4 + 31], "behind the new ones");
+        assert_eq!(worst[2].src.ids.len(), 61);
     }
 }

@@ -20,6 +20,12 @@ impl Batches {
         new + self.replay.as_ref().map_or(0, |replay| replay.len(new))
     }
 
+    /// What gives the new batches, and the old ones.
+    pub(crate) fn batchers(&self) -> impl Iterator<Item = &Batcher> {
+        let old = self.replay.as_deref().map(Replay::batcher);
+        std::iter::once(&*self.batcher).chain(old)
+    }
+
     /// The batches of an epoch.
     fn plan(&self, epoch: u64) -> Vec<Vec<usize>> {
         let plan = self.batcher.epoch(self.seed, epoch);

@@ -56,11 +56,19 @@ impl Replay {
     /// The batch of these rows, if they are old ones.
     pub(crate) fn batch(&self, rows: &[usize]) -> Option<att_data::Result<Batch>> {
         let rows: Option<Vec<usize>> = rows.iter().map(|row| row.checked_sub(self.first)).collect();
-        let mut batch = self.batcher.batch(&rows?);
-        if let Ok(batch) = &mut batch {
-            batch.indices.iter_mut().for_each(|row| *row += self.first);
-        }
-        Some(batch)
+        let batch = self.batcher.batch(&rows?);
+        Some(batch.map(|batch| self.behind_new(batch)))
+    }
+
+    /// What gives the old batches, whose rows it counts from 0.
+    pub(crate) fn batcher(&self) -> &Batcher {
+        &self.batcher
+    }
+
+    /// A batch of the old data with its rows behind those of the new.
+    pub(crate) fn behind_new(&self, mut batch: Batch) -> Batch {
+        batch.indices.iter_mut().for_each(|row| *row += self.first);
+        batch
     }
 }
 

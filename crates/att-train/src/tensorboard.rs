@@ -27,7 +27,7 @@ pub(crate) const PREFIX: &str = "events.out.tfevents.";
 ///
 /// | tags | figures |
 /// | --- | --- |
-/// | `train/loss`, `train/ppl`, `train/lr`, `train/grad_norm`, `train/skipped`, `train/src_tokens_per_s`, `train/tgt_tokens_per_s` | of a [`StepEvent`](crate::StepEvent) |
+/// | `train/loss`, `train/ppl`, `train/lr`, `train/grad_norm`, `train/skipped`, `train/src_tokens_per_s`, `train/tgt_tokens_per_s`, `train/waiting` | of a [`StepEvent`](crate::StepEvent) |
 /// | `valid/loss`, `valid/ppl`, `valid/<metric>` | of a [`ValidationEvent`](crate::ValidationEvent) |
 ///
 /// All in it comes from the run's log. So one that was resumed has each step once, and one that had none
@@ -119,6 +119,7 @@ fn scalars(event: &Event, begun: f64) -> Vec<u8> {
                 ("train/skipped", event.skipped as f64),
                 ("train/src_tokens_per_s", event.src_tokens_per_s),
                 ("train/tgt_tokens_per_s", event.tgt_tokens_per_s),
+                ("train/waiting", event.waiting),
             ],
         ),
         Event::Validation(event) => {
@@ -207,7 +208,7 @@ mod tests {
             skipped: 0,
             src_tokens_per_s: 1000.0,
             tgt_tokens_per_s: 900.0,
-            waiting: 0.0,
+            waiting: 0.25,
             elapsed_s: step as f64,
             left_s: 75.0,
         })
@@ -325,6 +326,7 @@ mod tests {
             all.collect::<Vec<_>>()
         };
         assert_eq!(of("train/loss"), [(200, 2.5), (300, 2.5)]);
+        assert_eq!(of("train/waiting"), [(200, 0.25), (300, 0.25)]);
         assert_eq!(of("valid/bleu"), [(200, 12.25)]);
         assert!(of("train/grad_norm")[1].1.is_nan());
     }

@@ -254,8 +254,8 @@ impl Trainer {
     }
 
     /// Finds the largest batches, counted in tokens, with which training, validation and checkpoints fit into
-    /// memory, and takes them for the run. Steps on the largest batches of an epoch are tried, with a model
-    /// that is thrown away. None if the run goes on, with the size that it had.
+    /// memory, and takes them for the run. Steps on the largest batches of an epoch are tried, and on those of the old
+    /// data where some are replayed, with a model that is thrown away. None if the run goes on, with the size that it had.
     ///
     /// - `memory`: bytes that the process may hold; what the machine has left unless told
     ///
@@ -272,7 +272,7 @@ impl Trainer {
         }
         let trial = Trial {
             trainer: self,
-            batcher: (*self.batches.batcher).clone(),
+            batches: self.batches.clone(),
             valid_batcher: self.valid_batcher.clone(),
             device,
         };

@@ -275,6 +275,32 @@ fn sizes_of_batches_are_tried_on_all_that_is_trained() {
     assert!(error.to_string().contains("nowhere"), "{error}");
 }
 
+/// A batch must hold the longest line of both, and may hold all of one.
+#[cfg(target_os = "linux")]
+#[test]
+fn sizes_of_batches_are_tried_on_old_data_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("{MODEL}replay = 0.5");
+    let config = ExperimentConfig::from_toml(&text).unwrap();
+    let device = DeviceSpec::Flex.init().unwrap();
+    let long = Pair::new("abcdefg".repeat(50), "A B C D E F G ".repeat(50));
+    let mut old = old();
+    old.pairs.push(long);
+    let start = Start {
+        replay: Some(old),
+        ..from_model()
+    };
+    let run = folder.path().join("run");
+    let mut trainer = Trainer::start(config, &new(), &new(), &run, &start).unwrap();
+    let found = trainer.find_batch_size(&device, Some(1 << 40)).unwrap();
+    assert_eq!(found.unwrap().tokens, 352 * 41);
+    let error = trainer.find_batch_size(&device, Some(1 << 20)).unwrap_err();
+    assert!(
+        error.to_string().contains("batches of 352 tokens"),
+        "{error}"
+    );
+}
+
 #[test]
 fn what_has_nothing_to_work_on_is_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 use att_core::DeviceSpec;
 use att_decoder::search::SearchConfig;
 use att_model::Translator;
-use att_studio::{Answer, Request};
+use att_studio::{NamedAnswer, Request};
 use serde::{Deserialize, Serialize};
 
 /// Loaded models by name; asked and answered in JSON, as `POST /v1/explain` is.
@@ -51,13 +51,6 @@ struct Loaded<'a> {
     search: &'a SearchConfig,
 }
 
-#[derive(Serialize)]
-struct Explained<'a> {
-    model: &'a str,
-    #[serde(flatten)]
-    answer: Answer,
-}
-
 impl Models {
     /// Loads `{"name": "g2p", "path": "/g2p"}`, in the place of one that had the name. Answers with its name and
     /// how it searches unless told.
@@ -97,7 +90,7 @@ impl Models {
         let search = request.search_of(&translator.directory().search);
         let answer = request.answer(translator, &search, &mut ()); // nothing reaches the thread while it computes
         let answer = answer.map_err(|error| Failure::new("bad_request", error))?;
-        Ok(json(&Explained { model, answer }))
+        Ok(json(&NamedAnswer { model, answer }))
     }
 }
 

@@ -75,6 +75,9 @@ pub struct Options {
     /// How long a client may take for the head of a request, and again for its body
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = parse_seconds)]
     read_timeout: Duration,
+    /// How long a client may take nothing of an answer that is there for it before its connection is closed
+    #[arg(long, default_value = "60", value_name = "SECONDS", value_parser = parse_seconds)]
+    write_timeout: Duration,
     /// How long requests under way may take once the server is told to stop
     #[arg(long, default_value = "30", value_name = "SECONDS", value_parser = parse_seconds)]
     shutdown_timeout: Duration,
@@ -210,6 +213,7 @@ impl Options {
             threads: self.threads,
             request_timeout: self.timeout,
             read_timeout: self.read_timeout,
+            write_timeout: self.write_timeout,
             shutdown_timeout: self.shutdown_timeout,
             connections: self.max_connections,
             reload_every: (!self.reload_every.is_zero()).then_some(self.reload_every),

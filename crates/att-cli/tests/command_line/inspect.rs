@@ -65,6 +65,46 @@ fn heat_maps_are_printed_by_token_or_word() {
 }
 
 #[test]
+fn nothing_of_a_file_steers_the_terminal() {
+    let folder = Folder::new();
+    let record = r#"{"id":"a\u001b[31m","text":"\u001b[2Jx\r","src_tokens":["\u001b[2J"],"tgt_tokens":["x\r"],"weights":[[1.0]]}"#;
+    let attention = folder.write("attention.jsonl", record);
+    let steers = |printed: &str| printed.chars().any(|c| c.is_control() && c != '\n');
+    let found = stdout(&inspect(&attention, &[]));
+    assert!(found.starts_with("a␛[31m: ␛[2Jx␍\n"), "{found:?}");
+    assert!(!steers(&found), "{found:?}");
+    // A file has what there was.
+    let json = folder.path("links.jsonl");
+    stdout(&inspect(&attention, &["--json", text(&json)]));
+    let line = fs::read_to_string(&json).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&line["id"], &line["text"]),
+        (&"a\u{1b}[31m".into(), &"\u{1b}[2Jx\r".into())
+    );
+
+    let output = inspect(&attention, &["--line", "\u{1b}[2J"]);
+    refused(&output, &["id ␛[2J"]);
+    folder.write("attention.jsonl", "{\"\\u001b[2J\": 1}");
+    let output = inspect(&attention, &[]);
+    assert!(!steers(&String::from_utf8_lossy(&output.stderr)));
+    refused(&output, &["attention.jsonl:1:"]);
+
+    // A model's tokens.
+    let path = folder.path("model");
+    fs::create_dir(&path).unwrap();
+    for file in fs::read_dir(model()).unwrap().flatten() {
+        fs::copy(file.path(), path.join(file.file_name())).unwrap();
+    }
+    let tokens = path.join("tgt.tokenizer.json");
+    let other = fs::read_to_string(&tokens).unwrap();
+    let other = other.replace(r#""a""#, r#""\u001b[2J""#);
+    fs::write(&tokens, other).unwrap();
+    let found = stdout(&inspect(&path, &[]));
+    assert!(found.contains("␛[2J") && !steers(&found), "{found:?}");
+}
+
+#[test]
 fn links_have_a_line_for_each_line_of_the_input() {
     let (folder, attention) = files();
     let (pharaoh, json) = (folder.path("links"), folder.path("links.jsonl"));

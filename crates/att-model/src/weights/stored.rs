@@ -7,7 +7,7 @@ use burn::tensor::bf16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 /// Of a matrix in eight bits the factors stand beside it, under its name with this behind.
-const SCALES: &str = ".scales";
+pub(super) const SCALES: &str = ".scales";
 
 /// The bytes of a tensor, and what they are.
 pub(super) struct Stored {
@@ -160,39 +160,8 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
     numbers.map(|&x| f32::from_le_bytes(x)).collect()
 }
 
-/// See [`super::loaded_size`].
-pub(super) fn loaded_size(file: &SafeTensors, format: WeightFormat) -> u64 {
-    let arranged: u64 = match format {
-        WeightFormat::F32 => 4,
-        WeightFormat::Bf16 => 2,
-        WeightFormat::Int8 => 1,
-    };
-    let sizes = file.iter().map(|(name, view)| {
-        let numbers: usize = view.shape().iter().product();
-        let each = match view.shape() {
-            _ if is_scales(file, name) => 0,
-            [_, _] => 4 + arranged,
-            _ => 4,
-        };
-        numbers as u64 * each
-    });
-    sizes.sum()
-}
-
 /// Whether a tensor is read with the matrix beside it.
 fn is_scales(file: &SafeTensors, name: &str) -> bool {
     let of = name.strip_suffix(SCALES);
     of.is_some_and(|of| file.tensor(of).is_ok_and(|of| of.dtype() == Dtype::I8))
-}
-
-/// What most of a file's matrices are stored in.
-pub(super) fn format(file: &SafeTensors) -> WeightFormat {
-    let has = |dtype: Dtype| file.iter().any(|(_, view)| view.dtype() == dtype);
-    if has(Dtype::I8) {
-        WeightFormat::Int8
-    } else if has(Dtype::BF16) {
-        WeightFormat::Bf16
-    } else {
-        WeightFormat::F32
-    }
 }

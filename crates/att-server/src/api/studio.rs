@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use att_studio::{CONTENT_SECURITY_POLICY, FILES, PageFile};
+use att_studio::{CONTENT_SECURITY_POLICY, FILES, NamedAnswer, PageFile};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use serde::Serialize;
 
 use crate::app::{App, Ask};
 use crate::body::Json;
@@ -18,12 +17,6 @@ pub(super) async fn explain(
     State(app): State<Arc<App>>,
     Json(request): Json<att_studio::Request>,
 ) -> Result<Response, Failure> {
-    #[derive(Serialize)]
-    struct Answer<'a> {
-        model: &'a str,
-        #[serde(flatten)]
-        answer: att_studio::Answer,
-    }
     let answer = app.translate(Ask {
         model: app.store.find(request.model.as_deref())?,
         lines: vec![request.translation()],
@@ -32,7 +25,7 @@ pub(super) async fn explain(
         ..Ask::default()
     });
     let answer = answer.await?;
-    Ok(json(&Answer {
+    Ok(json(&NamedAnswer {
         model: &answer.model.name,
         answer: answer.explained,
     }))

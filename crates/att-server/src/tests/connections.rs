@@ -172,6 +172,41 @@ fn slow_clients_are_not_waited_for() {
 }
 
 #[test]
+fn who_does_not_read_is_not_waited_for() {
+    let server = Listening::new(|config| {
+        config.write_timeout = Duration::from_millis(200);
+        config.connections = 1;
+    });
+    // More than the system keeps for a connection.
+    let many = get("/openapi.json").repeat(1000);
+    let mut stream = server.connect();
+    stream.write_all(many.as_bytes()).unwrap();
+    let next = exchange(&mut server.connect(), &get("/health"));
+    assert!(next.is_some(), "the only connection is free again");
+    drop(stream);
+    server.stop();
+}
+
+#[test]
+fn a_stream_that_nobody_reads_ends_its_decoding() {
+    let server = Listening::new(|config| {
+        allow_endless(config);
+        config.write_timeout = Duration::from_millis(200);
+    });
+    let mut stream = server.connect();
+    let request = post(&json!({
+        "text": "abcd".repeat(100), "beam_size": 1, "n_best": 1, "min_len": 65_000, "max_len": 65_000,
+        "attention": true, "stream": true,
+    }));
+    stream.write_all(request.as_bytes()).unwrap();
+    wait_for("it is called off", || {
+        server.metric("att_translations_cancelled_total ") == "1"
+    });
+    drop(stream);
+    server.stop();
+}
+
+#[test]
 fn a_body_that_is_too_large_gets_its_answer() {
     let server = Listening::new(|_| {});
     let large = post(&json!({"text": "a".repeat(10 << 20)}));

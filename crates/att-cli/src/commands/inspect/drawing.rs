@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io::{self, Write};
 
-use att_inspect::{SvgHeads, SvgHeatmap, TerminalHeatmap, TerminalStyle, View, png};
+use att_inspect::{SvgHeads, SvgHeatmap, TerminalHeatmap, TerminalStyle, View, png, visible};
 
 use super::records::Sentence;
 
@@ -63,11 +63,12 @@ pub fn print(sentence: &Sentence, views: &[View]) -> Result<(), Box<dyn Error>> 
     for view in views {
         let map = record.view(*view).map_err(|error| sentence.at(error))?;
         if let Some(id) = &record.id {
-            write!(out, "{id}: ")?;
+            write!(out, "{}: ", visible(id))?;
         }
+        let text = visible(&record.text);
         match view {
-            View::Weights => writeln!(out, "{}", record.text)?,
-            view => writeln!(out, "{} ({view})", record.text)?,
+            View::Weights => writeln!(out, "{text}")?,
+            view => writeln!(out, "{text} ({view})")?,
         }
         writeln!(out, "{}", heatmap.render(&map))?;
     }

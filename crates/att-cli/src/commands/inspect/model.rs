@@ -4,6 +4,7 @@ use std::path::Path;
 
 use att_core::DeviceSpec;
 use att_decoder::search::SearchConfig;
+use att_inspect::visible;
 use att_model::{ModelConfig, ModelDirectory, weights};
 use serde::Serialize;
 
@@ -45,7 +46,7 @@ pub fn describe(path: &Path, list: bool) -> CommandResult {
             out,
             "{side:<10} {} tokens: {} ...",
             tokenizer.vocab_size(),
-            some.join(" ")
+            visible(&some.join(" "))
         )?;
     }
     if list {
