@@ -28,16 +28,20 @@ pub(in crate::ops) fn numbers(r: f32, z: f32, n: f32, y_n: f32, h_before: f32) -
 }
 
 /// The gradients of what went into the gates of one number, and the part of that of h before the step
-/// that does not pass by the product, given the gates and the gradient of h.
+/// that does not pass by the product, given the gates, which stand at `at` and `d` apart with what the
+/// product gave n behind them, and the gradient of h.
 #[cube]
-pub(in crate::ops) fn gradients(
-    r: f32,
-    z: f32,
-    n: f32,
-    y_n: f32,
+pub(in crate::ops) fn gradients<F: Float>(
+    gates: &[F],
+    at: usize,
+    d: usize,
     h_before: f32,
     dh: f32,
 ) -> Numbers {
+    let r = f32::cast_from(gates[at]);
+    let z = f32::cast_from(gates[at + d]);
+    let n = f32::cast_from(gates[at + 2 * d]);
+    let y_n = f32::cast_from(gates[at + 3 * d]);
     let d_n = dh * (1.0f32 - z) * (1.0f32 - n * n);
     Numbers {
         r: d_n * y_n * r * (1.0f32 - r),
@@ -116,11 +120,10 @@ fn backward<F: Float>(
         dh += f32::cast_from(later_through[at]) + f32::cast_from(later_direct[at]);
     }
     let gate = unit.line * 4 * d + unit.column;
-    let through = gradients(
-        f32::cast_from(gates[gate]),
-        f32::cast_from(gates[gate + d]),
-        f32::cast_from(gates[gate + 2 * d]),
-        f32::cast_from(gates[gate + 3 * d]),
+    let through = gradients::<F>(
+        gates,
+        gate,
+        d,
         f32::cast_from(hiddens[unit.line * d + unit.column]),
         dh,
     );

@@ -30,18 +30,20 @@ pub(in crate::ops) fn numbers(i: f32, f: f32, g: f32, o: f32, c_before: f32) -> 
 }
 
 /// The gradients of what went into the gates of one number and of its c before the step, given the
-/// gates and the gradients of h and c.
+/// gates, which stand at `at` and `d` apart, and the gradients of h and c.
 #[cube]
-#[allow(clippy::too_many_arguments)] // what is written above
-pub(in crate::ops) fn gradients(
-    i: f32,
-    f: f32,
-    g: f32,
-    o: f32,
+pub(in crate::ops) fn gradients<F: Float>(
+    gates: &[F],
+    at: usize,
+    d: usize,
     c_before: f32,
     dh: f32,
     dc: f32,
 ) -> Numbers {
+    let i = f32::cast_from(gates[at]);
+    let f = f32::cast_from(gates[at + d]);
+    let g = f32::cast_from(gates[at + 2 * d]);
+    let o = f32::cast_from(gates[at + 3 * d]);
     let tanh_c = tanh(f * c_before + i * g);
     let dc = dc + dh * o * (1.0f32 - tanh_c * tanh_c);
     Numbers {
@@ -128,11 +130,10 @@ fn backward<F: Float>(
         dc += f32::cast_from(later_dc[at]);
     }
     let gate = unit.line * 4 * d + unit.column;
-    let through = gradients(
-        f32::cast_from(gates[gate]),
-        f32::cast_from(gates[gate + d]),
-        f32::cast_from(gates[gate + 2 * d]),
-        f32::cast_from(gates[gate + 3 * d]),
+    let through = gradients::<F>(
+        gates,
+        gate,
+        d,
         f32::cast_from(cells[unit.line * d + unit.column]),
         dh,
         dc,

@@ -297,11 +297,10 @@ pub(super) fn cell_backward<F: Float>(
         flow = f32::cast_from(later_direct[at]);
     }
     if lstm {
-        let through = lstm::cube::gradients(
-            f32::cast_from(gates[gate]),
-            f32::cast_from(gates[gate + d]),
-            f32::cast_from(gates[gate + 2 * d]),
-            f32::cast_from(gates[gate + 3 * d]),
+        let through = lstm::cube::gradients::<F>(
+            gates,
+            gate,
+            d,
             f32::cast_from(cells[line * d + column]),
             dh,
             flow,
@@ -312,11 +311,10 @@ pub(super) fn cell_backward<F: Float>(
         lstm::cube::write_gates(d_product, p, d, &through);
         direct[at] = F::cast_from(through.c);
     } else {
-        let through = gru::cube::gradients(
-            f32::cast_from(gates[gate]),
-            f32::cast_from(gates[gate + d]),
-            f32::cast_from(gates[gate + 2 * d]),
-            f32::cast_from(gates[gate + 3 * d]),
+        let through = gru::cube::gradients::<F>(
+            gates,
+            gate,
+            d,
             f32::cast_from(hiddens[line * d + column]),
             dh + flow,
         );

@@ -309,7 +309,7 @@ fn forward<F: Float>(
     }
 }
 
-/// `transposed` is W transposed, row after row. Of a GRU `d_extra` is not written.
+/// `transposed` is W transposed, row after row. Of a GRU `d_cell` is not written.
 #[cube(launch)]
 #[allow(clippy::too_many_arguments)] // what is named in `Backward` and `run_backward`
 fn backward<F: Float>(
@@ -324,7 +324,7 @@ fn backward<F: Float>(
     d_inputs: &mut [F],
     d_products: &mut [F],
     d_hidden: &mut [F],
-    d_extra: &mut [F],
+    d_cell: &mut [F],
     extent: Extent,
     #[comptime] plan: Plan,
     #[define(F)] _dtype: ElemType,
@@ -365,11 +365,10 @@ fn backward<F: Float>(
                 passed = direct[at];
             }
             if comptime!(plan.lstm) {
-                let through = lstm::cube::gradients(
-                    f32::cast_from(gates[gate]),
-                    f32::cast_from(gates[gate + d]),
-                    f32::cast_from(gates[gate + 2 * d]),
-                    f32::cast_from(gates[gate + 3 * d]),
+                let through = lstm::cube::gradients::<F>(
+                    gates,
+                    gate,
+                    d,
                     f32::cast_from(cells[line * d + column]),
                     dh,
                     passed + f32::cast_from(grad[extent.positions * extent.width + state]),
@@ -382,11 +381,10 @@ fn backward<F: Float>(
                 d_product[own + 3 * d] = rounded::<F>(through.o);
                 direct[at] = through.c;
             } else {
-                let through = gru::cube::gradients(
-                    f32::cast_from(gates[gate]),
-                    f32::cast_from(gates[gate + d]),
-                    f32::cast_from(gates[gate + 2 * d]),
-                    f32::cast_from(gates[gate + 3 * d]),
+                let through = gru::cube::gradients::<F>(
+                    gates,
+                    gate,
+                    d,
                     f32::cast_from(hiddens[line * d + column]),
                     dh + passed,
                 );
@@ -421,7 +419,7 @@ fn backward<F: Float>(
             let through = sum_of_parts(&sums, row, column, comptime!(plan.d), plan);
             if comptime!(plan.lstm) {
                 d_hidden[number] = F::cast_from(through);
-                d_extra[number] = F::cast_from(direct[at]);
+                d_cell[number] = F::cast_from(direct[at]);
             } else {
                 d_hidden[number] = F::cast_from(through + direct[at]);
             }
