@@ -5,6 +5,7 @@ mod commands;
 #[cfg(unix)]
 mod dashboard;
 mod options;
+mod printed;
 mod progress;
 mod report;
 mod run_files;
@@ -19,6 +20,7 @@ use commands::{
     average, bench, compare, evaluate, export_web, faithful, inspect, quantize, quickstart, score,
     serve, shortlist, train, translate, tree,
 };
+use printed::visible_lines;
 
 /// Train, decode and explain encoder-decoder models with attention.
 #[derive(Parser)]
@@ -113,10 +115,7 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough, as `head` does.
         Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
-            // It may have parts of a file in it, and some have several lines.
-            let error = error.to_string();
-            let lines: Vec<String> = error.lines().map(att_inspect::visible).collect();
-            eprintln!("error: {}", lines.join("\n"));
+            eprintln!("error: {}", visible_lines(&error.to_string()));
             ExitCode::FAILURE
         }
     }

@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 #[cfg(unix)]
 use crate::dashboard::{self, Dashboard};
+use crate::printed::visible_lines;
 
 /// How a run shows itself on the standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -98,8 +99,8 @@ impl Progress {
         match &mut self.shown {
             #[cfg(unix)]
             Shown::Dashboard(dashboard) => dashboard.line(text),
-            Shown::Bar(bar) => bar.println(text),
-            Shown::Lines | Shown::Nothing => eprintln!("{text}"),
+            Shown::Bar(bar) => bar.println(visible_lines(text)),
+            Shown::Lines | Shown::Nothing => eprintln!("{}", visible_lines(text)),
         }
     }
 
@@ -122,7 +123,7 @@ impl Observer for Progress {
                 bar.set_message(step.to_string());
             }
             (Shown::Nothing, Event::Data(_) | Event::Resume { .. } | Event::Warning { .. }) => {
-                let text = event.to_string();
+                let text = visible_lines(&event.to_string());
                 let warnings = text.lines().filter(|line| line.starts_with("warning: "));
                 warnings.for_each(|warning| eprintln!("{warning}"));
             }

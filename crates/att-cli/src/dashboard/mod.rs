@@ -18,6 +18,7 @@ use att_train::{Event, read_log};
 
 use self::terminal::Screen;
 use self::view::View;
+use crate::printed::visible_lines;
 
 pub use self::terminal::{give_back, is_open, is_usable};
 
@@ -93,8 +94,9 @@ impl Dashboard {
         if self.lines.len() == MAX_LINES {
             self.lines.pop_front();
         }
-        self.lines.push_back(text.into());
-        self.shared.with_view(|view| view.say(text));
+        let text = visible_lines(text);
+        self.shared.with_view(|view| view.say(&text));
+        self.lines.push_back(text);
     }
 }
 
