@@ -55,7 +55,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Input, and weight and bias of its projection.
-type Projection = (Tensor<3>, Tensor<2>, Tensor<1>);
+type Projection = (Tensor<3>, Tensor<2>, Tensor<2>);
 
 /// With the recurrent weights, the first hidden state, and the first cell state.
 type Lstm = (Projection, Tensor<2>, Tensor<2>, Tensor<2>);
@@ -89,7 +89,7 @@ fn projection([batch, len, d_input, d]: [usize; 4], gates: usize, device: &Devic
     (
         tensor([batch, len, d_input], device),
         matrix(d_input, gates * d, device),
-        tensor([gates * d], device),
+        tensor([1, gates * d], device),
     )
 }
 

@@ -103,7 +103,8 @@ pub struct AttentionMemory {
     pub keys: Tensor<3>,
     /// The same for a normaliser that scores once more.
     pub normaliser_keys: Option<Tensor<3>>,
-    /// What is averaged, `[batch, src_len, d_value]`: the memory itself of one head.
+    /// What is averaged, `[batch, src_len, d_value]`: of one head the memory itself, unless a decoder has
+    /// put in its place what it makes of the memory.
     pub values: Tensor<3>,
     /// True at padding, `[batch, src_len]`.
     pub src_pad_mask: Tensor<2, Bool>,
@@ -139,7 +140,7 @@ impl AttentionMemory {
 /// What [`Attention`] computes.
 #[derive(Clone, Debug)]
 pub struct AttentionOutput {
-    /// The weighted sum of the values, `[batch, tgt_len, d_memory]`.
+    /// The weighted sum of the values, `[batch, tgt_len, d_value]`.
     pub context: Tensor<3>,
     /// The weights: zero at padding, and the others sum to one, or to at most one where
     /// [`AttentionConfig::sums_to_one`] says so, `[batch, tgt_len, src_len]`.

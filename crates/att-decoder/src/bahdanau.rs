@@ -1,5 +1,5 @@
 use att_attention::{Attention, AttentionConfig};
-use att_core::ops::{BahdanauInputs, bahdanau, tanh};
+use att_core::ops::{BahdanauInputs, bahdanau, linear, tanh};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
 use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
@@ -11,6 +11,7 @@ use crate::combine::{Combine, CombineKind};
 use crate::decoder::{
     Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read, validate_tables,
 };
+use crate::stack::StackInput;
 use crate::unroll::{Advanced, unroll};
 use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig, TokenHead, copy};
 
@@ -102,6 +103,10 @@ impl BahdanauConfig {
 /// `attention_layer = "first"` the bottom layer's state is the query, and c joins the input of each
 /// layer, as in the deep decoder of Wu et al. 2016 (sec. 3); the deep output reads the top layer's
 /// state.
+///
+/// As c is a weighted sum, what its products give is the weighted sum of what they give for each state
+/// of the memory: `W sum_s a[s] m[s] = sum_s a[s] (W m[s])`. The memory is multiplied once a source, so
+/// that a step needs the weights that meet y and s alone.
 #[derive(Module, Debug)]
 pub struct BahdanauDecoder {
     /// The table of target tokens.
@@ -140,34 +145,86 @@ impl BahdanauDecoder {
         };
         let query = query.expect("at least one layer").hidden.clone();
         let query = query.unsqueeze_dim(1);
-        let read = read(
+        let mut read = read(
             &self.attention,
             query,
             &memory.attention[0],
             Some(attention),
         );
-        let for_upper_layers = match self.attention_layer {
-            AttentionLayer::First => Some(read.context.clone()),
-            AttentionLayer::Last => None,
+        let lengths = vec![1; embedded.dims()[0]];
+        let masks = &state.masks;
+        let input = if self.reads_projected() {
+            let [_, d_output] = self.deep.weight.dims();
+            let [_, _, width] = read.context.dims();
+            let (context, gates) = (read.context, width - d_output);
+            read.context = context.clone().narrow(2, gates, d_output);
+            StackInput {
+                input: embedded,
+                projected: Some(context.narrow(2, 0, gates).squeeze_dim(1)),
+                context: None,
+                lengths: &lengths,
+                masks,
+            }
+        } else {
+            let for_upper_layers = self.attention_layer == AttentionLayer::First;
+            StackInput {
+                input: self.combine.forward(embedded, read.context.clone()),
+                projected: None,
+                context: for_upper_layers.then(|| read.context.clone()),
+                lengths: &lengths,
+                masks,
+            }
         };
-        let input = self.combine.forward(embedded, read.context.clone());
-        let lengths = vec![1; input.dims()[0]];
         let (stack, layers) = (&self.recurrent, 0..state.layers.len());
-        let output = stack.forward_layers(
-            layers,
-            input,
-            for_upper_layers,
-            &lengths,
-            state.layers,
-            &state.masks,
-        );
+        let output = stack.forward_layers(layers, input, state.layers);
         Advanced::new(output.hidden, read, output.states, state.masks)
     }
 
-    /// The deep output over state, context and previous token.
+    /// Whether steps read what the memory gives in the products that a context enters, side by side:
+    /// of the first layer, `[.., gates * d_hidden]`, and of the deep output, `[.., d_output]`. Not where
+    /// a context enters anything else.
+    fn reads_projected(&self) -> bool {
+        self.combine.projection.is_none()
+            && self.attention_layer == AttentionLayer::Last
+            && !self.recurrent.first_adds_its_input()
+    }
+
+    /// What steps read where [`reads_projected`](Self::reads_projected).
+    fn project(&self, memory: Tensor<3>) -> Tensor<3> {
+        let [_, _, d_memory] = memory.dims();
+        let (layer, d_embed) = (&self.recurrent.layers[0], self.embedding.d_embed());
+        let d_hidden = layer.d_hidden();
+        let of_layer = layer.input_weight(d_embed..d_embed + d_memory);
+        let of_deep = self.deep.rows(d_hidden..d_hidden + d_memory);
+        let products = [of_layer, of_deep].map(|weight| linear(memory.clone(), weight, None));
+        Tensor::cat(products.into(), 2)
+    }
+
+    /// The deep output over state, context and previous token, side by side.
     fn deep_output(&self, parts: Vec<Tensor<3>>) -> Tensor<3> {
-        let input = Tensor::cat(parts, 2);
-        self.dropout.forward(tanh(self.deep.forward(input)))
+        self.finish_deep(self.deep.forward(Tensor::cat(parts, 2)))
+    }
+
+    /// The same with the context as [steps](Self::advance) read it.
+    fn deep_output_of_steps(
+        &self,
+        hidden: Tensor<3>,
+        context: Tensor<3>,
+        embedded: Tensor<3>,
+    ) -> Tensor<3> {
+        if !self.reads_projected() {
+            return self.deep_output(vec![hidden, context, embedded]);
+        }
+        let ([d_deep, _], [_, _, d_embed]) = (self.deep.weight.dims(), embedded.dims());
+        let [_, _, d_hidden] = hidden.dims();
+        let bias = self.deep.bias.as_ref().map(|bias| bias.val());
+        let of_hidden = linear(hidden, self.deep.rows(0..d_hidden), bias);
+        let of_embedded = linear(embedded, self.deep.rows(d_deep - d_embed..d_deep), None);
+        self.finish_deep(of_hidden + of_embedded + context)
+    }
+
+    fn finish_deep(&self, sums: Tensor<3>) -> Tensor<3> {
+        self.dropout.forward(tanh(sums))
     }
 
     /// The recurrence in the form of [`bahdanau`], where it has that form: one layer, plain additive
@@ -175,11 +232,10 @@ impl BahdanauDecoder {
     fn whole_pass(
         &self,
         embedded: &Tensor<3>,
-        memory: &DecoderMemory,
+        source: &EncoderOutput,
         states: &[RecurrentState],
     ) -> Option<BahdanauInputs> {
-        let ([state], None, [memory]) = (states, &self.combine.projection, &memory.attention[..])
-        else {
+        let ([state], None) = (states, &self.combine.projection) else {
             return None;
         };
         if !self.attention.is_plain() {
@@ -187,12 +243,13 @@ impl BahdanauDecoder {
         }
         let scorer = self.attention.scorer.additive_parts()?;
         let layer = self.recurrent.only_layer()?;
+        let memory = self.attention.prepare(source);
         Some(BahdanauInputs {
             embedded: embedded.clone(),
             hidden: state.hidden.clone(),
             cell: state.cell.clone(),
-            keys: memory.keys.clone(),
-            memory: memory.values.clone(),
+            keys: memory.keys,
+            memory: memory.values,
             query_weight: scorer.query_weight,
             query_bias: scorer.query_bias,
             v: scorer.v,
@@ -206,9 +263,13 @@ impl BahdanauDecoder {
 
 impl Decoder for BahdanauDecoder {
     fn prepare(&self, source: &EncoderOutput) -> DecoderMemory {
+        let mut attention = self.attention.prepare(source);
+        if self.reads_projected() {
+            attention.values = self.project(attention.values);
+        }
         DecoderMemory {
             batch: source.memory.dims()[0],
-            attention: vec![self.attention.prepare(source)],
+            attention: vec![attention],
             ..Default::default()
         }
     }
@@ -231,7 +292,7 @@ impl Decoder for BahdanauDecoder {
     ) -> DecoderStep {
         let embedded = self.head().embed(tokens.unsqueeze_dim(1));
         let advanced = self.advance(embedded.clone(), memory, state);
-        let features = self.deep_output(vec![advanced.hidden, advanced.context, embedded]);
+        let features = self.deep_output_of_steps(advanced.hidden, advanced.context, embedded);
         let weights = advanced.weights.squeeze_dim(1);
         DecoderStep {
             logits: self.head().step(features, Some(&weights), memory),
@@ -248,18 +309,18 @@ impl Decoder for BahdanauDecoder {
         source: &EncoderOutput,
     ) -> DecoderOutput {
         let embedded = self.head().embed(tgt);
-        let memory = self.prepare(source);
         let state = self.initial_state(source);
-        if let Some(inputs) = self.whole_pass(&embedded, &memory, &state.layers) {
+        if let Some(inputs) = self.whole_pass(&embedded, source, &state.layers) {
             let src_lengths = mask::lengths(source.src_pad_mask.clone());
             let states = bahdanau(inputs, &src_lengths, tgt_lengths);
             let features = self.deep_output(vec![states.hidden_and_context, embedded]);
             return DecoderOutput::attended(features, states.weights, &self.attention);
         }
+        let memory = self.prepare(source);
         let whole = unroll(&embedded, state, |input, state| {
             self.advance(input, &memory, state)
         });
-        let features = self.deep_output(vec![whole.hidden, whole.contexts, embedded]);
+        let features = self.deep_output_of_steps(whole.hidden, whole.contexts, embedded);
         DecoderOutput::attended(features, whole.weights, &self.attention)
     }
 

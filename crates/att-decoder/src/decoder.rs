@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use att_attention::{
     Attention, AttentionConfig, AttentionMemory, AttentionState, Intervention, KeyValues,
 };
@@ -94,7 +92,8 @@ pub struct DecoderMemory {
     /// Number of sources.
     pub batch: usize,
     /// Keys, values and mask: one of a recurrent decoder with attention, one a block of a
-    /// convolutional one or a layer of a Transformer from the bottom, none without attention.
+    /// convolutional one or a layer of a Transformer from the bottom, none without attention. Values are
+    /// what the decoder's steps make of the states of the memory, before they are averaged.
     pub attention: Vec<AttentionMemory>,
     /// The source in one vector, `[batch, d_final]`; of a decoder without attention that reads it
     /// at each step.
@@ -107,9 +106,9 @@ pub struct DecoderMemory {
 }
 
 impl DecoderMemory {
-    /// The same, but steps of `decoder` have scores for the tokens alone that one of the sources may have,
-    /// `[rows, n]`: column `i` is token `i` of [`OutputColumns::ids`]. The score of a token that a row's
-    /// own source may not have is minus infinity, so that sources do not see each other.
+    /// The same, but steps of `decoder` have scores for the tokens alone that a row's own source may have,
+    /// `[rows, n]`: column `i` is token `i` of the source's list in [`OutputColumns::ids`], and those
+    /// beyond it are minus infinity.
     ///
     /// - `allowed`: of each source, in any order
     ///
@@ -118,11 +117,8 @@ impl DecoderMemory {
     /// If there is not one list a source, or the decoder copies.
     pub fn with_allowed(self, decoder: &impl Decoder, allowed: &[Vec<u32>]) -> Self {
         assert_eq!(allowed.len(), self.batch, "one list of tokens a source");
-        let tokens: BTreeSet<u32> = allowed.iter().flatten().copied().collect();
-        let tokens: Vec<u32> = tokens.into_iter().collect();
-        let columns = decoder.head().columns(&tokens).for_sources(allowed);
         Self {
-            columns: Some(columns),
+            columns: Some(decoder.head().columns(allowed)),
             ..self
         }
     }
@@ -178,7 +174,7 @@ impl DecoderMemory {
                 .collect(),
             summary: self.summary.map(|summary| summary.select(0, rows.clone())),
             copy_ids: self.copy_ids.map(|ids| ids.select(rows.clone())),
-            columns: self.columns.map(|columns| columns.select(rows)),
+            columns: self.columns.map(|columns| columns.select(indices)),
         }
     }
 }
@@ -557,7 +553,7 @@ impl Decoder for AnyDecoder {
 
 /// What [`read`] reads.
 pub(crate) struct Read {
-    /// `[rows, len, d_memory]`
+    /// `[rows, len, d_value]`
     pub context: Tensor<3>,
     /// `[rows, len, src_len]`
     pub weights: Tensor<3>,

@@ -45,18 +45,18 @@ impl TokenHead<'_> {
         }
     }
 
-    /// The output layer's columns of these tokens, which must be different: see
+    /// The output layer's columns of the tokens that each source may have: see
     /// [`DecoderMemory::with_allowed`].
     ///
     /// # Panics
     ///
     /// Of a decoder that copies, whose scores are not those of columns.
-    pub fn columns(&self, tokens: &[u32]) -> OutputColumns {
+    pub fn columns(&self, allowed: &[Vec<u32>]) -> OutputColumns {
         assert!(
             self.output.copy.is_none(),
             "a decoder that copies has no shortlist"
         );
-        self.output.columns(self.embedding, tokens)
+        self.output.columns(self.embedding, allowed)
     }
 
     /// What a step of search needs: all scores, or those of the memory's

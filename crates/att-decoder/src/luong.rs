@@ -1,5 +1,5 @@
-use att_attention::{Attention, AttentionConfig, AttentionState, Scorer};
-use att_core::ops::{LuongInputs, LuongScore, luong, tanh};
+use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionState, Scorer};
+use att_core::ops::{LuongInputs, LuongScore, linear, luong, tanh};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
 use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
@@ -11,6 +11,7 @@ use crate::combine::{Combine, CombineKind};
 use crate::decoder::{
     Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, Read, read, validate_tables,
 };
+use crate::stack::StackInput;
 use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig, TokenHead, copy};
 
 /// Configuration of a [`LuongDecoder`].
@@ -118,6 +119,9 @@ impl LuongConfig {
 /// layer above, and a reads the top layer's state: the deep decoder of Wu et al. 2016 (sec. 3), but
 /// with the context of the step itself rather than of the bottom layer's state before it. Without
 /// input feeding all its steps attend at once.
+///
+/// A step that is taken alone reads the memory as W_a makes it, once a source:
+/// `W sum_s a[s] m[s] = sum_s a[s] (W m[s])`.
 #[derive(Module, Debug)]
 pub struct LuongDecoder {
     /// The table of target tokens.
@@ -168,6 +172,22 @@ impl LuongDecoder {
         tanh(self.attentional.forward(combined))
     }
 
+    /// The same with the context as single steps read it.
+    fn attentional_of_step(&self, hidden: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
+        if !self.reads_projected() {
+            return self.attentional(hidden, context);
+        }
+        let [_, _, d_hidden] = hidden.dims();
+        let bias = self.attentional.bias.as_ref().map(|bias| bias.val());
+        tanh(linear(hidden, self.attentional.rows(0..d_hidden), bias) + context)
+    }
+
+    /// Whether single steps read what the memory gives in the product of the attentional vector,
+    /// `[.., d_attentional]`. Not where a context enters anything else.
+    fn reads_projected(&self) -> bool {
+        self.combine.projection.is_none() && self.attention_layer == AttentionLayer::Last
+    }
+
     /// The dropout on attentional vectors.
     fn drop(&self, attentional: Tensor<3>, masks: &[Option<Tensor<3>>]) -> Tensor<3> {
         match masks.last() {
@@ -181,14 +201,14 @@ impl LuongDecoder {
     fn attend(
         &self,
         input: Tensor<3>,
-        memory: &DecoderMemory,
+        memory: &AttentionMemory,
         lengths: &[usize],
         mut states: Vec<RecurrentState>,
         attention: Option<AttentionState>,
         masks: &[Option<Tensor<3>>],
     ) -> Attended {
         let stack = &self.recurrent;
-        let read = |query| read(&self.attention, query, &memory.attention[0], attention);
+        let read = |query| read(&self.attention, query, memory, attention);
         match self.attention_layer {
             AttentionLayer::Last => {
                 let output = stack.forward(input, lengths, states, masks);
@@ -201,18 +221,17 @@ impl LuongDecoder {
             AttentionLayer::First => {
                 let upper = states.split_off(1);
                 let n_layers = stack.layers.len();
-                let first = stack.forward_layers(0..1, input, None, lengths, states, masks);
-                let read = read(first.hidden.clone());
-                let context = Some(read.context.clone());
-                let upper_layers = 1..n_layers;
-                let top = stack.forward_layers(
-                    upper_layers,
-                    first.hidden,
+                let reading = |input, context| StackInput {
+                    input,
+                    projected: None,
                     context,
                     lengths,
-                    upper,
                     masks,
-                );
+                };
+                let first = stack.forward_layers(0..1, reading(input, None), states);
+                let read = read(first.hidden.clone());
+                let above = reading(first.hidden, Some(read.context.clone()));
+                let top = stack.forward_layers(1..n_layers, above, upper);
                 Attended {
                     hidden: top.hidden,
                     read,
@@ -238,7 +257,7 @@ impl LuongDecoder {
         let masks = state.masks;
         let attended = self.attend(
             input,
-            memory,
+            &memory.attention[0],
             &lengths,
             state.layers,
             Some(attention),
@@ -249,7 +268,7 @@ impl LuongDecoder {
             weights,
             state: attention,
         } = attended.read;
-        let attentional = self.attentional(attended.hidden, context);
+        let attentional = self.attentional_of_step(attended.hidden, context);
         let attentional = self.drop(attentional, &masks);
         Advanced {
             state: DecoderState {
@@ -348,9 +367,16 @@ impl LuongDecoder {
 
 impl Decoder for LuongDecoder {
     fn prepare(&self, source: &EncoderOutput) -> DecoderMemory {
+        let mut attention = self.attention.prepare(source);
+        if self.reads_projected() {
+            let ([d_combined, _], values) = (self.attentional.weight.dims(), attention.values);
+            let [_, _, d_memory] = values.dims();
+            let weight = self.attentional.rows(d_combined - d_memory..d_combined);
+            attention.values = linear(values, weight, None);
+        }
         DecoderMemory {
             batch: source.memory.dims()[0],
-            attention: vec![self.attention.prepare(source)],
+            attention: vec![attention],
             ..Default::default()
         }
     }
@@ -402,7 +428,7 @@ impl Decoder for LuongDecoder {
         let state = self.initial_state(source);
         if !self.input_feeding {
             // Nothing recurs through attention: all steps attend at once.
-            let memory = self.prepare(source);
+            let memory = self.attention.prepare(source);
             let attended = self.attend(
                 embedded,
                 &memory,

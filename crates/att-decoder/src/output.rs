@@ -1,10 +1,11 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use att_core::ops;
-use att_core::{Error, Result};
+use att_core::ops::{self, PreparedWeights};
+use att_core::{Error, Result, host_vec};
 use att_layers::{Embedding, Linear, init};
 use burn::module::{Module, Param};
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::CopyGate;
 
@@ -52,21 +53,27 @@ impl OutputLayer {
         }
     }
 
-    /// The columns of these tokens, which must be different.
-    pub(crate) fn columns(&self, embedding: &Embedding, tokens: &[u32]) -> OutputColumns {
+    /// The columns of the tokens that each source may have.
+    pub(crate) fn columns(&self, embedding: &Embedding, allowed: &[Vec<u32>]) -> OutputColumns {
         let (weight, bias) = self.weights(embedding);
-        let ids: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
-        let ids = Tensor::<1, Int>::from_data(ids.as_slice(), &weight.device());
-        // Of a tied layer the table's rows are taken, which lie side by side.
-        let weight = match &self.linear {
-            Some(_) => weight.select(1, ids.clone()),
-            None => embedding.weight.val().select(0, ids.clone()).transpose(),
-        };
+        let tokens: BTreeSet<u32> = allowed.iter().flatten().copied().collect();
+        let tokens: Vec<u32> = tokens.into_iter().collect();
+        let rising = |ids: &Vec<u32>| ids.iter().copied().collect::<BTreeSet<u32>>();
+        let ids: Vec<Arc<[u32]>> = allowed
+            .iter()
+            .map(|ids| rising(ids).into_iter().collect())
+            .collect();
+        let column = |id: &u32| tokens.binary_search(id).expect("one of all") as u32;
+        let columns = |ids: &Arc<[u32]>| ids.iter().map(column).collect();
+        let of_tokens: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
+        let of_tokens = Tensor::<1, Int>::from_data(of_tokens.as_slice(), &weight.device());
+        let (weight, prepared) = PreparedWeights::columns(weight, &tokens);
         OutputColumns {
             weight,
-            bias: bias.map(|bias| bias.select(0, ids)),
-            ids: tokens.into(),
-            barred: None,
+            prepared: prepared.map(Arc::new),
+            bias: bias.map(|bias| bias.select(0, of_tokens)),
+            sources: ids.iter().map(columns).collect(),
+            ids,
         }
     }
 
@@ -88,54 +95,51 @@ impl OutputLayer {
 /// Jean et al. 2015, sec. 3.3; L'Hostis et al. 2016).
 #[derive(Clone, Debug)]
 pub struct OutputColumns {
-    /// W, `[d_features, n]`.
+    /// W of the tokens of all sources, `[d_features, n]`.
     weight: Tensor<2>,
+    /// Products with W, where those of the whole layer are prepared.
+    #[expect(dead_code)] // held as long as the columns
+    prepared: Option<Arc<PreparedWeights>>,
     /// b, `[n]`.
     bias: Option<Tensor<1>>,
-    ids: Arc<[u32]>,
-    /// True where a source may not have a column's token, `[batch, n]`; none where each may have all.
-    barred: Option<Tensor<2, Bool>>,
+    /// Which of the n are each source's, rising.
+    sources: Vec<Arc<[u32]>>,
+    /// Their tokens.
+    ids: Vec<Arc<[u32]>>,
 }
 
 impl OutputColumns {
-    /// The token of each column, rising.
-    pub fn ids(&self) -> &Arc<[u32]> {
+    /// Of each source the tokens of its columns, rising.
+    pub fn ids(&self) -> &[Arc<[u32]>] {
         &self.ids
     }
 
-    /// Bars each source from all tokens but its own, which must be among the columns.
-    pub(crate) fn for_sources(mut self, allowed: &[Vec<u32>]) -> Self {
-        let mut barred = vec![true; allowed.len() * self.ids.len()];
-        for (row, allowed) in barred.chunks_mut(self.ids.len()).zip(allowed) {
-            for token in allowed {
-                let column = self.ids.binary_search(token);
-                row[column.expect("the columns are those of all sources")] = false;
-            }
-        }
-        let shape = [allowed.len(), self.ids.len()];
-        let barred = TensorData::new(barred, shape);
-        self.barred = Some(Tensor::from_data(barred, &self.weight.device()));
-        self
-    }
-
-    /// Raw scores, `[rows, d_features]` to `[rows, n]`; minus infinity where a row's source may not have
-    /// a token.
+    /// Raw scores, `[rows, d_features]` to `[rows, n_tokens]`: of each row those of its own source's tokens,
+    /// then minus infinity up to the size of the longest list.
     pub(crate) fn forward(&self, features: Tensor<2>) -> Tensor<2> {
         let logits = ops::linear(features, self.weight.clone(), self.bias.clone());
-        let Some(barred) = &self.barred else {
+        let [rows, n] = logits.dims();
+        if self.sources.iter().all(|columns| columns.len() == n) {
             return logits;
-        };
-        let ([rows, n], [batch, _]) = (logits.dims(), barred.dims());
-        let barred = barred.clone().unsqueeze_dim::<3>(1);
-        let logits = logits.reshape([batch, rows / batch, n]);
-        logits
-            .mask_fill(barred.expand([batch, rows / batch, n]), f32::NEG_INFINITY)
-            .reshape([rows, n])
+        }
+        let width = self.ids.iter().map(|ids| ids.len()).max().unwrap_or(0);
+        let (device, all) = (logits.device(), host_vec(logits));
+        let mut own = vec![f32::NEG_INFINITY; rows * width];
+        let per_source = rows / self.sources.len();
+        for (row, (own, all)) in own.chunks_mut(width).zip(all.chunks(n)).enumerate() {
+            for (own, &column) in own.iter_mut().zip(&*self.sources[row / per_source]) {
+                *own = all[column as usize];
+            }
+        }
+        Tensor::from_data(TensorData::new(own, [rows, width]), &device)
     }
 
-    pub(crate) fn select(self, sources: Tensor<1, Int>) -> Self {
+    /// Those of the sources named by `indices`, in that order.
+    pub(crate) fn select(self, indices: &[usize]) -> Self {
+        let of = |lists: &[Arc<[u32]>]| indices.iter().map(|&i| lists[i].clone()).collect();
         Self {
-            barred: self.barred.map(|barred| barred.select(0, sources)),
+            sources: of(&self.sources),
+            ids: of(&self.ids),
             ..self
         }
     }

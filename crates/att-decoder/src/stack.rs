@@ -96,6 +96,22 @@ pub struct RecurrentStack {
     pub residual_from: Option<usize>,
 }
 
+/// What some layers of a [`RecurrentStack`] read.
+pub(crate) struct StackInput<'a> {
+    /// Of the lowest of them, `[batch, len, d_input]`.
+    pub input: Tensor<3>,
+    /// What the projection of the lowest input gets from vectors that are not in `input`, which then meets
+    /// the first rows of the weights alone; of each row, `[batch, gates * d_hidden]`.
+    pub projected: Option<Tensor<2>>,
+    /// What joins the input of those above the first, `[batch, len, d_context]`.
+    pub context: Option<Tensor<3>>,
+    /// How many steps of each row are real.
+    pub lengths: &'a [usize],
+    /// The masks of variational dropout below each layer but the first, where they are not to be new
+    /// ones.
+    pub masks: &'a [Option<Tensor<3>>],
+}
+
 /// What a [`RecurrentStack`] computes.
 pub(crate) struct StackOutput {
     /// Of the top layer after each step, `[batch, len, d_hidden]`.
@@ -124,13 +140,19 @@ impl RecurrentStack {
         d_hidden.map(mask).collect()
     }
 
+    /// Whether the first layer adds its input to its output.
+    pub(crate) fn first_adds_its_input(&self) -> bool {
+        let first = &self.layers[0];
+        self.residual_from == Some(0) && first.d_input() == first.d_hidden()
+    }
+
     /// The weights, for operations that have the layer within; none where there are more layers, or
     /// the layer adds its input to its output.
     pub(crate) fn only_layer(&self) -> Option<OnlyLayer> {
         let [layer] = &self.layers[..] else {
             return None;
         };
-        if self.residual_from == Some(0) && layer.d_input() == layer.d_hidden() {
+        if self.first_adds_its_input() {
             return None;
         }
         let (input, recurrent_weight, recurrent_bias) = match layer {
@@ -160,21 +182,30 @@ impl RecurrentStack {
         states: Vec<RecurrentState>,
         masks: &[Option<Tensor<3>>],
     ) -> StackOutput {
-        self.forward_layers(0..self.layers.len(), input, None, lengths, states, masks)
+        let input = StackInput {
+            input,
+            projected: None,
+            context: None,
+            lengths,
+            masks,
+        };
+        self.forward_layers(0..self.layers.len(), input, states)
     }
 
-    /// [`forward`](Self::forward) through some of the layers, given their states. A `context`,
-    /// `[batch, len, d_context]`, joins the input of those above the first.
+    /// [`forward`](Self::forward) through some of the layers, given their states.
     pub(crate) fn forward_layers(
         &self,
         layers: Range<usize>,
-        input: Tensor<3>,
-        context: Option<Tensor<3>>,
-        lengths: &[usize],
+        input: StackInput,
         states: Vec<RecurrentState>,
-        masks: &[Option<Tensor<3>>],
     ) -> StackOutput {
-        let mut hidden = input;
+        let StackInput {
+            input: mut hidden,
+            mut projected,
+            context,
+            lengths,
+            masks,
+        } = input;
         let mut last = Vec::with_capacity(states.len());
         for (index, state) in layers.zip(states) {
             let mut input = hidden.clone();
@@ -188,7 +219,11 @@ impl RecurrentStack {
                     None => hidden.clone(),
                 };
             }
-            let output = self.layers[index].forward(input, lengths, Direction::Forward, state);
+            let layer = &self.layers[index];
+            let output = match projected.take() {
+                Some(projected) => layer.forward_projected(input, projected, lengths, state),
+                None => layer.forward(input, lengths, Direction::Forward, state),
+            };
             last.push(output.last);
             let adds = self.residual_from.is_some_and(|from| index >= from);
             hidden = if adds && hidden.dims() == output.hidden.dims() {

@@ -7,7 +7,7 @@ use crate::decoder::{DecoderState, Read};
 pub(crate) struct Advanced {
     /// `[rows, 1, d_hidden]`
     pub hidden: Tensor<3>,
-    /// `[rows, 1, d_memory]`
+    /// As the decoder's steps read it, `[rows, 1, d_context]`.
     pub context: Tensor<3>,
     /// `[rows, 1, src_len]`
     pub weights: Tensor<3>,
@@ -41,7 +41,7 @@ impl Advanced {
 pub(crate) struct Unrolled {
     /// `[batch, tgt_len, d_hidden]`
     pub hidden: Tensor<3>,
-    /// `[batch, tgt_len, d_memory]`
+    /// Likewise, `[batch, tgt_len, d_context]`.
     pub contexts: Tensor<3>,
     /// `[batch, tgt_len, src_len]`
     pub weights: Tensor<3>,

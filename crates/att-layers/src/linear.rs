@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use att_core::ops::linear;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -23,6 +25,16 @@ impl Linear {
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let bias = self.bias.as_ref().map(|bias| bias.val());
         linear(x, self.weight.val(), bias)
+    }
+
+    /// The rows of W that meet some numbers of the input, `[rows, d_output]`: of vectors side by side each
+    /// can be mapped by itself, `[x; z] W = x W[..d_x] + z W[d_x..]`. No copy on the flex backend.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many rows.
+    pub fn rows(&self, rows: Range<usize>) -> Tensor<2> {
+        self.weight.val().narrow(0, rows.start, rows.len())
     }
 }
 

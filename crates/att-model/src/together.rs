@@ -124,7 +124,7 @@ impl<'a> Together<'a> {
                 };
                 let token = |best: TokenLogProb| TokenLogProb {
                     token: match &scored.ids {
-                        Some(ids) => ids[best.token as usize],
+                        Some(ids) => ids[0][best.token as usize],
                         None => best.token,
                     },
                     ..best

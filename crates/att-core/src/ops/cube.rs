@@ -216,7 +216,7 @@ mod tests {
                 let arguments = LstmArguments {
                     input,
                     input_weight: input_weight.squeeze_dim(0),
-                    input_bias: input_bias.squeeze_dims(&[0, 1]),
+                    input_bias: input_bias.squeeze_dim(0),
                     recurrent_weight: recurrent.squeeze_dim(0),
                     hidden: hidden.squeeze_dim(0),
                     cell: cell.squeeze_dim(0),
@@ -237,7 +237,7 @@ mod tests {
                 let arguments = GruArguments {
                     input,
                     input_weight: input_weight.squeeze_dim(0),
-                    input_bias: input_bias.squeeze_dims(&[0, 1]),
+                    input_bias: input_bias.squeeze_dim(0),
                     recurrent_weight: recurrent.squeeze_dim(0),
                     recurrent_bias: bias.squeeze_dims(&[0, 1]),
                     hidden: hidden.squeeze_dim(0),

@@ -123,6 +123,27 @@ pub(super) fn prepare(run: u64, weight: Tensor<2>, format: WeightFormat) {
     }
 }
 
+/// Columns of a weight that was [prepared](prepare), one after the other, and in which format; none of one
+/// that was not.
+pub(super) fn prepared_columns(
+    weight: Tensor<2>,
+    columns: &[u32],
+) -> Option<(Vec<f32>, WeightFormat)> {
+    fn of<T: HostTensor>(weight: T, columns: &[u32]) -> Option<(Vec<f32>, WeightFormat)> {
+        if weight.dtype_of() != DType::F32 {
+            return None;
+        }
+        prepared::columns(weight.matrix().as_mat(), columns)
+    }
+    match weight.inner().into_dispatch().kind {
+        #[cfg(feature = "flex")]
+        DispatchTensorKind::Flex(BackendTensor::Float(weight)) => of(weight, columns),
+        #[cfg(feature = "ndarray")]
+        DispatchTensorKind::NdArray(BackendTensor::Float(weight)) => of(weight, columns),
+        _ => None,
+    }
+}
+
 #[cfg(feature = "flex")]
 mod flex {
     use super::*;

@@ -76,7 +76,7 @@ fn lstm_arguments(make: &Make) -> LstmArguments {
     LstmArguments {
         input: make.tensor([batch, len, 3]),
         input_weight: make.tensor([3, 4 * d]),
-        input_bias: make.tensor([4 * d]),
+        input_bias: make.tensor([1, 4 * d]),
         recurrent_weight: make.tensor([d, 4 * d]),
         hidden: make.tensor([batch, d]),
         cell: make.tensor([batch, d]),
@@ -88,7 +88,7 @@ fn gru_arguments(make: &Make) -> GruArguments {
     GruArguments {
         input: make.tensor([batch, len, 3]),
         input_weight: make.tensor([3, 3 * d]),
-        input_bias: make.tensor([3 * d]),
+        input_bias: make.tensor([1, 3 * d]),
         recurrent_weight: make.tensor([d, 3 * d]),
         recurrent_bias: make.tensor([d]),
         hidden: make.tensor([batch, d]),

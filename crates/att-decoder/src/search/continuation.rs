@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use att_core::ops::{Choice, TokenLogProb, best_tokens, log_sum_exp, map_rows, top_log_probs};
 use att_core::{host_vec, special::EOS};
 use burn::tensor::Tensor;
@@ -43,10 +45,10 @@ pub(super) struct SpecialRule<'a> {
 /// Of each row the `k` best tokens that may come next, best first, and those that are wanted.
 ///
 /// - `logits`: `[rows, n_tokens]`
-/// - `ids`: the token of each column, rising; none where column i is token i
+/// - `ids`: of each source the token of each column, as in [`Scored`](super::Scored)
 pub(super) fn continuations(
     logits: Tensor<2>,
-    ids: Option<&[u32]>,
+    ids: Option<&[Arc<[u32]>]>,
     k: usize,
     rules: &[Rule],
 ) -> Vec<Vec<Continuation>> {
@@ -63,14 +65,18 @@ pub(super) fn continuations(
     map_rows(&mut host_vec(logits), width, |row, logits| {
         let Rule { choice, special } = &rules[row];
         let special = special.as_ref().unwrap_or(&none);
-        let Some(allowed) = special.allowed else {
-            return Row { logits, ids }.continuations(k, *choice, special);
+        let ids = ids.map(|lists| &*lists[row * lists.len() / rows]);
+        let logits = match ids {
+            Some(ids) => &mut logits[..ids.len()],
+            None => logits,
+        };
+        let row = Row { logits, ids };
+        let Some(allowed) = special.allowed.filter(|allowed| ids != Some(*allowed)) else {
+            return row.continuations(k, *choice, special);
         };
         // A vocabulary of the source's own: probabilities are those in it, so that it does not matter
-        // what stands beside it.
-        let row = Row { logits, ids };
-        let column = |&id: &u32| Some((id, row.logits[row.column(id)?]));
-        let (ids, mut logits): (Vec<u32>, Vec<f32>) = allowed.iter().filter_map(column).unzip();
+        // what else the model has scores of.
+        let (ids, mut logits) = row.of(allowed);
         let row = Row {
             logits: &mut logits,
             ids: Some(&ids),
@@ -105,6 +111,12 @@ impl Row<'_> {
 
     fn token(&self, column: usize) -> u32 {
         self.ids.map_or(column as u32, |ids| ids[column])
+    }
+
+    /// The tokens of those in `allowed`, rising, that have a column, and their scores.
+    fn of(&self, allowed: &[u32]) -> (Vec<u32>, Vec<f32>) {
+        let column = |&id: &u32| Some((id, self.logits[self.column(id)?]));
+        allowed.iter().filter_map(column).unzip()
     }
 
     fn columns(&self, ids: &[u32]) -> Vec<u32> {

@@ -34,9 +34,9 @@ pub struct Scored<S> {
     /// Raw scores of the next token, `[rows, n_tokens]`. Log-probabilities will do as well: they are
     /// those of their softmax.
     pub logits: Tensor<2>,
-    /// The token of each column of `logits`, rising; none where column i is token i, as it is of a whole
-    /// vocabulary.
-    pub ids: Option<Arc<[u32]>>,
+    /// Of each source the tokens of its columns of `logits`, rising, and columns beyond them mean nothing;
+    /// one list may stand for all sources. None where column i is token i, as it is of a whole vocabulary.
+    pub ids: Option<Vec<Arc<[u32]>>>,
     /// Attention weights, `[rows, src_len]`; none without attention.
     pub weights: Option<Tensor<2>>,
     /// For the next step.
@@ -119,7 +119,7 @@ impl<D: Decoder> Stepper for DecoderStepper<'_, D> {
                 .memory
                 .columns
                 .as_ref()
-                .map(|columns| columns.ids().clone()),
+                .map(|columns| columns.ids().to_vec()),
             weights: step.weights,
             state: DecoderSteps {
                 memory: steps.memory,

@@ -116,7 +116,7 @@ impl Stepper for Toy {
         };
         Scored {
             logits: matrix(logits),
-            ids: self.ids.clone(),
+            ids: self.ids.clone().map(|ids| vec![ids]),
             weights: Some(matrix(weights)),
             state: rows.clone(),
         }

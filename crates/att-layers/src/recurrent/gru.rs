@@ -37,7 +37,13 @@ impl Gru {
         GruArguments {
             input,
             input_weight: self.input.weight.val(),
-            input_bias: self.input.bias.as_ref().expect("made with one").val(),
+            input_bias: self
+                .input
+                .bias
+                .as_ref()
+                .expect("made with one")
+                .val()
+                .unsqueeze(),
             recurrent_weight: self.recurrent.val(),
             recurrent_bias: self.recurrent_bias.val(),
             hidden,

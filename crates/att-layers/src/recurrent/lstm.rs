@@ -37,7 +37,13 @@ impl Lstm {
         LstmArguments {
             input,
             input_weight: self.input.weight.val(),
-            input_bias: self.input.bias.as_ref().expect("made with one").val(),
+            input_bias: self
+                .input
+                .bias
+                .as_ref()
+                .expect("made with one")
+                .val()
+                .unsqueeze(),
             recurrent_weight: self.recurrent.val(),
             hidden,
             cell,

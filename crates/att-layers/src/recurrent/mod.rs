@@ -3,11 +3,15 @@
 mod gru;
 mod lstm;
 
+use std::ops::Range;
+
 use att_core::RecurrentState;
-use att_core::ops::{self, Direction, RecurrentStates};
+use att_core::ops::{self, Direction, GruArguments, LstmArguments, RecurrentStates};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
+
+use crate::Linear;
 
 pub use gru::Gru;
 pub use lstm::Lstm;
@@ -72,6 +76,67 @@ impl Recurrent {
         }
     }
 
+    /// The states over a padded batch, in the forward direction, whose inputs `[x; z]` share a z in each
+    /// row: that one is projected before, and once for all steps.
+    ///
+    /// ```text
+    /// [x; z] W_x = x W_x[..d_x] + z W_x[d_x..]
+    /// ```
+    ///
+    /// - `input`: x, `[batch, len, d_x]`
+    /// - `projected`: `z W_x[d_x..]`, made with [`input_weight`](Self::input_weight),
+    ///   `[batch, gates * d_hidden]`
+    ///
+    /// # Panics
+    ///
+    /// As [`forward`](Self::forward).
+    pub fn forward_projected(
+        &self,
+        input: Tensor<3>,
+        projected: Tensor<2>,
+        lengths: &[usize],
+        state: RecurrentState,
+    ) -> RecurrentStates {
+        let [_, _, d_x] = input.dims();
+        let (input_weight, input_bias) = (self.input_weight(0..d_x), self.input_bias());
+        let input_bias = projected + input_bias.unsqueeze();
+        match self {
+            Self::Lstm(lstm) => {
+                let arguments = LstmArguments {
+                    input_weight,
+                    input_bias,
+                    ..lstm.arguments(input, state.hidden, cell_of(state.cell))
+                };
+                ops::lstm(arguments, Direction::Forward, lengths)
+            }
+            Self::Gru(gru) => {
+                let arguments = GruArguments {
+                    input_weight,
+                    input_bias,
+                    ..gru.arguments(input, state.hidden)
+                };
+                ops::gru(arguments, Direction::Forward, lengths)
+            }
+        }
+    }
+
+    /// The rows of W_x that meet some numbers of the input, `[rows, gates * d_hidden]`.
+    pub fn input_weight(&self, rows: Range<usize>) -> Tensor<2> {
+        self.input().rows(rows)
+    }
+
+    fn input_bias(&self) -> Tensor<1> {
+        let bias = self.input().bias.as_ref();
+        bias.expect("made with one").val()
+    }
+
+    fn input(&self) -> &Linear {
+        match self {
+            Self::Lstm(lstm) => &lstm.input,
+            Self::Gru(gru) => &gru.input,
+        }
+    }
+
     /// Two layers over the same input, `forward` reading it forwards and `backward` backwards, at
     /// the same time. Arguments as in [`forward`](Self::forward), with the states from which the
     /// two start.
@@ -133,10 +198,7 @@ impl Recurrent {
 
     /// Size of the input.
     pub fn d_input(&self) -> usize {
-        match self {
-            Self::Lstm(lstm) => lstm.input.weight.shape()[0],
-            Self::Gru(gru) => gru.input.weight.shape()[0],
-        }
+        self.input().weight.shape()[0]
     }
 }
 

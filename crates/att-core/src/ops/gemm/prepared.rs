@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::{Mat, Packed};
+use super::{Mat, Packed, row_major};
 use crate::ops::WeightFormat;
+use crate::ops::rows::row;
 
 /// What keeps a weight's numbers where they are.
 pub(in crate::ops) type Owner = Box<dyn Send + Sync>;
@@ -25,6 +26,8 @@ struct Weight {
     run: u64,
     /// By how its numbers are read. Arranged on first use.
     packed: Mutex<HashMap<View, Packed>>,
+    /// Its columns, one after the other. Made on first use.
+    transposed: Mutex<HashMap<View, Arc<[f32]>>>,
     _owner: Owner,
 }
 
@@ -57,6 +60,7 @@ pub(in crate::ops) fn add(
         format,
         run,
         packed: Mutex::default(),
+        transposed: Mutex::default(),
         _owner: owner,
     };
     let mut weights = WEIGHTS.write().unwrap_or_else(PoisonError::into_inner);
@@ -73,6 +77,25 @@ pub(in crate::ops) fn remove(run: u64) {
         COUNT.fetch_sub(before - weights.len(), Ordering::Relaxed);
         !weights.is_empty()
     });
+}
+
+/// Columns of a prepared right factor, one after the other, and its format.
+///
+/// # Panics
+///
+/// If one is not there.
+pub(in crate::ops) fn columns(rhs: Mat, columns: &[u32]) -> Option<(Vec<f32>, WeightFormat)> {
+    let weight = weight_of(rhs)?;
+    let copy;
+    let numbers = if rhs.row_stride == 1 && rhs.col_stride == rhs.rows {
+        rhs.data
+    } else {
+        copy = weight.transposed(rhs);
+        &copy
+    };
+    let column = |&column: &u32| row(numbers, column as usize, rhs.rows);
+    let found = columns.iter().flat_map(column).copied().collect();
+    Some((found, weight.format))
 }
 
 /// The right factor, if it was prepared.
@@ -98,15 +121,27 @@ fn weight_of(rhs: Mat) -> Option<Arc<Weight>> {
     weight.bytes.contains(&start).then(|| weight.clone())
 }
 
-impl Weight {
-    fn packed(&self, rhs: Mat) -> Packed {
-        let view = View {
+impl View {
+    fn of(rhs: Mat) -> Self {
+        Self {
             start: rhs.data.as_ptr() as usize,
             sizes: [rhs.rows, rhs.cols],
             strides: [rhs.row_stride, rhs.col_stride],
-        };
+        }
+    }
+}
+
+impl Weight {
+    fn packed(&self, rhs: Mat) -> Packed {
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
         let pack = || Packed::with_format(rhs, self.format);
-        packed.entry(view).or_insert_with(pack).clone()
+        packed.entry(View::of(rhs)).or_insert_with(pack).clone()
+    }
+
+    fn transposed(&self, rhs: Mat) -> Arc<[f32]> {
+        let copies = self.transposed.lock();
+        let mut copies = copies.unwrap_or_else(PoisonError::into_inner);
+        let copy = || row_major(rhs.t(), |x| x).into();
+        copies.entry(View::of(rhs)).or_insert_with(copy).clone()
     }
 }

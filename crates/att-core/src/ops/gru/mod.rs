@@ -20,8 +20,8 @@ pub struct GruArguments {
     pub input: Tensor<3>,
     /// W_x, `[d_input, 3 * d_hidden]`.
     pub input_weight: Tensor<2>,
-    /// b, `[3 * d_hidden]`.
-    pub input_bias: Tensor<1>,
+    /// b, `[1, 3 * d_hidden]`, or one for each row, `[batch, 3 * d_hidden]`.
+    pub input_bias: Tensor<2>,
     /// W, `[d_hidden, 3 * d_hidden]`.
     pub recurrent_weight: Tensor<2>,
     /// b_n, `[d_hidden]`; that of the other gates is in b.

@@ -29,7 +29,7 @@ pub fn gru_reference(
         Direction::Forward => states,
         Direction::Backward => reverse_padded(states, lengths),
     };
-    let inputs = turned(input).matmul(input_weight.unsqueeze()) + input_bias.unsqueeze();
+    let inputs = turned(input).matmul(input_weight.unsqueeze()) + input_bias.unsqueeze_dim(1);
     let [_, len, _] = inputs.dims();
     let [_, d] = hidden.dims();
     let mut states = Vec::with_capacity(len);

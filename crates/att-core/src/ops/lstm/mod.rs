@@ -20,8 +20,8 @@ pub struct LstmArguments {
     pub input: Tensor<3>,
     /// W_x, `[d_input, 4 * d_hidden]`.
     pub input_weight: Tensor<2>,
-    /// b, `[4 * d_hidden]`.
-    pub input_bias: Tensor<1>,
+    /// b, `[1, 4 * d_hidden]`, or one for each row, `[batch, 4 * d_hidden]`.
+    pub input_bias: Tensor<2>,
     /// W, `[d_hidden, 4 * d_hidden]`.
     pub recurrent_weight: Tensor<2>,
     /// h before the first step, `[batch, d_hidden]`.
@@ -38,7 +38,8 @@ pub struct LstmArguments {
 /// c[t] = f c[t-1] + i tanh(z_g)   h[t]    = o tanh(c[t])
 /// ```
 ///
-/// for `t < lengths[b]` in row `b`. [`Direction::Backward`] starts at `lengths[b] - 1`, with `t +
+/// for `t < lengths[b]` in row `b`. A row may have a b of its own: what its inputs have in common, and
+/// is projected once. [`Direction::Backward`] starts at `lengths[b] - 1`, with `t +
 /// 1` for `t - 1`. What stands at padding is not read; states and gradients are zero there, and
 /// gradients that arrive there are ignored.
 ///

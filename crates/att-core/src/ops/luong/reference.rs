@@ -32,7 +32,8 @@ pub fn luong_reference(
     for t in 0..tgt_len {
         let embedded = inputs.embedded.clone().narrow(1, t, 1);
         let input = Tensor::cat(vec![embedded, fed], 2);
-        let (input_weight, input_bias) = (inputs.input_weight.clone(), inputs.input_bias.clone());
+        let input_weight = inputs.input_weight.clone();
+        let input_bias = inputs.input_bias.clone().unsqueeze();
         let recurrent_weight = inputs.recurrent_weight.clone();
         let states = match (cell, &inputs.recurrent_bias) {
             (Some(cell), _) => {

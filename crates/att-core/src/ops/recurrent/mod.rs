@@ -65,7 +65,8 @@ pub struct RecurrentStates {
 pub(super) struct Layer {
     pub input: Tensor<3>,
     pub input_weight: Tensor<2>,
-    pub input_bias: Tensor<1>,
+    /// Of all rows, or of each.
+    pub input_bias: Tensor<2>,
     pub recurrent_weight: Tensor<2>,
     pub hidden: Tensor<2>,
     pub extra: Extra,
@@ -94,7 +95,9 @@ impl Layer {
         let [_, d_hidden] = self.hidden.dims();
         let width = self.cell().parts() * d_hidden;
         assert_shape!(self.input_weight, [d_input, width]);
-        assert_shape!(self.input_bias, [width]);
+        let [rows, _] = self.input_bias.dims();
+        assert_shape!(self.input_bias, [rows, width]);
+        assert!(rows == 1 || rows == batch, "one bias, or one a row");
         assert_shape!(self.recurrent_weight, [d_hidden, width]);
         assert_shape!(self.hidden, [batch, d_hidden]);
         match &self.extra {
@@ -146,7 +149,7 @@ pub(super) fn run(
 fn projected_first(layers: Vec<Layer>, sequences: Sequences) -> RecurrentStates {
     let cell = layers[0].cell();
     let pass = |layer: Layer| Pass {
-        inputs: linear(layer.input, layer.input_weight, Some(layer.input_bias)).into_dispatch(),
+        inputs: project(layer.input, layer.input_weight, layer.input_bias).into_dispatch(),
         recurrent: layer.recurrent_weight.into_dispatch(),
         hidden: layer.hidden.into_dispatch(),
         extra: layer.extra.into_dispatch(),
@@ -161,6 +164,14 @@ fn projected_first(layers: Vec<Layer>, sequences: Sequences) -> RecurrentStates 
             cell: states.next().map(last),
         },
         hidden,
+    }
+}
+
+/// `x W_x + b`.
+fn project(input: Tensor<3>, weight: Tensor<2>, bias: Tensor<2>) -> Tensor<3> {
+    match bias.dims() {
+        [1, _] => linear(input, weight, Some(bias.squeeze_dim(0))),
+        _ => linear(input, weight, None) + bias.unsqueeze_dim(1),
     }
 }
 

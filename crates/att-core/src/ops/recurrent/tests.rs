@@ -10,7 +10,7 @@ use crate::ops::test_support::{assert_close, cpu_devices, devices, gradients, ra
 const CELLS: [Cell; 2] = [Cell::Lstm, Cell::Gru];
 const DIRECTIONS: [Direction; 2] = [Direction::Forward, Direction::Backward];
 
-/// Ragged, equal and single rows; sizes that are and are not multiples of a vector's width; and
+/// Ragged, equal and single rows, with a bias each where d is odd; sizes that are and are not multiples of a vector's width; and
 /// enough rows and work for several shares.
 fn cases() -> Vec<(usize, Vec<usize>)> {
     let many = |batch: usize| (0..batch).map(|row| 1 + row * 7 % 6).collect();
@@ -37,12 +37,13 @@ fn arguments(cell: Cell, d: usize, lengths: &[usize], device: &Device) -> Argume
         Cell::Lstm => (4, batch),
         Cell::Gru => (3, 1),
     };
+    let biases = if d % 2 == 1 { batch } else { 1 };
     // Large weights would multiply rounding errors from step to step.
     let scale = if d > 64 { 3.0 / (d as f32).sqrt() } else { 1.0 };
     [
         random_tensor([batch, len, d_input], device),
         random_tensor([1, d_input, parts * d], device) * scale,
-        random_tensor([1, 1, parts * d], device),
+        random_tensor([1, biases, parts * d], device),
         random_tensor([1, d, parts * d], device) * scale,
         random_tensor([1, batch, d], device),
         random_tensor([1, extra, d], device),
@@ -57,7 +58,7 @@ fn lstm_arguments([input, wx, b, w, hidden, cell]: Arguments) -> LstmArguments {
     LstmArguments {
         input,
         input_weight: wx.squeeze_dim(0),
-        input_bias: b.squeeze_dims(&[0, 1]),
+        input_bias: b.squeeze_dim(0),
         recurrent_weight: w.squeeze_dim(0),
         hidden: hidden.squeeze_dim(0),
         cell: cell.squeeze_dim(0),
@@ -68,7 +69,7 @@ fn gru_arguments([input, wx, b, w, hidden, bias]: Arguments) -> GruArguments {
     GruArguments {
         input,
         input_weight: wx.squeeze_dim(0),
-        input_bias: b.squeeze_dims(&[0, 1]),
+        input_bias: b.squeeze_dim(0),
         recurrent_weight: w.squeeze_dim(0),
         recurrent_bias: bias.squeeze_dims(&[0, 1]),
         hidden: hidden.squeeze_dim(0),
@@ -123,7 +124,7 @@ fn both_projected_first(cell: Cell, arguments: [Tensor<3>; 12], lengths: &[usize
     let layers = halves(arguments).map(|[input, wx, b, w, hidden, extra]| Layer {
         input,
         input_weight: wx.squeeze_dim(0),
-        input_bias: b.squeeze_dims(&[0, 1]),
+        input_bias: b.squeeze_dim(0),
         recurrent_weight: w.squeeze_dim(0),
         hidden: hidden.squeeze_dim(0),
         extra: match cell {

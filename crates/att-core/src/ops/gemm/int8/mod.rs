@@ -63,22 +63,21 @@ impl Panels {
         let padded = n.next_multiple_of(NR);
         let mut lines = vec![Line([0; 64]); padded / TILE * depth * TILE];
         let (mut scales, mut offsets) = (vec![0.0; padded], vec![0; padded]);
-        let mut column = Vec::with_capacity(k);
-        for j in 0..n {
-            column.clear();
-            column.extend((0..k).map(|l| rhs.at(l, j)));
-            let scale = scale_of(&column);
-            let inverse = inverse_of(scale);
-            let (panel, tile, col) = (j / NR, j % NR / TILE, j % TILE);
-            let mut sum = 0;
-            for (l, w) in column.iter().enumerate() {
-                let p = (w * inverse).round_ties_even() as i8;
-                sum += i32::from(p);
-                let at = ((panel * depth + l / DEPTH) * 2 + tile) * TILE + l % DEPTH / QUAD;
-                lines[at].0[col * QUAD + l % QUAD] = p as u8;
+        let mut columns = vec![[0.0; TILE]; k];
+        for (tile, (scales, offsets)) in scales
+            .chunks_exact_mut(TILE)
+            .zip(offsets.chunks_exact_mut(TILE))
+            .enumerate()
+        {
+            let from = tile * TILE;
+            if from >= n {
+                break; // the second half of the last panel
             }
-            scales[j] = scale;
-            offsets[j] = OFFSET * sum;
+            copy_columns(rhs, from..(from + TILE).min(n), &mut columns);
+            let panel = &mut lines[tile / 2 * depth * 2 * TILE..][..depth * 2 * TILE];
+            // Each second tile of the panel.
+            let lines = panel.chunks_exact_mut(TILE).skip(tile % 2).step_by(2);
+            pack_columns(&columns, lines, scales, offsets);
         }
         Self {
             depth,
@@ -95,12 +94,81 @@ impl Panels {
     }
 }
 
+/// Some columns of a matrix, up to a tile's, row by row; zeros fill them up.
+fn copy_columns(rhs: Mat, cols: Range<usize>, to: &mut [[f32; TILE]]) {
+    let width = cols.len();
+    if rhs.col_stride == 1 {
+        for (l, to) in to.iter_mut().enumerate() {
+            let row = &rhs.data[l * rhs.row_stride + cols.start..][..width];
+            to[..width].copy_from_slice(row);
+            to[width..].fill(0.0);
+        }
+    } else {
+        for (j, col) in cols.enumerate() {
+            for (l, to) in to.iter_mut().enumerate() {
+                to[j] = rhs.at(l, col);
+            }
+        }
+        to.iter_mut().for_each(|to| to[width..].fill(0.0));
+    }
+}
+
+/// A tile's columns, rounded, into its `lines`; their scales and offsets.
+fn pack_columns<'a>(
+    columns: &[[f32; TILE]],
+    lines: impl Iterator<Item = &'a mut [Line]>,
+    scales: &mut [f32],
+    offsets: &mut [i32],
+) {
+    vectorise(
+        #[inline(always)]
+        || {
+            let mut largest = [0u32; TILE];
+            for row in columns {
+                for (largest, x) in largest.iter_mut().zip(row) {
+                    *largest = (*largest).max(magnitude(*x));
+                }
+            }
+            let mut inverses = [0.0; TILE];
+            for j in 0..TILE {
+                scales[j] = scale_of_largest(largest[j]);
+                inverses[j] = inverse_of(scales[j]);
+            }
+            let mut sums = [0; TILE];
+            for (rows, lines) in columns.chunks(DEPTH).zip(lines) {
+                for (rows, line) in rows.chunks(QUAD).zip(lines) {
+                    for (r, row) in rows.iter().enumerate() {
+                        for j in 0..TILE {
+                            let p = (row[j] * inverses[j]).round_ties_even() as i8;
+                            sums[j] += i32::from(p);
+                            line.0[j * QUAD + r] = p as u8;
+                        }
+                    }
+                }
+            }
+            for (offset, sum) in offsets.iter_mut().zip(sums) {
+                *offset = OFFSET * sum;
+            }
+        },
+    );
+}
+
+/// Numbers without their signs are ordered as these are, infinity and NaN last.
+#[inline(always)]
+fn magnitude(x: f32) -> u32 {
+    x.to_bits() & 0x7fff_ffff
+}
+
 /// What 127 stands for; not a number where one of the numbers is not finite, so that products show it.
 #[inline(always)]
 fn scale_of(numbers: &[f32]) -> f32 {
-    // Without their signs numbers are ordered as their bits are, infinity and NaN last.
-    let bits = |x: &f32| x.to_bits() & 0x7fff_ffff;
-    let largest = f32::from_bits(numbers.iter().map(bits).fold(0, u32::max));
+    scale_of_largest(numbers.iter().map(|x| magnitude(*x)).fold(0, u32::max))
+}
+
+/// The same of the greatest [`magnitude`].
+#[inline(always)]
+fn scale_of_largest(largest: u32) -> f32 {
+    let largest = f32::from_bits(largest);
     if largest.is_finite() {
         largest / 127.0
     } else {
@@ -109,6 +177,7 @@ fn scale_of(numbers: &[f32]) -> f32 {
 }
 
 /// 1 / scale; zero where nothing is to be scaled, or its inverse is no number.
+#[inline(always)]
 fn inverse_of(scale: f32) -> f32 {
     let inverse = 1.0 / scale;
     if inverse.is_finite() { inverse } else { 0.0 }
@@ -323,27 +392,27 @@ unsafe fn product_by(
     #[cfg(target_arch = "x86_64")]
     let _tiles = (engine == Engine::Amx).then(Tiles::new);
     let mut sums = Sums([[[0; TILE]; TILE]; 4]);
-    for col in cols.clone().step_by(NR) {
-        let width = NR.min(cols.end - col);
-        for row in rows.clone().step_by(HEIGHT) {
-            let height = HEIGHT.min(rows.end - row);
-            let lines = &left.lines[row * left.depth..];
-            engine.sums(lines, rhs.panel(col / NR), height, &mut sums);
-            // SAFETY: the caller's; nobody else writes to these rows and columns.
-            unsafe {
-                let target = out.from(row - rows.start, col - cols.start);
-                let scales = &rhs.scales[col..][..width];
-                let offsets = &rhs.offsets[col..][..width];
-                write(
-                    target,
-                    &sums,
-                    &left.scales[row..][..height],
-                    scales,
-                    offsets,
-                );
+    vectorise(
+        #[inline(always)]
+        || {
+            for col in cols.clone().step_by(NR) {
+                let width = NR.min(cols.end - col);
+                for row in rows.clone().step_by(HEIGHT) {
+                    let height = HEIGHT.min(rows.end - row);
+                    let lines = &left.lines[row * left.depth..];
+                    engine.sums(lines, rhs.panel(col / NR), height, &mut sums);
+                    // SAFETY: the caller's; nobody else writes to these rows and columns.
+                    unsafe {
+                        let target = out.from(row - rows.start, col - cols.start);
+                        let scales = &rhs.scales[col..][..width];
+                        let offsets = &rhs.offsets[col..][..width];
+                        let of_rows = &left.scales[row..][..height];
+                        write(target, &sums, of_rows, scales, offsets);
+                    }
+                }
             }
-        }
-    }
+        },
+    );
 }
 
 /// Scales the sums of some rows, of which `r` are the scales.
@@ -351,33 +420,29 @@ unsafe fn product_by(
 /// # Safety
 ///
 /// `out` must have room for them.
+#[inline(always)]
 unsafe fn write(out: Out, sums: &Sums, r: &[f32], scales: &[f32], offsets: &[i32]) {
-    vectorise(
-        #[inline(always)]
-        || {
-            for (i, &r) in r.iter().enumerate() {
-                // SAFETY: the caller's.
-                let out_row = unsafe {
-                    let start = out.data.add(i * out.row_stride);
-                    std::slice::from_raw_parts_mut(start, scales.len())
+    for (i, &r) in r.iter().enumerate() {
+        // SAFETY: the caller's.
+        let out_row = unsafe {
+            let start = out.data.add(i * out.row_stride);
+            std::slice::from_raw_parts_mut(start, scales.len())
+        };
+        let halves = out_row
+            .chunks_mut(TILE)
+            .zip(scales.chunks(TILE))
+            .zip(offsets.chunks(TILE));
+        for (((to, scales), offsets), sums) in halves.zip(sums.row(i)) {
+            for j in 0..to.len() {
+                let product = (sums[j] - offsets[j]) as f32 * (r * scales[j]);
+                to[j] = if out.accumulate {
+                    to[j] + product
+                } else {
+                    product
                 };
-                let halves = out_row
-                    .chunks_mut(TILE)
-                    .zip(scales.chunks(TILE))
-                    .zip(offsets.chunks(TILE));
-                for (((to, scales), offsets), sums) in halves.zip(sums.row(i)) {
-                    for j in 0..to.len() {
-                        let product = (sums[j] - offsets[j]) as f32 * (r * scales[j]);
-                        to[j] = if out.accumulate {
-                            to[j] + product
-                        } else {
-                            product
-                        };
-                    }
-                }
             }
-        },
-    );
+        }
+    }
 }
 
 #[cfg(test)]

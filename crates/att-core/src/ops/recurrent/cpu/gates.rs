@@ -7,7 +7,8 @@ use gemm::Parallelism;
 use super::cell::CpuCell;
 use super::weights::Weights;
 use crate::ops::gemm::{Mat, matmul};
-use crate::ops::rows::add_rows;
+use crate::ops::rows::{add_rows, row_mut};
+use crate::ops::steps::Steps;
 
 /// Slots of a line.
 pub(in crate::ops) const SLOTS: usize = 4;
@@ -130,6 +131,34 @@ pub(in crate::ops) fn bias_gradients<'a, C: CpuCell>(
 ) -> [Vec<f32>; 2] {
     let mut sums = vec![0.0; SLOTS * d];
     gates.for_each(|gates| add_rows(&mut sums, gates));
+    of_biases::<C>(&sums, d)
+}
+
+/// The same where each row of the batch has a b of its own, whose gradients are `[batch, PARTS * d]`.
+pub(super) fn row_bias_gradients<'a, C: CpuCell>(
+    shares: impl Iterator<Item = (&'a Steps, &'a [f32])>,
+    batch: usize,
+    d: usize,
+) -> [Vec<f32>; 2] {
+    let mut by_row = vec![0.0; batch * SLOTS * d];
+    for (steps, gates) in shares {
+        for (line, (row, _)) in gates.chunks_exact(SLOTS * d).zip(steps.each()) {
+            for (sum, x) in row_mut(&mut by_row, row, SLOTS * d).iter_mut().zip(line) {
+                *sum += x;
+            }
+        }
+    }
+    let [_, recurrent_bias] = bias_gradients::<C>([&by_row[..]].into_iter(), d);
+    let rows = by_row.chunks_exact(SLOTS * d);
+    let input_bias = rows.flat_map(|sums| {
+        let [input_bias, _] = of_biases::<C>(sums, d);
+        input_bias
+    });
+    [input_bias.collect(), recurrent_bias]
+}
+
+/// What a line of sums holds of the gradients of b and of a GRU's bias in the reset gate.
+fn of_biases<C: CpuCell>(sums: &[f32], d: usize) -> [Vec<f32>; 2] {
     let mut input_bias = Vec::with_capacity(C::PARTS * d);
     for (columns, at) in pieces::<C>(d) {
         input_bias.extend_from_slice(&sums[at..][..columns.len()]);

@@ -3,7 +3,9 @@
 use gemm::Parallelism;
 
 use super::cell::CpuCell;
-use super::gates::{InputWeights, SLOTS, bias_gradients, input_weight_gradient};
+use super::gates::{
+    InputWeights, SLOTS, bias_gradients, input_weight_gradient, row_bias_gradients,
+};
 use super::one_direction::{Ends, LayerWeights, OneDirection};
 use super::plan::{Pieces, Plan};
 use super::weights::Weights;
@@ -17,6 +19,7 @@ use crate::ops::steps::{gather_rows, scatter_rows};
 pub(super) struct Arguments<'a> {
     pub(super) input: &'a [f32],
     pub(super) input_weight: &'a [f32],
+    /// Of all rows, or of each.
     pub(super) input_bias: &'a [f32],
     pub(super) recurrent_weight: &'a [f32],
     pub(super) hidden: &'a [f32],
@@ -227,7 +230,11 @@ pub(super) fn backward<C: CpuCell>(
         let inputs = places.map(|places| gather_rows(&places, layers[k].input, sizes.d_input));
         let [input_weight, recurrent_weight] = weight_gradients::<C>(saved, inputs, sizes);
         let gates = saved.iter().map(|saved| &saved.gates[..]);
-        let [input_bias, recurrent_bias] = bias_gradients::<C>(gates, d);
+        let [input_bias, recurrent_bias] = if layers[k].input_bias.len() == C::PARTS * d {
+            bias_gradients::<C>(gates, d)
+        } else {
+            row_bias_gradients::<C>(plan.shares.iter().zip(gates), batch, d)
+        };
         [
             d_input,
             input_weight,

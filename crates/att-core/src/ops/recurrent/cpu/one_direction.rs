@@ -77,15 +77,24 @@ impl OneDirection<'_> {
             hiddens: Vec::with_capacity(kept * d),
             cells: Vec::with_capacity(kept * d_c),
         };
-        let biases = biases::<C>(layer.input_bias, layer.recurrent_bias);
+        let width = C::PARTS * d;
+        let biases = |input_bias| biases::<C>(input_bias, layer.recurrent_bias);
+        let of_all_rows = (layer.input_bias.len() == width).then(|| biases(layer.input_bias));
         for block in self.blocks() {
             let positions = self.positions(&block);
             if !keep {
                 saved.gates.clear();
             }
             let from = saved.gates.len();
-            for _ in positions.clone() {
-                saved.gates.extend_from_slice(&biases);
+            for t in block.clone() {
+                for &row in &self.steps.rows[..self.steps.at(t).len()] {
+                    match &of_all_rows {
+                        Some(line) => saved.gates.extend_from_slice(line),
+                        None => saved
+                            .gates
+                            .extend(biases(self::row(layer.input_bias, row, width))),
+                    }
+                }
             }
             let gates = &mut saved.gates[from..];
             let x = gather_rows(&self.places[positions.clone()], layer.input, d_input);
