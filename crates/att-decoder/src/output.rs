@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use att_core::ops::{self, PreparedWeights};
@@ -56,13 +55,9 @@ impl OutputLayer {
     /// The columns of the tokens that each source may have.
     pub(crate) fn columns(&self, embedding: &Embedding, allowed: &[Vec<u32>]) -> OutputColumns {
         let (weight, bias) = self.weights(embedding);
-        let tokens: BTreeSet<u32> = allowed.iter().flatten().copied().collect();
-        let tokens: Vec<u32> = tokens.into_iter().collect();
-        let rising = |ids: &Vec<u32>| ids.iter().copied().collect::<BTreeSet<u32>>();
-        let ids: Vec<Arc<[u32]>> = allowed
-            .iter()
-            .map(|ids| rising(ids).into_iter().collect())
-            .collect();
+        let tokens = rising(allowed.concat());
+        let of_source = |ids: &Vec<u32>| rising(ids.clone()).into();
+        let ids: Vec<Arc<[u32]>> = allowed.iter().map(of_source).collect();
         let column = |id: &u32| tokens.binary_search(id).expect("one of all") as u32;
         let columns = |ids: &Arc<[u32]>| ids.iter().map(column).collect();
         let of_tokens: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
@@ -89,6 +84,13 @@ impl OutputLayer {
             (None, None) => unreachable!("an output layer has weights of its own or is tied"),
         }
     }
+}
+
+/// In order, each once.
+fn rising(mut ids: Vec<u32>) -> Vec<u32> {
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 /// Some columns of an [`OutputLayer`]: the only tokens that the sources of a batch may have (a shortlist;

@@ -278,6 +278,24 @@ mod tests {
     }
 
     #[test]
+    fn what_all_steps_of_a_row_read_can_be_projected_before() {
+        let device = Device::flex();
+        for kind in KINDS {
+            random::seed(4);
+            let layer = kind.init(5, 4, &device);
+            let (x, z) = (input([2, 3, 3], &device), input([2, 1, 2], &device));
+            let lengths = [3, 2];
+            let start = || layer.zero_state(2, &device);
+            let whole = Tensor::cat(vec![x.clone(), z.clone().repeat_dim(1, 3)], 2);
+            let whole = layer.forward(whole, &lengths, Direction::Forward, start());
+            let projected = z.squeeze_dim::<2>(1).matmul(layer.input_weight(3..5));
+            let parts = layer.forward_projected(x, projected, &lengths, start());
+            close(parts.hidden, whole.hidden);
+            close(parts.last.hidden, whole.last.hidden);
+        }
+    }
+
+    #[test]
     fn both_directions_at_once_equal_one_after_the_other() {
         let device = Device::flex();
         for kind in KINDS {

@@ -200,10 +200,10 @@ pub(super) unsafe fn product(out: Out, lhs: Mat, rhs: &Panels, cols: Range<usize
                         let left = &left[row / TILE * depth * TILE..];
                         // SAFETY: the caller's; `first + row` and `col` are inside `out`.
                         unsafe {
-                            let target = Out {
-                                accumulate: out.accumulate || k_from > 0,
-                                ..out.from(first + row, col - cols.start)
-                            };
+                            let mut target = out.from(first + row, col - cols.start);
+                            if k_from > 0 {
+                                target = target.onto_itself();
+                            }
                             let mut sums = MaybeUninit::uninit();
                             match tiles {
                                 Some(_) => {
@@ -344,8 +344,9 @@ unsafe fn write(out: Out, sums: &Sums<f32>, height: usize, width: usize) {
             for (half, mask) in [bits as u16, (bits >> 16) as u16].into_iter().enumerate() {
                 let to = row.wrapping_add(half * TILE);
                 let mut sum = _mm512_load_ps(sums.0[from + half * TILE].as_ptr());
-                if out.accumulate {
-                    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, to));
+                if let Some((base, stride)) = out.base {
+                    let base = base.wrapping_add(i * stride + half * TILE);
+                    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, base));
                 }
                 _mm512_mask_storeu_ps(to, mask, sum);
             }

@@ -68,11 +68,9 @@ impl Product<'_> {
             for (i, sums) in sums[..lhs.rows].iter_mut().enumerate() {
                 // SAFETY: inside `out`, by the caller of `product`.
                 unsafe {
-                    let row = out.from(i, from).data;
-                    if out.accumulate {
-                        row.copy_to_nonoverlapping(sums.as_mut_ptr(), width);
-                    } else {
-                        sums[..width].fill(0.0);
+                    match out.from(i, from).base {
+                        Some((row, _)) => row.copy_to_nonoverlapping(sums.as_mut_ptr(), width),
+                        None => sums[..width].fill(0.0),
                     }
                 }
             }
@@ -225,8 +223,8 @@ unsafe fn dots<S: Simd, const R: usize, const C: usize>(
             let sum = simd.reduce_sum_f32s(sums[i][j]) + rest.sum::<f32>();
             // SAFETY: the caller's.
             unsafe {
-                let at = out.from(row + i, col + j).data;
-                *at = if out.accumulate { *at + sum } else { sum };
+                let to = out.from(row + i, col + j);
+                *to.data = to.base.map_or(sum, |(base, _)| *base + sum);
             }
         }
     }

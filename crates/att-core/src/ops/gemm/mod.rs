@@ -213,12 +213,34 @@ impl Line {
     }
 }
 
+/// What a product is added to.
+#[derive(Clone, Copy)]
+pub(in crate::ops) enum Onto<'a> {
+    Nothing,
+    /// What stands where it goes.
+    Itself,
+    /// Each row to this one.
+    Row(&'a [f32]),
+}
+
+impl From<bool> for Onto<'_> {
+    /// Whether to accumulate.
+    fn from(accumulate: bool) -> Self {
+        if accumulate {
+            Self::Itself
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
 /// Where a product goes: rows of `row_stride` numbers, of which each thread writes its own.
 #[derive(Clone, Copy)]
 struct Out {
     data: *mut f32,
     row_stride: usize,
-    accumulate: bool,
+    /// Numbers that it is added to, and by how many its rows are apart.
+    base: Option<(*const f32, usize)>,
 }
 
 // SAFETY: threads write disjoint rows or columns only; see `product`.
@@ -227,32 +249,94 @@ unsafe impl Send for Out {}
 unsafe impl Sync for Out {}
 
 impl Out {
+    /// # Panics
+    ///
+    /// If `onto` is not a row of `width` numbers or more.
+    fn new(data: *mut f32, row_stride: usize, width: usize, onto: Onto) -> Self {
+        let base = match onto {
+            Onto::Nothing => None,
+            Onto::Itself => Some((data.cast_const(), row_stride)),
+            Onto::Row(row) => {
+                assert!(row.len() >= width, "a row to add each row of a product to");
+                Some((row.as_ptr(), 0))
+            }
+        };
+        Self {
+            data,
+            row_stride,
+            base,
+        }
+    }
+
     /// The same from row `row` and column `col` on.
     ///
     /// # Safety
     ///
     /// There must be such an element.
     unsafe fn from(self, row: usize, col: usize) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            Self {
+                data: self.data.add(row * self.row_stride + col),
+                base: self
+                    .base
+                    .map(|(base, stride)| (base.add(row * stride + col), stride)),
+                ..self
+            }
+        }
+    }
+
+    /// The same, for what comes on top of what was written.
+    fn onto_itself(self) -> Self {
         Self {
-            // SAFETY: the caller's.
-            data: unsafe { self.data.add(row * self.row_stride + col) },
+            base: Some((self.data.cast_const(), self.row_stride)),
             ..self
+        }
+    }
+
+    /// Writes what the product is added to, for a sum that goes on from there.
+    ///
+    /// # Safety
+    ///
+    /// There must be room for `rows` rows of `cols`.
+    unsafe fn begin(self, rows: usize, cols: usize) {
+        for i in 0..rows {
+            // SAFETY: the caller's.
+            unsafe {
+                let row = self.data.add(i * self.row_stride);
+                match self.base.map(|(base, stride)| base.add(i * stride)) {
+                    None => row.write_bytes(0, cols),
+                    Some(base) if base == row.cast_const() => (),
+                    Some(base) => row.copy_from_nonoverlapping(base, cols),
+                }
+            }
         }
     }
 }
 
-/// `out = lhs rhs` (or `out += lhs rhs` where `accumulate`), with `out` of `lhs.rows` rows of
-/// `rhs.n` neighbouring numbers, `row_stride` apart.
-pub(in crate::ops) fn product(
+/// `out = lhs rhs` (or `out = onto + lhs rhs`), with `out` of `lhs.rows` rows of `rhs.n` neighbouring
+/// numbers, `row_stride` apart.
+pub(in crate::ops) fn product<'a>(
     out: &mut [f32],
     row_stride: usize,
-    accumulate: bool,
+    onto: impl Into<Onto<'a>>,
     lhs: Mat,
     rhs: &Packed,
     parallelism: Parallelism,
 ) {
+    assert_fits(out, row_stride, lhs, rhs.n);
+    let out = Out::new(out.as_mut_ptr(), row_stride, rhs.n, onto.into());
+    // SAFETY: it fits.
+    unsafe { product_into(out, lhs, rhs, parallelism) };
+}
+
+/// # Safety
+///
+/// `out` must have room for `lhs.rows` rows of `rhs.n`, which nobody else reads or writes meanwhile. All of
+/// it is written.
+unsafe fn product_into(target: Out, lhs: Mat, rhs: &Packed, parallelism: Parallelism) {
     let (m, n, k) = (lhs.rows, rhs.n, lhs.cols);
-    assert_fits(out, row_stride, lhs, rhs.k, n);
+    assert_eq!(k, rhs.k, "inner sizes of a matrix product");
     if m == 0 || n == 0 {
         return;
     }
@@ -263,15 +347,10 @@ pub(in crate::ops) fn product(
     } else {
         lhs
     };
-    let target = Out {
-        data: out.as_mut_ptr(),
-        row_stride,
-        accumulate,
-    };
     let shared = |unit: usize, part: &(dyn Fn(Out, Range<usize>, Range<usize>) + Sync)| {
         share(m, n, k, unit, parallelism, |rows, cols| {
             let _span = span(Kind::Products);
-            // SAFETY: the assertions above keep each element inside `out`.
+            // SAFETY: each part is inside of it.
             part(unsafe { target.from(rows.start, cols.start) }, rows, cols);
         });
     };
@@ -297,9 +376,8 @@ pub(in crate::ops) fn product(
     }
 }
 
-/// That a product's inner sizes agree and its result fits.
-fn assert_fits(out: &[f32], row_stride: usize, lhs: Mat, k: usize, n: usize) {
-    assert_eq!(lhs.cols, k, "inner sizes of a matrix product");
+/// That a product fits.
+fn assert_fits(out: &[f32], row_stride: usize, lhs: Mat, n: usize) {
     assert!(lhs.rows == 0 || (lhs.rows - 1) * row_stride + n <= out.len());
     assert!(
         lhs.rows <= 1 || row_stride >= n,
@@ -346,22 +424,56 @@ fn share(
 
 /// [`product`] with a right factor that is used once, or was [`prepared`]. Where the left one has a few
 /// rows only, packing for bf16 would not pay: the product is f32 then, whatever is set.
-pub(in crate::ops) fn matmul(
+pub(in crate::ops) fn matmul<'a>(
     out: &mut [f32],
     row_stride: usize,
-    accumulate: bool,
+    onto: impl Into<Onto<'a>>,
     lhs: Mat,
     rhs: Mat,
     parallelism: Parallelism,
 ) {
+    assert_fits(out, row_stride, lhs, rhs.cols);
+    let out = Out::new(out.as_mut_ptr(), row_stride, rhs.cols, onto.into());
+    // SAFETY: it fits.
+    unsafe { matmul_into(out, lhs, rhs, parallelism) };
+}
+
+/// [`matmul`] into memory of its own, row by row.
+///
+/// - `row`: what each row is added to
+pub(in crate::ops) fn new_matmul(
+    lhs: Mat,
+    rhs: Mat,
+    row: Option<&[f32]>,
+    parallelism: Parallelism,
+) -> Vec<f32> {
+    let numbers = lhs.rows * rhs.cols;
+    let mut product = Vec::with_capacity(numbers);
+    let onto = row.map_or(Onto::Nothing, Onto::Row);
+    let out = Out::new(product.as_mut_ptr(), rhs.cols, rhs.cols, onto);
+    // SAFETY: there is room for the product, which is written whole.
+    unsafe {
+        matmul_into(out, lhs, rhs, parallelism);
+        product.set_len(numbers);
+    }
+    product
+}
+
+/// # Safety
+///
+/// As of [`product_into`].
+unsafe fn matmul_into(out: Out, lhs: Mat, rhs: Mat, parallelism: Parallelism) {
     let packed = prepared::find_for(rhs, lhs.rows).or_else(|| {
         let pays = crate::precision() == Precision::Bf16 && !few_rows::takes(lhs, rhs);
         pays.then(|| Packed::with_format(rhs, WeightFormat::Bf16))
     });
-    if let Some(rhs) = packed {
-        product(out, row_stride, accumulate, lhs, &rhs, parallelism);
-    } else {
-        matmul_f32(out, row_stride, accumulate, lhs, rhs, parallelism);
+    // SAFETY: the caller's.
+    unsafe {
+        if let Some(rhs) = packed {
+            product_into(out, lhs, &rhs, parallelism);
+        } else {
+            matmul_f32_into(out, lhs, rhs, parallelism);
+        }
     }
 }
 
@@ -374,17 +486,21 @@ pub(in crate::ops) fn matmul_f32(
     rhs: Mat,
     parallelism: Parallelism,
 ) {
-    assert_fits(out, row_stride, lhs, rhs.rows, rhs.cols);
+    assert_fits(out, row_stride, lhs, rhs.cols);
+    let out = Out::new(out.as_mut_ptr(), row_stride, rhs.cols, accumulate.into());
+    // SAFETY: it fits.
+    unsafe { matmul_f32_into(out, lhs, rhs, parallelism) };
+}
+
+/// # Safety
+///
+/// As of [`product_into`].
+unsafe fn matmul_f32_into(target: Out, lhs: Mat, rhs: Mat, parallelism: Parallelism) {
     let (m, n, k) = (lhs.rows, rhs.cols, lhs.cols);
-    let target = Out {
-        data: out.as_mut_ptr(),
-        row_stride,
-        accumulate,
-    };
+    assert_eq!(k, rhs.rows, "inner sizes of a matrix product");
     share(m, n, k, LINE, parallelism, |rows, cols| {
         let _span = span(Kind::Products);
-        // SAFETY: the assertion above keeps each element inside `out`, of which `share` gives every
-        // part to one call.
+        // SAFETY: the caller's; `share` gives every part to one call.
         unsafe {
             let target = target.from(rows.start, cols.start);
             plain(target, lhs.part(rows, 0..k), rhs.part(0..k, cols));
@@ -418,6 +534,9 @@ unsafe fn by_crate(out: Out, lhs: Mat, rhs: Mat) {
     // SAFETY: the caller's for `out`, which nobody else writes to; `Mat::rows` asserted that every
     // element that the strides reach lies inside its slice.
     unsafe {
+        if out.base.is_some() || lhs.cols == 0 {
+            out.begin(lhs.rows, rhs.cols);
+        }
         gemm::gemm(
             lhs.rows,
             rhs.cols,
@@ -425,7 +544,7 @@ unsafe fn by_crate(out: Out, lhs: Mat, rhs: Mat) {
             out.data,
             1,
             out.row_stride as isize,
-            out.accumulate,
+            out.base.is_some(),
             lhs.data.as_ptr(),
             lhs.col_stride as isize,
             lhs.row_stride as isize,
@@ -480,6 +599,34 @@ mod tests {
         out
     }
 
+    /// What is added to in column `j` of a matrix of ones.
+    fn before(onto: Onto, j: usize) -> f64 {
+        match onto {
+            Onto::Nothing => 0.0,
+            Onto::Itself => 1.0,
+            Onto::Row(row) => row[j].into(),
+        }
+    }
+
+    /// Of all ways that a product can take, and with a left factor of no columns.
+    #[test]
+    fn a_new_product_is_written_whole() {
+        for (m, n, k) in [(1, 5, 3), (20, 40, 7), (100, 33, 64), (3, 4, 0)] {
+            let (a, b, bias) = (numbers(m * k, 1), numbers(k * n, 2), numbers(n, 3));
+            let (lhs, rhs) = (Mat::rows(&a, m, k, k), Mat::rows(&b, k, n, n));
+            for row in [None, Some(&bias[..])] {
+                let onto = row.map_or(Onto::Nothing, Onto::Row);
+                let mut expected = vec![7.0; m * n];
+                matmul(&mut expected, n, onto, lhs, rhs, Parallelism::None);
+                let product = new_matmul(lhs, rhs, row, Parallelism::Rayon(0));
+                assert_eq!(product.len(), m * n);
+                for (got, want) in product.into_iter().zip(expected) {
+                    assert!((got - want).abs() < 2e-5, "{m} {n} {k}");
+                }
+            }
+        }
+    }
+
     fn check(format: WeightFormat, round: fn(f32) -> f32) {
         let sizes = [
             (1, 1, 1),
@@ -502,17 +649,19 @@ mod tests {
                 };
                 let packed = Packed::with_format(rhs, format);
                 let expected = by_definition(lhs, rhs, round);
-                for (accumulate, parallelism) in
-                    [(false, Parallelism::None), (true, Parallelism::Rayon(0))]
-                {
+                let bias = numbers(n, 3);
+                for (onto, parallelism) in [
+                    (Onto::Nothing, Parallelism::None),
+                    (Onto::Itself, Parallelism::Rayon(0)),
+                    (Onto::Row(&bias), Parallelism::Rayon(0)),
+                ] {
                     let mut out = vec![1.0; m * (n + 1)];
-                    product(&mut out, n + 1, accumulate, lhs, &packed, parallelism);
-                    let before = if accumulate { 1.0 } else { 0.0 };
+                    product(&mut out, n + 1, onto, lhs, &packed, parallelism);
                     for i in 0..m {
                         for j in 0..n {
                             let (got, want) = (
                                 f64::from(out[i * (n + 1) + j]),
-                                expected[i * n + j] + before,
+                                expected[i * n + j] + before(onto, j),
                             );
                             assert!(
                                 (got - want).abs() < 2e-5,
@@ -535,14 +684,16 @@ mod tests {
                 for rhs in [Mat::rows(&b, k, n, n + 2), Mat::rows(&b, n, k, k).t()] {
                     assert!(few_rows::takes(lhs, rhs));
                     let expected = by_definition(lhs, rhs, |x| x);
-                    for accumulate in [false, true] {
+                    let bias = numbers(n, 3);
+                    for onto in [Onto::Nothing, Onto::Itself, Onto::Row(&bias)] {
                         let mut out = vec![1.0; m * (n + 1)];
                         let threads = Parallelism::Rayon(0);
-                        matmul(&mut out, n + 1, accumulate, lhs, rhs, threads);
+                        matmul(&mut out, n + 1, onto, lhs, rhs, threads);
                         for (i, row) in out.chunks(n + 1).enumerate() {
-                            for (got, want) in row.iter().zip(&expected[i * n..][..n]) {
-                                let want = want + if accumulate { 1.0 } else { 0.0 };
-                                assert!((f64::from(*got) - want).abs() < 2e-5, "{m} {k} {n}");
+                            for j in 0..n {
+                                let want = expected[i * n + j] + before(onto, j);
+                                let got = f64::from(row[j]);
+                                assert!((got - want).abs() < 2e-5, "{m} {k} {n}");
                             }
                             assert_eq!(row[n], 1.0, "written beside the result");
                         }

@@ -130,13 +130,9 @@ thread_local! {
 /// `out` must have room for `lhs.rows` rows of `cols`.
 pub(super) unsafe fn product(out: Out, lhs: Mat, rhs: &Panels, cols: Range<usize>) {
     let k = lhs.cols;
-    if k == 0 && !out.accumulate {
-        for i in 0..lhs.rows {
-            for j in 0..cols.len() {
-                // SAFETY: inside `out`, by the caller.
-                unsafe { *out.data.add(i * out.row_stride + j) = 0.0 };
-            }
-        }
+    if k == 0 {
+        // SAFETY: the caller's.
+        unsafe { out.begin(lhs.rows, cols.len()) };
     }
     pulp::Arch::new().dispatch(Product {
         out,
@@ -183,10 +179,10 @@ impl WithSimd for Product<'_> {
                             // SAFETY: `first + row` and `col` are inside `out`, by the caller of
                             // `product`.
                             unsafe {
-                                let target = Out {
-                                    accumulate: out.accumulate || k_from > 0,
-                                    ..out.from(first + row, col - cols.start)
-                                };
+                                let mut target = out.from(first + row, col - cols.start);
+                                if k_from > 0 {
+                                    target = target.onto_itself();
+                                }
                                 tile(simd, target, left, right, height, width);
                             }
                         }
@@ -291,11 +287,11 @@ impl<const R: usize> WithSimd for Tile<'_, R> {
                     // SAFETY: there is room for R rows of two vectors.
                     unsafe {
                         let at = out.data.add(i * out.row_stride + j * S::F32_LANES);
-                        let at = at.cast::<S::f32s>();
-                        if out.accumulate {
-                            sum = simd.add_f32s(sum, at.read_unaligned());
+                        if let Some((base, stride)) = out.base {
+                            let base = base.add(i * stride + j * S::F32_LANES);
+                            sum = simd.add_f32s(sum, base.cast::<S::f32s>().read_unaligned());
                         }
-                        at.write_unaligned(sum);
+                        at.cast::<S::f32s>().write_unaligned(sum);
                     }
                 }
             }
@@ -313,8 +309,9 @@ impl<const R: usize> WithSimd for Tile<'_, R> {
                 // SAFETY: the masks keep to the `width` columns that there is room for.
                 unsafe {
                     let at = out.data.wrapping_add(i * out.row_stride + j * S::F32_LANES);
-                    if out.accumulate {
-                        sum = simd.add_f32s(sum, simd.mask_load_ptr_f32s(mask, at));
+                    if let Some((base, stride)) = out.base {
+                        let base = base.wrapping_add(i * stride + j * S::F32_LANES);
+                        sum = simd.add_f32s(sum, simd.mask_load_ptr_f32s(mask, base));
                     }
                     simd.mask_store_ptr_f32s(mask, at, sum);
                 }

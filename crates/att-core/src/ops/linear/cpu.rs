@@ -5,29 +5,24 @@ use burn::tensor::DType;
 use gemm::Parallelism;
 
 use super::{LinearOps, generic};
-use crate::ops::gemm::{Mat, matmul};
+use crate::ops::gemm::{Mat, new_matmul};
 use crate::ops::host::{AsF32, HostTensor};
 use crate::ops::rows::add_rows;
 
 const THREADS: Parallelism = Parallelism::Rayon(0);
 
 /// `x W + b`, row by row.
-fn forward(x: &[f32], weight: Mat, [d_in, d_out]: [usize; 2], bias: &[f32]) -> Vec<f32> {
+fn forward(x: &[f32], weight: Mat, d_in: usize, bias: &[f32]) -> Vec<f32> {
     let rows = x.len() / d_in;
-    // The product is added to the bias: that saves a pass over y, and writing zeros first.
-    let mut y = bias.repeat(rows);
     let x = Mat::rows(x, rows, d_in, d_in);
-    matmul(&mut y, d_out, true, x, weight, THREADS);
-    y
+    new_matmul(x, weight, Some(bias), THREADS)
 }
 
 /// `dy W^T`, row by row.
-fn backward_x(grad: &[f32], weight: Mat, [d_in, d_out]: [usize; 2]) -> Vec<f32> {
+fn backward_x(grad: &[f32], weight: Mat, d_out: usize) -> Vec<f32> {
     let rows = grad.len() / d_out;
-    let mut dx = vec![0.0; rows * d_in];
     let grad = Mat::rows(grad, rows, d_out, d_out);
-    matmul(&mut dx, d_in, false, grad, weight.t(), THREADS);
-    dx
+    new_matmul(grad, weight.t(), None, THREADS)
 }
 
 /// `x^T dy`, or its transpose.
@@ -40,13 +35,11 @@ fn backward_weight(
     let rows = x.len() / d_in;
     let x = Mat::rows(x, rows, d_in, d_in);
     let grad = Mat::rows(grad, rows, d_out, d_out);
-    let mut out = vec![0.0; d_in * d_out];
     if transposed {
-        matmul(&mut out, d_in, false, grad.t(), x, THREADS);
+        new_matmul(grad.t(), x, None, THREADS)
     } else {
-        matmul(&mut out, d_out, false, x.t(), grad, THREADS);
+        new_matmul(x.t(), grad, None, THREADS)
     }
-    out
 }
 
 macro_rules! impl_on_slices {
@@ -65,7 +58,7 @@ macro_rules! impl_on_slices {
                 let y = forward(
                     x.contiguous().as_f32(),
                     weight.as_mat(),
-                    [weight.rows, weight.cols],
+                    weight.rows,
                     bias.contiguous().as_f32(),
                 );
                 HostTensor::from_vec(y, shape)
@@ -80,11 +73,7 @@ macro_rules! impl_on_slices {
                 }
                 let weight = weight.matrix();
                 let shape = generic::with_last(grad.shape(), weight.rows);
-                let dx = backward_x(
-                    grad.contiguous().as_f32(),
-                    weight.as_mat(),
-                    [weight.rows, weight.cols],
-                );
+                let dx = backward_x(grad.contiguous().as_f32(), weight.as_mat(), weight.cols);
                 HostTensor::from_vec(dx, shape)
             }
 

@@ -423,25 +423,26 @@ unsafe fn product_by(
 #[inline(always)]
 unsafe fn write(out: Out, sums: &Sums, r: &[f32], scales: &[f32], offsets: &[i32]) {
     for (i, &r) in r.iter().enumerate() {
-        // SAFETY: the caller's.
-        let out_row = unsafe {
-            let start = out.data.add(i * out.row_stride);
-            std::slice::from_raw_parts_mut(start, scales.len())
+        let mut row = [0.0; NR];
+        // SAFETY: the caller's; what is added to may be the same place, and is read first.
+        let to = unsafe {
+            if let Some((base, stride)) = out.base {
+                let base = base.add(i * stride);
+                base.copy_to_nonoverlapping(row.as_mut_ptr(), scales.len());
+            }
+            let to = out.data.add(i * out.row_stride);
+            std::slice::from_raw_parts_mut(to, scales.len())
         };
-        let halves = out_row
+        let halves = row
             .chunks_mut(TILE)
             .zip(scales.chunks(TILE))
             .zip(offsets.chunks(TILE));
-        for (((to, scales), offsets), sums) in halves.zip(sums.row(i)) {
-            for j in 0..to.len() {
-                let product = (sums[j] - offsets[j]) as f32 * (r * scales[j]);
-                to[j] = if out.accumulate {
-                    to[j] + product
-                } else {
-                    product
-                };
+        for (((row, scales), offsets), sums) in halves.zip(sums.row(i)) {
+            for j in 0..scales.len() {
+                row[j] += (sums[j] - offsets[j]) as f32 * (r * scales[j]);
             }
         }
+        to.copy_from_slice(&row[..scales.len()]);
     }
 }
 
@@ -459,7 +460,7 @@ mod tests {
         let target = Out {
             data: out.as_mut_ptr(),
             row_stride: rhs.cols,
-            accumulate: false,
+            base: None,
         };
         let panels = Panels::pack(rhs);
         Left::with(lhs, Parallelism::None, |left| {
