@@ -294,12 +294,12 @@ impl Out {
         }
     }
 
-    /// Writes what the product is added to, for a sum that goes on from there.
+    /// Writes what the product is added to; what remains is to add it there.
     ///
     /// # Safety
     ///
     /// There must be room for `rows` rows of `cols`.
-    unsafe fn begin(self, rows: usize, cols: usize) {
+    unsafe fn begun(self, rows: usize, cols: usize) -> Self {
         for i in 0..rows {
             // SAFETY: the caller's.
             unsafe {
@@ -311,6 +311,7 @@ impl Out {
                 }
             }
         }
+        self.onto_itself()
     }
 }
 
@@ -346,6 +347,18 @@ unsafe fn product_into(target: Out, lhs: Mat, rhs: &Packed, parallelism: Paralle
         Mat::rows(&rounded, m, k, k)
     } else {
         lhs
+    };
+    // Forms of fewer bits are so fast that writing to memory out of the cache would keep them waiting.
+    let begins = match &*rhs.form {
+        Form::Plain(_) | Form::Tiles(_) => false,
+        #[cfg(target_arch = "x86_64")]
+        Form::Bf16(_) => target.base.is_some(),
+        Form::Int8(_) => target.base.is_some(),
+    };
+    let target = match begins {
+        // SAFETY: the caller's.
+        true => unsafe { target.begun(m, n) },
+        false => target,
     };
     let shared = |unit: usize, part: &(dyn Fn(Out, Range<usize>, Range<usize>) + Sync)| {
         share(m, n, k, unit, parallelism, |rows, cols| {
@@ -534,8 +547,9 @@ unsafe fn by_crate(out: Out, lhs: Mat, rhs: Mat) {
     // SAFETY: the caller's for `out`, which nobody else writes to; `Mat::rows` asserted that every
     // element that the strides reach lies inside its slice.
     unsafe {
-        if out.base.is_some() || lhs.cols == 0 {
-            out.begin(lhs.rows, rhs.cols);
+        let accumulates = out.base.is_some();
+        if accumulates || lhs.cols == 0 {
+            out.begun(lhs.rows, rhs.cols);
         }
         gemm::gemm(
             lhs.rows,
@@ -544,7 +558,7 @@ unsafe fn by_crate(out: Out, lhs: Mat, rhs: Mat) {
             out.data,
             1,
             out.row_stride as isize,
-            out.base.is_some(),
+            accumulates,
             lhs.data.as_ptr(),
             lhs.col_stride as isize,
             lhs.row_stride as isize,

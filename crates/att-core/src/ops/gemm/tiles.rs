@@ -132,7 +132,7 @@ pub(super) unsafe fn product(out: Out, lhs: Mat, rhs: &Panels, cols: Range<usize
     let k = lhs.cols;
     if k == 0 {
         // SAFETY: the caller's.
-        unsafe { out.begin(lhs.rows, cols.len()) };
+        unsafe { out.begun(lhs.rows, cols.len()) };
     }
     pulp::Arch::new().dispatch(Product {
         out,

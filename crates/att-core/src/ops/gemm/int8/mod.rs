@@ -363,7 +363,8 @@ fn portable(left: &[Line], panel: &[Line], height: usize, sums: &mut Sums) {
 ///
 /// # Safety
 ///
-/// `out` must have room for as many rows of as many columns.
+/// `out` must have room for as many rows of as many columns, and what they are added to stand there, if
+/// anything.
 pub(super) unsafe fn product(
     out: Out,
     left: &Left,
@@ -419,30 +420,29 @@ unsafe fn product_by(
 ///
 /// # Safety
 ///
-/// `out` must have room for them.
+/// `out` must have room for them, and what they are added to stand there, if anything.
 #[inline(always)]
 unsafe fn write(out: Out, sums: &Sums, r: &[f32], scales: &[f32], offsets: &[i32]) {
     for (i, &r) in r.iter().enumerate() {
-        let mut row = [0.0; NR];
-        // SAFETY: the caller's; what is added to may be the same place, and is read first.
-        let to = unsafe {
-            if let Some((base, stride)) = out.base {
-                let base = base.add(i * stride);
-                base.copy_to_nonoverlapping(row.as_mut_ptr(), scales.len());
-            }
-            let to = out.data.add(i * out.row_stride);
-            std::slice::from_raw_parts_mut(to, scales.len())
+        // SAFETY: the caller's.
+        let out_row = unsafe {
+            let start = out.data.add(i * out.row_stride);
+            std::slice::from_raw_parts_mut(start, scales.len())
         };
-        let halves = row
+        let halves = out_row
             .chunks_mut(TILE)
             .zip(scales.chunks(TILE))
             .zip(offsets.chunks(TILE));
-        for (((row, scales), offsets), sums) in halves.zip(sums.row(i)) {
-            for j in 0..scales.len() {
-                row[j] += (sums[j] - offsets[j]) as f32 * (r * scales[j]);
+        for (((to, scales), offsets), sums) in halves.zip(sums.row(i)) {
+            for j in 0..to.len() {
+                let product = (sums[j] - offsets[j]) as f32 * (r * scales[j]);
+                to[j] = if out.base.is_some() {
+                    to[j] + product
+                } else {
+                    product
+                };
             }
         }
-        to.copy_from_slice(&row[..scales.len()]);
     }
 }
 

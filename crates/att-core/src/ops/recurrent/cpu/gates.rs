@@ -113,15 +113,27 @@ fn recurrent_bias_slot<C: CpuCell>(d: usize) -> Range<usize> {
 
 /// A line before any product: the biases.
 pub(in crate::ops) fn biases<C: CpuCell>(input_bias: &[f32], recurrent_bias: &[f32]) -> Vec<f32> {
+    let mut line = Vec::new();
+    push_biases::<C>(&mut line, input_bias, recurrent_bias);
+    line
+}
+
+/// Appends such a line.
+pub(super) fn push_biases<C: CpuCell>(
+    lines: &mut Vec<f32>,
+    input_bias: &[f32],
+    recurrent_bias: &[f32],
+) {
     let d = input_bias.len() / C::PARTS;
-    let mut line = vec![0.0; SLOTS * d];
+    let start = lines.len();
+    lines.resize(start + SLOTS * d, 0.0);
+    let line = &mut lines[start..];
     for (columns, at) in pieces::<C>(d) {
         line[at..][..columns.len()].copy_from_slice(&input_bias[columns]);
     }
     if !C::HAS_C {
         line[recurrent_bias_slot::<C>(d)].copy_from_slice(recurrent_bias);
     }
-    line
 }
 
 /// The gradients of b and of a GRU's bias in the reset gate, from those of all lines.

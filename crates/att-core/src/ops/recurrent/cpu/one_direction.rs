@@ -6,7 +6,7 @@ use gemm::Parallelism;
 
 use super::Saved;
 use super::cell::{Before, CpuCell};
-use super::gates::{InputWeights, SLOTS, biases};
+use super::gates::{InputWeights, SLOTS, biases, push_biases};
 use super::kernel::{Arguments, Sizes};
 use super::weights::Weights;
 use crate::ops::gemm::Mat;
@@ -78,8 +78,8 @@ impl OneDirection<'_> {
             cells: Vec::with_capacity(kept * d_c),
         };
         let width = C::PARTS * d;
-        let biases = |input_bias| biases::<C>(input_bias, layer.recurrent_bias);
-        let of_all_rows = (layer.input_bias.len() == width).then(|| biases(layer.input_bias));
+        let of_all_rows = layer.input_bias.len() == width;
+        let of_all_rows = of_all_rows.then(|| biases::<C>(layer.input_bias, layer.recurrent_bias));
         for block in self.blocks() {
             let positions = self.positions(&block);
             if !keep {
@@ -88,12 +88,12 @@ impl OneDirection<'_> {
             let from = saved.gates.len();
             for t in block.clone() {
                 for &row in &self.steps.rows[..self.steps.at(t).len()] {
-                    match &of_all_rows {
-                        Some(line) => saved.gates.extend_from_slice(line),
-                        None => saved
-                            .gates
-                            .extend(biases(self::row(layer.input_bias, row, width))),
+                    if let Some(line) = &of_all_rows {
+                        saved.gates.extend_from_slice(line);
+                        continue;
                     }
+                    let input_bias = self::row(layer.input_bias, row, width);
+                    push_biases::<C>(&mut saved.gates, input_bias, layer.recurrent_bias);
                 }
             }
             let gates = &mut saved.gates[from..];
