@@ -220,12 +220,16 @@ impl RecurrentStack {
                 };
             }
             let layer = &self.layers[index];
+            let mut adds = self.residual_from.is_some_and(|from| index >= from);
             let output = match projected.take() {
-                Some(projected) => layer.forward_projected(input, projected, lengths, state),
+                Some(projected) => {
+                    // The input has another part, which is not here.
+                    adds = false;
+                    layer.forward_projected(input, projected, lengths, state)
+                }
                 None => layer.forward(input, lengths, Direction::Forward, state),
             };
             last.push(output.last);
-            let adds = self.residual_from.is_some_and(|from| index >= from);
             hidden = if adds && hidden.dims() == output.hidden.dims() {
                 output.hidden + hidden
             } else {
@@ -236,5 +240,48 @@ impl RecurrentStack {
             hidden,
             states: last,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use att_core::random;
+    use burn::tensor::TensorData;
+
+    /// Also where a part of the input has the size of the output, to which only whole inputs are added.
+    #[test]
+    fn a_part_of_the_input_can_be_projected_before() {
+        let device = Device::flex();
+        random::seed(1);
+        let config = RecurrentStackConfig {
+            d_hidden: 4,
+            layers: 2,
+            dropout: 0.0,
+            residual: true,
+            ..Default::default()
+        };
+        let stack = config.init(4 + 3, &device);
+        let rows = |d: usize| {
+            let numbers = TensorData::new(random::normal(2 * d, 1.0), [2, 1, d]);
+            Tensor::<3>::from_data(numbers, &device)
+        };
+        let (x, z) = (rows(4), rows(3));
+        let states = || -> Vec<_> {
+            let zero = |layer: &Recurrent| layer.zero_state(2, &device);
+            stack.layers.iter().map(zero).collect()
+        };
+        let whole = Tensor::cat(vec![x.clone(), z.clone()], 2);
+        let whole = stack.forward(whole, &[1, 1], states(), &[]);
+        let of_z = stack.layers[0].input_weight(4..7);
+        let input = StackInput {
+            input: x,
+            projected: Some(z.squeeze_dim::<2>(1).matmul(of_z)),
+            context: None,
+            lengths: &[1, 1],
+            masks: &[],
+        };
+        let parts = stack.forward_layers(0..2, input, states());
+        assert!(parts.hidden.all_close(whole.hidden, Some(1e-5), Some(1e-6)));
     }
 }
