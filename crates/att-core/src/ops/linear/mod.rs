@@ -37,10 +37,20 @@ pub fn linear<const D: usize>(
     let [d_in, d_out] = weight.dims();
     assert!(D >= 2, "a linear map reads rows");
     assert_shape!(x, [.., d_in]);
-    let bias = bias.unwrap_or_else(|| no_bias(&weight));
-    assert_shape!(bias, [d_out]);
     super::assert_some("linear", &x);
     super::assert_some("linear", &weight);
+    let bias = match bias {
+        Some(bias) => bias,
+        None if super::has_cpu_kernels(&x) => no_bias(&weight),
+        // To add zeros would be a kernel more.
+        None => {
+            let mut shape = x.dims();
+            shape[D - 1] = d_out;
+            let rows = x.reshape([-1, d_in as i64]);
+            return rows.matmul(weight).reshape(shape);
+        }
+    };
+    assert_shape!(bias, [d_out]);
     Tensor::from_dispatch(Dispatch::linear_forward(
         x.into_dispatch(),
         weight.into_dispatch(),
