@@ -76,7 +76,8 @@ pub(super) fn continuations(
         };
         // A vocabulary of the source's own: probabilities are those in it, so that it does not matter
         // what else the model has scores of.
-        let (ids, mut logits) = row.of(allowed);
+        let column = |&id: &u32| Some((id, row.logits[row.column(id)?]));
+        let (ids, mut logits): (Vec<u32>, Vec<f32>) = allowed.iter().filter_map(column).unzip();
         let row = Row {
             logits: &mut logits,
             ids: Some(&ids),
@@ -111,12 +112,6 @@ impl Row<'_> {
 
     fn token(&self, column: usize) -> u32 {
         self.ids.map_or(column as u32, |ids| ids[column])
-    }
-
-    /// The tokens of those in `allowed`, rising, that have a column, and their scores.
-    fn of(&self, allowed: &[u32]) -> (Vec<u32>, Vec<f32>) {
-        let column = |&id: &u32| Some((id, self.logits[self.column(id)?]));
-        allowed.iter().filter_map(column).unzip()
     }
 
     fn columns(&self, ids: &[u32]) -> Vec<u32> {

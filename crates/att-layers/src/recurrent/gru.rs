@@ -2,6 +2,7 @@ use att_core::ops::GruArguments;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use super::bias_of_all_rows;
 use crate::{Linear, init};
 
 /// Gated recurrent unit; see [`att_core::ops::gru()`] for the equations.
@@ -37,13 +38,7 @@ impl Gru {
         GruArguments {
             input,
             input_weight: self.input.weight.val(),
-            input_bias: self
-                .input
-                .bias
-                .as_ref()
-                .expect("made with one")
-                .val()
-                .unsqueeze(),
+            input_bias: bias_of_all_rows(&self.input),
             recurrent_weight: self.recurrent.val(),
             recurrent_bias: self.recurrent_bias.val(),
             hidden,

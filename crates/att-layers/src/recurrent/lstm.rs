@@ -2,6 +2,7 @@ use att_core::ops::LstmArguments;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use super::bias_of_all_rows;
 use crate::{Linear, init};
 
 /// Long short-term memory; see [`att_core::ops::lstm()`] for the equations.
@@ -37,13 +38,7 @@ impl Lstm {
         LstmArguments {
             input,
             input_weight: self.input.weight.val(),
-            input_bias: self
-                .input
-                .bias
-                .as_ref()
-                .expect("made with one")
-                .val()
-                .unsqueeze(),
+            input_bias: bias_of_all_rows(&self.input),
             recurrent_weight: self.recurrent.val(),
             hidden,
             cell,

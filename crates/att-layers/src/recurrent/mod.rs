@@ -98,8 +98,8 @@ impl Recurrent {
         state: RecurrentState,
     ) -> RecurrentStates {
         let [_, _, d_x] = input.dims();
-        let (input_weight, input_bias) = (self.input_weight(0..d_x), self.input_bias());
-        let input_bias = projected + input_bias.unsqueeze();
+        let input_weight = self.input_weight(0..d_x);
+        let input_bias = projected + bias_of_all_rows(self.input());
         match self {
             Self::Lstm(lstm) => {
                 let arguments = LstmArguments {
@@ -123,11 +123,6 @@ impl Recurrent {
     /// The rows of W_x that meet some numbers of the input, `[rows, gates * d_hidden]`.
     pub fn input_weight(&self, rows: Range<usize>) -> Tensor<2> {
         self.input().rows(rows)
-    }
-
-    fn input_bias(&self) -> Tensor<1> {
-        let bias = self.input().bias.as_ref();
-        bias.expect("made with one").val()
     }
 
     fn input(&self) -> &Linear {
@@ -200,6 +195,12 @@ impl Recurrent {
     pub fn d_input(&self) -> usize {
         self.input().weight.shape()[0]
     }
+}
+
+/// b of an input projection as the operations take it, `[1, gates * d_hidden]`.
+fn bias_of_all_rows(input: &Linear) -> Tensor<2> {
+    let bias = input.bias.as_ref();
+    bias.expect("made with one").val().unsqueeze()
 }
 
 fn cell_of(cell: Option<Tensor<2>>) -> Tensor<2> {

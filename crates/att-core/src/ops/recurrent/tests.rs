@@ -10,8 +10,8 @@ use crate::ops::test_support::{assert_close, cpu_devices, devices, gradients, ra
 const CELLS: [Cell; 2] = [Cell::Lstm, Cell::Gru];
 const DIRECTIONS: [Direction; 2] = [Direction::Forward, Direction::Backward];
 
-/// Ragged, equal and single rows, with a bias each where d is odd; sizes that are and are not multiples of a vector's width; and
-/// enough rows and work for several shares.
+/// Ragged, equal and single rows, with a bias each where d is odd; sizes that are and are not
+/// multiples of a vector's width; and enough rows and work for several shares.
 fn cases() -> Vec<(usize, Vec<usize>)> {
     let many = |batch: usize| (0..batch).map(|row| 1 + row * 7 % 6).collect();
     vec![

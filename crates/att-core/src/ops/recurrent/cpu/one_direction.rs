@@ -78,8 +78,9 @@ impl OneDirection<'_> {
             cells: Vec::with_capacity(kept * d_c),
         };
         let width = C::PARTS * d;
-        let of_all_rows = layer.input_bias.len() == width;
-        let of_all_rows = of_all_rows.then(|| biases::<C>(layer.input_bias, layer.recurrent_bias));
+        // None where each row has a bias of its own.
+        let shared = (layer.input_bias.len() == width)
+            .then(|| biases::<C>(layer.input_bias, layer.recurrent_bias));
         for block in self.blocks() {
             let positions = self.positions(&block);
             if !keep {
@@ -87,12 +88,12 @@ impl OneDirection<'_> {
             }
             let from = saved.gates.len();
             for t in block.clone() {
-                for &row in &self.steps.rows[..self.steps.at(t).len()] {
-                    if let Some(line) = &of_all_rows {
+                for &index in &self.steps.rows[..self.steps.at(t).len()] {
+                    if let Some(line) = &shared {
                         saved.gates.extend_from_slice(line);
                         continue;
                     }
-                    let input_bias = self::row(layer.input_bias, row, width);
+                    let input_bias = row(layer.input_bias, index, width);
                     push_biases::<C>(&mut saved.gates, input_bias, layer.recurrent_bias);
                 }
             }
