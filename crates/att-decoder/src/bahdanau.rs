@@ -1,5 +1,7 @@
 use att_attention::{Attention, AttentionConfig};
-use att_core::ops::{BahdanauInputs, bahdanau, linear, tanh};
+use att_core::ops::{
+    BahdanauInputs, BahdanauStepInputs, bahdanau, bahdanau_step, bahdanau_step_is_one, linear, tanh,
+};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
 use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
@@ -227,6 +229,44 @@ impl BahdanauDecoder {
         self.dropout.forward(tanh(sums))
     }
 
+    /// A step in the form of [`bahdanau_step`], where it has that form and is one operation: one layer,
+    /// plain additive attention, and a context that joins by concatenation.
+    fn one_step(
+        &self,
+        embedded: &Tensor<3>,
+        memory: &DecoderMemory,
+        state: &DecoderState,
+    ) -> Option<BahdanauStepInputs> {
+        let [memory] = &memory.attention[..] else {
+            return None;
+        };
+        let fits = bahdanau_step_is_one(embedded)
+            && self.reads_projected()
+            && self.attention.is_plain()
+            && memory.intervention.is_none();
+        if !fits {
+            return None;
+        }
+        let scorer = self.attention.scorer.additive_parts()?;
+        let layer = self.recurrent.only_layer()?;
+        Some(BahdanauStepInputs {
+            embedded: embedded.clone().squeeze_dim(1),
+            state: state.layers[0].clone(),
+            keys: memory.keys.clone(),
+            projected: memory.values.clone(),
+            src_pad_mask: memory.src_pad_mask.clone(),
+            query_weight: scorer.query_weight,
+            query_bias: scorer.query_bias,
+            v: scorer.v,
+            input_weight: layer.input_weight,
+            input_bias: layer.input_bias,
+            recurrent_weight: layer.recurrent_weight,
+            recurrent_bias: layer.recurrent_bias,
+            deep_weight: self.deep.weight.val(),
+            deep_bias: self.deep.bias.as_ref()?.val(),
+        })
+    }
+
     /// The recurrence in the form of [`bahdanau`], where it has that form: one layer, plain additive
     /// attention, and a context that joins by concatenation.
     fn whole_pass(
@@ -291,6 +331,21 @@ impl Decoder for BahdanauDecoder {
         state: DecoderState,
     ) -> DecoderStep {
         let embedded = self.head().embed(tokens.unsqueeze_dim(1));
+        if let Some(inputs) = self.one_step(&embedded, memory, &state) {
+            let step = bahdanau_step(inputs);
+            let features = step.features.unsqueeze_dim(1);
+            let mut state = DecoderState {
+                layers: vec![step.state],
+                ..state
+            };
+            state.attention[0].step += 1;
+            return DecoderStep {
+                logits: self.head().step(features, Some(&step.weights), memory),
+                weights: Some(step.weights),
+                head_weights: Vec::new(),
+                state,
+            };
+        }
         let advanced = self.advance(embedded.clone(), memory, state);
         let features = self.deep_output_of_steps(advanced.hidden, advanced.context, embedded);
         let weights = advanced.weights.squeeze_dim(1);

@@ -97,7 +97,10 @@ pub(crate) use gemm::multiplies_bf16;
 pub use adam::{AdamStep, adam_step, square_sum};
 pub use additive_score::additive_score;
 pub use attention_read::{AttentionRead, attention_read};
-pub use bahdanau::{BahdanauInputs, BahdanauStates, bahdanau};
+pub use bahdanau::{
+    BahdanauInputs, BahdanauStates, BahdanauStep, BahdanauStepInputs, bahdanau, bahdanau_step,
+    bahdanau_step_is_one,
+};
 pub use dot_score::dot_score;
 pub use embedding::embedding;
 pub use entmax::{Alpha, entmax};

@@ -12,11 +12,11 @@ use crate::ops::host::{AsF32, HostTensor};
 use crate::ops::work::{Kind, span};
 
 #[derive(Clone, Copy)]
-struct Dims {
-    batch: usize,
-    tgt_len: usize,
-    src_len: usize,
-    d: usize,
+pub(in crate::ops) struct Dims {
+    pub(in crate::ops) batch: usize,
+    pub(in crate::ops) tgt_len: usize,
+    pub(in crate::ops) src_len: usize,
+    pub(in crate::ops) d: usize,
 }
 
 impl Dims {
@@ -51,7 +51,8 @@ fn all<'a>(raw: &'a [f32], factors: &'a Option<Vec<f32>>) -> Factored<'a> {
     }
 }
 
-fn forward(query: &[f32], keys: &[f32], v: &[f32], dims: Dims) -> Vec<f32> {
+/// The scores of all queries, `[batch, tgt_len, src_len]`.
+pub(in crate::ops) fn forward(query: &[f32], keys: &[f32], v: &[f32], dims: Dims) -> Vec<f32> {
     let Dims {
         batch,
         tgt_len,

@@ -4,7 +4,7 @@
 mod avx512;
 mod backward;
 #[cfg(feature = "cpu")]
-mod cpu;
+pub(in crate::ops) mod cpu;
 #[cfg(feature = "cube")]
 pub(super) mod cube;
 #[cfg(feature = "cpu")]

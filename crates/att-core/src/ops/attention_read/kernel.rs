@@ -21,8 +21,14 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// Their number, and the size of the longest.
+    pub(in crate::ops) fn sizes(&self) -> [usize; 2] {
+        let batch = self.ends.len();
+        [batch, self.mask.len() / batch]
+    }
+
     /// Of a mask of `[batch, src_len]`.
-    pub(super) fn new(mask: Vec<bool>, src_len: usize) -> Self {
+    pub(in crate::ops) fn new(mask: Vec<bool>, src_len: usize) -> Self {
         let end = |row: &[bool]| row.iter().rposition(|masked| !masked).map_or(0, |s| s + 1);
         Self {
             ends: mask.chunks_exact(src_len).map(end).collect(),
@@ -32,11 +38,11 @@ impl Sources {
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Dims {
-    batch: usize,
-    tgt_len: usize,
-    src_len: usize,
-    pub(super) d: usize,
+pub(in crate::ops) struct Dims {
+    pub(in crate::ops) batch: usize,
+    pub(in crate::ops) tgt_len: usize,
+    pub(in crate::ops) src_len: usize,
+    pub(in crate::ops) d: usize,
 }
 
 impl Dims {
@@ -56,7 +62,7 @@ impl Dims {
 }
 
 /// Makes weights of the scores in their place, and the context.
-pub(super) fn forward(
+pub(in crate::ops) fn forward(
     scores: &mut [f32],
     values: &[f32],
     sources: &Sources,

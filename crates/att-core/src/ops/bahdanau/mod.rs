@@ -8,10 +8,12 @@ mod cube;
 #[cfg(feature = "cpu")]
 mod kernel;
 mod reference;
+mod step;
 
 use burn::tensor::{Tensor, assert_shape};
 
 pub use reference::bahdanau_reference;
+pub use step::{BahdanauStep, BahdanauStepInputs, bahdanau_step, bahdanau_step_is_one};
 
 /// What [`bahdanau`] works on: the recurrence, and the attention that feeds it.
 #[derive(Clone, Debug)]

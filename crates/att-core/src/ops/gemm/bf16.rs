@@ -275,8 +275,12 @@ unsafe fn dots(left: &[Line], panel: &[Line], height: usize, sums: &mut MaybeUni
         row += unsafe {
             match height - row {
                 1 => dots_of::<1>(left, panel, row, sums),
-                2..4 => dots_of::<2>(left, panel, row, sums),
-                4..8 => dots_of::<4>(left, panel, row, sums),
+                2 => dots_of::<2>(left, panel, row, sums),
+                3 => dots_of::<3>(left, panel, row, sums),
+                4 => dots_of::<4>(left, panel, row, sums),
+                5 => dots_of::<5>(left, panel, row, sums),
+                6 => dots_of::<6>(left, panel, row, sums),
+                7 => dots_of::<7>(left, panel, row, sums),
                 _ => dots_of::<8>(left, panel, row, sums),
             }
         };
@@ -298,16 +302,20 @@ unsafe fn dots_of<const R: usize>(
     let depth = panel.len() / (2 * TILE);
     let group = &left[row / TILE * depth * TILE..][..depth * TILE];
     let mut found = [[_mm512_setzero_ps(); 2]; R];
-    for (left, right) in group.chunks_exact(TILE).zip(panel.chunks_exact(2 * TILE)) {
-        let rows = &left[row % TILE..][..R];
-        let (first, second) = right.split_at(TILE);
-        for (pair, halves) in first.iter().zip(second).enumerate() {
-            let halves = [load(halves.0), load(halves.1)];
-            for (found, row) in found.iter_mut().zip(rows) {
-                let pair = _mm512_set1_epi32(row.integer(pair));
-                for (found, half) in found.iter_mut().zip(halves) {
-                    *found = _mm512_dpbf16_ps(*found, numbers(pair), numbers(half));
-                }
+    let (tiles, _) = group.as_chunks::<TILE>();
+    let (panels, _) = panel.as_chunks::<{ 2 * TILE }>();
+    for (left, right) in tiles.iter().zip(panels) {
+        let rows: &[Line; R] = left[row % TILE..][..R].try_into().expect("as many");
+        // By numbers, so that all sums stay in registers.
+        for pair in 0..TILE {
+            let halves = [&right[pair], &right[TILE + pair]].map(|line| {
+                line.prefetch_later();
+                load(line)
+            });
+            for i in 0..R {
+                let pair = numbers(_mm512_set1_epi32(rows[i].integer(pair)));
+                found[i][0] = _mm512_dpbf16_ps(found[i][0], pair, numbers(halves[0]));
+                found[i][1] = _mm512_dpbf16_ps(found[i][1], pair, numbers(halves[1]));
             }
         }
     }

@@ -12,6 +12,8 @@ mod amx;
 mod bf16;
 mod few_rows;
 mod int8;
+mod mat;
+mod out;
 pub(in crate::ops) mod prepared;
 mod tiles;
 
@@ -25,83 +27,9 @@ use crate::Precision;
 use crate::ops::WeightFormat;
 use crate::ops::work::{Kind, span};
 
-/// A matrix inside a slice: element `(i, j)` lies at `i * row_stride + j * col_stride`.
-#[derive(Clone, Copy)]
-pub(in crate::ops) struct Mat<'a> {
-    data: &'a [f32],
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
-    col_stride: usize,
-}
-
-impl<'a> Mat<'a> {
-    /// `rows` rows of `cols` neighbouring numbers, `row_stride` apart.
-    pub(in crate::ops) fn rows(
-        data: &'a [f32],
-        rows: usize,
-        cols: usize,
-        row_stride: usize,
-    ) -> Self {
-        assert!(rows == 0 || (rows - 1) * row_stride + cols <= data.len());
-        Self {
-            data,
-            rows,
-            cols,
-            row_stride,
-            col_stride: 1,
-        }
-    }
-
-    /// The same numbers with rows and columns exchanged.
-    pub(in crate::ops) fn t(self) -> Self {
-        Self {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
-        }
-    }
-
-    /// Numbers of rows and columns.
-    pub(in crate::ops) fn sizes(&self) -> [usize; 2] {
-        [self.rows, self.cols]
-    }
-
-    /// Whether the numbers of a row are neighbours.
-    pub(in crate::ops) fn is_row_major(&self) -> bool {
-        self.col_stride == 1
-    }
-
-    /// Some columns.
-    pub(in crate::ops) fn columns(self, columns: Range<usize>) -> Self {
-        self.part(0..self.rows, columns)
-    }
-
-    /// Some rows and columns.
-    fn part(self, rows: Range<usize>, cols: Range<usize>) -> Self {
-        let start = rows.start * self.row_stride + cols.start * self.col_stride;
-        Self {
-            data: &self.data[start.min(self.data.len())..],
-            rows: rows.len(),
-            cols: cols.len(),
-            ..self
-        }
-    }
-
-    /// Row `i`, whose numbers are neighbours.
-    #[inline(always)]
-    fn row(&self, i: usize) -> &'a [f32] {
-        debug_assert!(self.col_stride == 1 || self.cols == 1);
-        &self.data[i * self.row_stride..][..self.cols]
-    }
-
-    #[inline(always)]
-    fn at(&self, i: usize, j: usize) -> f32 {
-        self.data[i * self.row_stride + j * self.col_stride]
-    }
-}
+pub(in crate::ops) use mat::Mat;
+pub(in crate::ops) use out::Onto;
+use out::Out;
 
 /// The right factor of products, arranged once for all of them.
 #[derive(Clone)]
@@ -198,120 +126,33 @@ fn bf16_bits(x: f32) -> u16 {
     ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
 }
 
+/// Bytes of the right factor that products are ahead with asking for it. With several rows the processor does
+/// not look so far ahead by itself: with five of them a product out of the third cache is 1.4 times as fast
+/// on Zen 4.
+const AHEAD: usize = 4096;
+
 /// What a processor reads at once: 32 pairs of bytes for bf16, or 64 numbers of 8 bits.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Line([u8; 64]);
 
 impl Line {
+    /// Asks for the line that a product comes to [`AHEAD`] bytes later.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn prefetch_later(&self) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let later = std::ptr::from_ref(self).wrapping_add(AHEAD / size_of::<Self>());
+        // SAFETY: no address is wrong to ask for.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(later.cast()) };
+    }
+
     /// The four bytes that begin at `4 i`: two numbers of bf16, or four of 8 bits.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn integer(&self, i: usize) -> i32 {
         let bytes = self.0[4 * i..][..4].try_into();
         i32::from_le_bytes(bytes.expect("four bytes"))
-    }
-}
-
-/// What a product is added to.
-#[derive(Clone, Copy)]
-pub(in crate::ops) enum Onto<'a> {
-    Nothing,
-    /// What stands where it goes.
-    Itself,
-    /// Each row to this one.
-    Row(&'a [f32]),
-}
-
-impl From<bool> for Onto<'_> {
-    /// Whether to accumulate.
-    fn from(accumulate: bool) -> Self {
-        if accumulate {
-            Self::Itself
-        } else {
-            Self::Nothing
-        }
-    }
-}
-
-/// Where a product goes: rows of `row_stride` numbers, of which each thread writes its own.
-#[derive(Clone, Copy)]
-struct Out {
-    data: *mut f32,
-    row_stride: usize,
-    /// Numbers that it is added to, and by how many its rows are apart.
-    base: Option<(*const f32, usize)>,
-}
-
-// SAFETY: threads write disjoint rows or columns only; see `product`.
-unsafe impl Send for Out {}
-// SAFETY: as above.
-unsafe impl Sync for Out {}
-
-impl Out {
-    /// # Panics
-    ///
-    /// If `onto` is not a row of `width` numbers or more.
-    fn new(data: *mut f32, row_stride: usize, width: usize, onto: Onto) -> Self {
-        let base = match onto {
-            Onto::Nothing => None,
-            Onto::Itself => Some((data.cast_const(), row_stride)),
-            Onto::Row(row) => {
-                assert!(row.len() >= width, "a row to add each row of a product to");
-                Some((row.as_ptr(), 0))
-            }
-        };
-        Self {
-            data,
-            row_stride,
-            base,
-        }
-    }
-
-    /// The same from row `row` and column `col` on.
-    ///
-    /// # Safety
-    ///
-    /// There must be such an element.
-    unsafe fn from(self, row: usize, col: usize) -> Self {
-        // SAFETY: the caller's.
-        unsafe {
-            Self {
-                data: self.data.add(row * self.row_stride + col),
-                base: self
-                    .base
-                    .map(|(base, stride)| (base.add(row * stride + col), stride)),
-                ..self
-            }
-        }
-    }
-
-    /// The same, for what comes on top of what was written.
-    fn onto_itself(self) -> Self {
-        Self {
-            base: Some((self.data.cast_const(), self.row_stride)),
-            ..self
-        }
-    }
-
-    /// Writes what the product is added to; what remains is to add it there.
-    ///
-    /// # Safety
-    ///
-    /// There must be room for `rows` rows of `cols`.
-    unsafe fn begun(self, rows: usize, cols: usize) -> Self {
-        for i in 0..rows {
-            // SAFETY: the caller's.
-            unsafe {
-                let row = self.data.add(i * self.row_stride);
-                match self.base.map(|(base, stride)| base.add(i * stride)) {
-                    None => row.write_bytes(0, cols),
-                    Some(base) if base == row.cast_const() => (),
-                    Some(base) => row.copy_from_nonoverlapping(base, cols),
-                }
-            }
-        }
-        self.onto_itself()
     }
 }
 

@@ -7,13 +7,15 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::{Mat, Out};
+use super::{LINE, Mat, Out};
 
 /// Terms of a sum that are added up in registers: what a panel has of them, 64 KiB with AVX-512 and 32
 /// with AVX2, is read from the second cache. Results are read and written again for each further part.
 const DEPTH: usize = 512;
 /// Rows of the left factor that are packed at a time: 240 KiB in the second cache.
 const LEFT_ROWS: usize = 120;
+/// Numbers of the right factor between those that are multiplied and those that are asked for.
+const AHEAD: usize = super::AHEAD / size_of::<f32>();
 
 /// Columns of a panel on this processor: two vectors.
 ///
@@ -271,6 +273,11 @@ impl<const R: usize> WithSimd for Tile<'_, R> {
         unsafe {
             let (mut a, mut b) = (left.as_ptr(), right.as_ptr().cast::<S::f32s>());
             for _ in 0..depth {
+                let later = b.cast::<f32>().wrapping_add(AHEAD);
+                prefetch(later);
+                if 2 * S::F32_LANES > LINE {
+                    prefetch(later.wrapping_add(LINE));
+                }
                 let (b0, b1) = (b.read_unaligned(), b.add(1).read_unaligned());
                 for (i, [left, right]) in sums.iter_mut().enumerate() {
                     let x = simd.splat_f32s(*a.add(i));
@@ -320,7 +327,7 @@ impl<const R: usize> WithSimd for Tile<'_, R> {
     }
 }
 
-/// Asks for the line of the result that is written when the sums are done.
+/// Asks for a line that is written or read soon.
 #[inline(always)]
 fn prefetch(at: *const f32) {
     #[cfg(target_arch = "x86_64")]

@@ -405,10 +405,10 @@ unsafe fn product_by(
                     // SAFETY: the caller's; nobody else writes to these rows and columns.
                     unsafe {
                         let target = out.from(row - rows.start, col - cols.start);
-                        let scales = &rhs.scales[col..][..width];
-                        let offsets = &rhs.offsets[col..][..width];
+                        let scales = &rhs.scales[col..][..NR];
+                        let offsets = &rhs.offsets[col..][..NR];
                         let of_rows = &left.scales[row..][..height];
-                        write(target, &sums, of_rows, scales, offsets);
+                        write(target, width, &sums, of_rows, scales, offsets);
                     }
                 }
             }
@@ -416,31 +416,31 @@ unsafe fn product_by(
     );
 }
 
-/// Scales the sums of some rows, of which `r` are the scales.
+/// Scales the sums of some rows, of which `r` are the scales, and of `width` columns.
 ///
 /// # Safety
 ///
 /// `out` must have room for them, and what they are added to stand there, if anything.
 #[inline(always)]
-unsafe fn write(out: Out, sums: &Sums, r: &[f32], scales: &[f32], offsets: &[i32]) {
+unsafe fn write(out: Out, width: usize, sums: &Sums, r: &[f32], scales: &[f32], offsets: &[i32]) {
+    let (scales, _) = scales.as_chunks::<TILE>();
+    let (offsets, _) = offsets.as_chunks::<TILE>();
     for (i, &r) in r.iter().enumerate() {
         // SAFETY: the caller's.
         let out_row = unsafe {
             let start = out.data.add(i * out.row_stride);
-            std::slice::from_raw_parts_mut(start, scales.len())
+            std::slice::from_raw_parts_mut(start, width)
         };
-        let halves = out_row
-            .chunks_mut(TILE)
-            .zip(scales.chunks(TILE))
-            .zip(offsets.chunks(TILE));
-        for (((to, scales), offsets), sums) in halves.zip(sums.row(i)) {
-            for j in 0..to.len() {
-                let product = (sums[j] - offsets[j]) as f32 * (r * scales[j]);
-                to[j] = if out.base.is_some() {
-                    to[j] + product
-                } else {
-                    product
-                };
+        let halves = scales.iter().zip(offsets).zip(sums.row(i));
+        for (to, ((scales, offsets), sums)) in out_row.chunks_mut(TILE).zip(halves) {
+            // All of a half, so that it is one vector.
+            let products: [f32; TILE] =
+                std::array::from_fn(|j| (sums[j] - offsets[j]) as f32 * (r * scales[j]));
+            match (<&mut [f32; TILE]>::try_from(&mut *to), out.base) {
+                (Ok(to), None) => *to = products,
+                (Ok(to), Some(_)) => to.iter_mut().zip(products).for_each(|(to, x)| *to += x),
+                (Err(_), None) => to.copy_from_slice(&products[..to.len()]),
+                (Err(_), Some(_)) => to.iter_mut().zip(products).for_each(|(to, x)| *to += x),
             }
         }
     }

@@ -41,14 +41,18 @@ fn quad(left: &[Line], depth: usize, i: usize, tile: usize, line: usize) -> i32 
 /// AVX-512 with VNNI must be there.
 #[target_feature(enable = "avx512f,avx512vnni")]
 pub(super) unsafe fn vnni(left: &[Line], panel: &[Line], height: usize, sums: &mut Sums) {
-    for row in (0..height).step_by(4) {
+    for row in (0..height).step_by(8) {
         // SAFETY: VNNI is there.
         unsafe {
             match height - row {
                 1 => vnni_rows::<1>(left, panel, row, sums),
                 2 => vnni_rows::<2>(left, panel, row, sums),
                 3 => vnni_rows::<3>(left, panel, row, sums),
-                _ => vnni_rows::<4>(left, panel, row, sums),
+                4 => vnni_rows::<4>(left, panel, row, sums),
+                5 => vnni_rows::<5>(left, panel, row, sums),
+                6 => vnni_rows::<6>(left, panel, row, sums),
+                7 => vnni_rows::<7>(left, panel, row, sums),
+                _ => vnni_rows::<8>(left, panel, row, sums),
             }
         }
     }
@@ -61,16 +65,22 @@ pub(super) unsafe fn vnni(left: &[Line], panel: &[Line], height: usize, sums: &m
 unsafe fn vnni_rows<const R: usize>(left: &[Line], panel: &[Line], row: usize, sums: &mut Sums) {
     let depth = panel.len() / (2 * TILE);
     let mut found = [[_mm512_setzero_si512(); 2]; R];
-    for (tile, lines) in panel.chunks_exact(2 * TILE).enumerate() {
+    let group = &left[row / TILE * depth * TILE..][..depth * TILE];
+    let (tiles, _) = group.as_chunks::<TILE>();
+    let (panels, _) = panel.as_chunks::<{ 2 * TILE }>();
+    for (left, right) in tiles.iter().zip(panels) {
+        let rows: &[Line; R] = left[row % TILE..][..R].try_into().expect("as many");
+        // By numbers, so that all sums stay in registers.
         for line in 0..TILE {
-            let halves = [&lines[line], &lines[TILE + line]];
-            for (i, found) in found.iter_mut().enumerate() {
-                let q = _mm512_set1_epi32(quad(left, depth, row + i, tile, line));
-                for (found, half) in found.iter_mut().zip(halves) {
-                    // SAFETY: a line is 64 aligned bytes.
-                    let p = unsafe { _mm512_load_si512(std::ptr::from_ref(half).cast()) };
-                    *found = _mm512_dpbusd_epi32(*found, q, p);
-                }
+            let halves = [&right[line], &right[TILE + line]].map(|line| {
+                line.prefetch_later();
+                // SAFETY: a line is 64 aligned bytes.
+                unsafe { _mm512_load_si512(std::ptr::from_ref(line).cast()) }
+            });
+            for i in 0..R {
+                let q = _mm512_set1_epi32(rows[i].integer(line));
+                found[i][0] = _mm512_dpbusd_epi32(found[i][0], q, halves[0]);
+                found[i][1] = _mm512_dpbusd_epi32(found[i][1], q, halves[1]);
             }
         }
     }

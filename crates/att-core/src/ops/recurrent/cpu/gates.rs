@@ -136,6 +136,15 @@ pub(super) fn push_biases<C: CpuCell>(
     }
 }
 
+/// Adds what is as wide as `x W_x` to a line.
+pub(in crate::ops) fn add_to_line<C: CpuCell>(line: &mut [f32], projected: &[f32]) {
+    let d = projected.len() / C::PARTS;
+    for (columns, at) in pieces::<C>(d) {
+        let sums = line[at..].iter_mut();
+        sums.zip(&projected[columns]).for_each(|(sum, x)| *sum += x);
+    }
+}
+
 /// The gradients of b and of a GRU's bias in the reset gate, from those of all lines.
 pub(in crate::ops) fn bias_gradients<'a, C: CpuCell>(
     gates: impl Iterator<Item = &'a [f32]>,

@@ -33,8 +33,9 @@ use kernel::Sizes;
 
 pub(in crate::ops) use cell::{Before, CpuCell, Piece};
 pub(in crate::ops) use gates::{
-    InputWeights, SLOTS, bias_gradients, biases, input_weight_gradient,
+    InputWeights, SLOTS, add_to_line, bias_gradients, biases, input_weight_gradient,
 };
+pub(in crate::ops) use weights::Weights;
 
 /// Number of arguments of a direction, which all have gradients: those of [`Layer`] in their order.
 const ARGUMENTS: usize = 6;
