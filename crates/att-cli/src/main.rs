@@ -79,6 +79,9 @@ enum Command {
     /// Answer requests of translations over HTTP
     #[command(override_usage = "att serve <MODEL>... [OPTIONS]")]
     Serve(serve::Options),
+    /// Lend a device of this machine to training elsewhere, which names it as --device remote:IP:PORT
+    #[cfg(feature = "remote")]
+    Lend(commands::lend::Options),
     /// Write the studio with models as a static site, which needs no server to compute
     #[command(override_usage = "att export-web <MODEL>... <OUT> [OPTIONS]")]
     ExportWeb(export_web::Options),
@@ -106,6 +109,8 @@ fn main() -> ExitCode {
         Command::Quantize(options) => quantize::run(&options),
         Command::Shortlist(options) => shortlist::run(&options),
         Command::Serve(options) => serve::run(&options),
+        #[cfg(feature = "remote")]
+        Command::Lend(options) => commands::lend::run(&options),
         Command::ExportWeb(options) => export_web::run(&options),
         Command::Bench(options) => bench::run(&options),
     };

@@ -27,8 +27,8 @@ pub struct DeviceOption {
 #[derive(Args)]
 pub struct DevicesOption {
     /// Where to compute: flex or ndarray (the CPU), wgpu or cuda (a GPU; wgpu:1 or cuda:1 is the
-    /// second), as far as compiled in; several, such as cuda:0,cuda:1, take the batches of a step
-    /// (training.accumulate) at the same time
+    /// second) or remote:IP:PORT (what `att lend` lends there), as far as compiled in; several, such as
+    /// cuda:0,cuda:1, take the batches of a step (training.accumulate) at the same time
     #[arg(
         long = "device",
         default_values_t = [DeviceSpec::default()],

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 #[cfg(feature = "cpu")]
@@ -11,7 +12,7 @@ use burn::tensor::DeviceType;
 
 use crate::{Error, Result};
 
-/// A device by name: `flex`, `ndarray`, `wgpu`, `wgpu:1`, `cuda`, `cuda:0`.
+/// A device by name: `flex`, `ndarray`, `wgpu`, `wgpu:1`, `cuda`, `cuda:0`, `remote:10.0.0.2:4000`.
 ///
 /// burn panics when it is asked for a backend that is not compiled in or for a GPU that is not
 /// there; [`DeviceSpec::init`] answers with an error that lists what is.
@@ -32,6 +33,8 @@ pub enum DeviceSpec {
     Wgpu(Option<usize>),
     /// The n-th NVIDIA GPU.
     Cuda(usize),
+    /// What another process lends at this address (`att lend`), as burn's remote device.
+    Remote(SocketAddr),
 }
 
 impl DeviceSpec {
@@ -50,6 +53,9 @@ impl DeviceSpec {
         if cfg!(feature = "cuda") {
             names.push("cuda[:n]");
         }
+        if cfg!(feature = "remote") {
+            names.push("remote:IP:PORT");
+        }
         if names.is_empty() {
             "(none)".into()
         } else {
@@ -62,7 +68,8 @@ impl DeviceSpec {
     /// # Errors
     ///
     /// [`Error::DeviceNotCompiled`] where this program was built without the backend,
-    /// [`Error::DeviceNotFound`] where this machine has no such GPU.
+    /// [`Error::DeviceNotFound`] where this machine has no such GPU, [`Error::DeviceNotReached`] where nobody
+    /// lends a device at the address within some fifteen seconds.
     pub fn init(self) -> Result<Device> {
         match self {
             #[cfg(feature = "flex")]
@@ -83,6 +90,8 @@ impl DeviceSpec {
                 self.check_found(&Self::found())?;
                 Ok(Device::cuda(n))
             }
+            #[cfg(feature = "remote")]
+            Self::Remote(address) => crate::remote::connect(address),
             #[allow(unreachable_patterns)] // reachable unless every backend is compiled in
             other => Err(Error::DeviceNotCompiled {
                 given: other.to_string(),
@@ -92,8 +101,8 @@ impl DeviceSpec {
         }
     }
 
-    /// Devices that take parts of the same work: of one kind, each GPU once. A CPU may be named again; its kernels
-    /// then share the threads.
+    /// Devices that take parts of the same work: of one kind, and remote ones beside them, each GPU and each
+    /// remote device once. A CPU may be named again; its kernels then share the threads.
     ///
     /// # Errors
     ///
@@ -101,7 +110,9 @@ impl DeviceSpec {
     pub fn init_all(devices: &[Self]) -> Result<Vec<Device>> {
         for (i, device) in devices.iter().enumerate() {
             let refused = |reason: String| Err(Error::config("device", reason));
-            if std::mem::discriminant(device) != std::mem::discriminant(&devices[0]) {
+            let is_remote = matches!(device, Self::Remote(_));
+            let differs = std::mem::discriminant(device) != std::mem::discriminant(&devices[0]);
+            if differs && !is_remote {
                 return refused(format!("{} and {device} are of two kinds", devices[0]));
             }
             let is_cpu = matches!(device, Self::Flex | Self::NdArray);
@@ -165,6 +176,7 @@ impl DeviceSpec {
             Self::NdArray => "ndarray",
             Self::Wgpu(_) => "wgpu",
             Self::Cuda(_) => "cuda",
+            Self::Remote(_) => "remote",
         }
     }
 }
@@ -211,6 +223,9 @@ impl FromStr for DeviceSpec {
             given: given.into(),
             available: Self::available(),
         };
+        if let Some(address) = given.strip_prefix("remote:") {
+            return address.parse().map(Self::Remote).map_err(|_| unknown());
+        }
         let (name, index) = match given.split_once(':') {
             Some((name, index)) => (name, Some(index.parse().map_err(|_| unknown())?)),
             None => (given, None),
@@ -233,6 +248,7 @@ impl fmt::Display for DeviceSpec {
             Self::Wgpu(None) => f.write_str("wgpu"),
             Self::Wgpu(Some(n)) => write!(f, "wgpu:{n}"),
             Self::Cuda(n) => write!(f, "cuda:{n}"),
+            Self::Remote(address) => write!(f, "remote:{address}"),
         }
     }
 }
@@ -243,13 +259,19 @@ mod tests {
 
     #[test]
     fn devices_that_work_together_are_of_one_kind_and_gpus_are_named_once() {
-        use DeviceSpec::{Cuda, Flex, NdArray};
+        use DeviceSpec::{Cuda, Flex, NdArray, Remote};
+        let remote = Remote("10.0.0.2:4000".parse().unwrap());
         let refused = |devices: &[DeviceSpec], expected: &str| {
             let error = DeviceSpec::init_all(devices).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         };
         refused(&[Flex, NdArray], "flex and ndarray are of two kinds");
         refused(&[Cuda(0), Cuda(1), Cuda(0)], "cuda:0 is named twice");
+        refused(&[remote, Flex], "are of two kinds");
+        refused(
+            &[Flex, remote, remote],
+            "remote:10.0.0.2:4000 is named twice",
+        );
         if cfg!(feature = "flex") {
             assert_eq!(DeviceSpec::init_all(&[Flex, Flex]).unwrap().len(), 2);
         }
@@ -257,14 +279,31 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for name in ["flex", "ndarray", "wgpu", "wgpu:1", "cuda:2"] {
+        for name in [
+            "flex",
+            "ndarray",
+            "wgpu",
+            "wgpu:1",
+            "cuda:2",
+            "remote:10.0.0.2:4000",
+            "remote:[::1]:4000",
+        ] {
             assert_eq!(name.parse::<DeviceSpec>().unwrap().to_string(), name);
         }
     }
 
     #[test]
     fn unknown_names_list_what_is_compiled_in() {
-        for name in ["", "gpu", "flex:0", "wgpu:x", "cuda:-1", "wgpu:"] {
+        for name in [
+            "",
+            "gpu",
+            "flex:0",
+            "wgpu:x",
+            "cuda:-1",
+            "wgpu:",
+            "remote",
+            "remote:4000",
+        ] {
             let message = name.parse::<DeviceSpec>().unwrap_err().to_string();
             assert!(message.contains("flex, ndarray"), "{message}");
         }

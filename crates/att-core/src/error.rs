@@ -30,6 +30,22 @@ pub enum Error {
         /// The devices that are there.
         found: String,
     },
+    /// The word names a device of another process that can't be reached.
+    #[error("device '{given}': {reason}")]
+    DeviceNotReached {
+        /// What was asked for.
+        given: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// A device can't be lent to other processes.
+    #[error("cannot lend {device}: {reason}")]
+    Lend {
+        /// Which.
+        device: String,
+        /// Why not.
+        reason: String,
+    },
     /// A setting of a configuration does not fit.
     #[error("{key}: {reason}")]
     Config {

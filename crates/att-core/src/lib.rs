@@ -5,6 +5,7 @@
 //! | checks of configuration values | [`check`] |
 //! | which device to run on, from a word such as `flex` or `wgpu:1` | [`DeviceSpec`] |
 //! | ids of the special tokens | [`special`] |
+//! | devices of other processes, with the feature `remote` | `remote` |
 //! | padding and causal masks (true = masked) | [`mask`] |
 //! | what an encoder gives to a decoder | [`EncoderOutput`], [`RecurrentState`] |
 //! | f32 or bf16 products on CPU | [`Precision`], [`set_precision`] |
@@ -41,6 +42,8 @@ mod memory;
 pub mod ops;
 mod precision;
 pub mod random;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod special;
 mod training;
 

@@ -51,6 +51,14 @@ pub enum Error {
         /// What is in it.
         entry: String,
     },
+    /// A device of another process no longer answers.
+    #[error(
+        "a remote device no longer answers ({reason}): lend it again and go on from the last checkpoint (`--resume` on the command line)"
+    )]
+    DeviceLost {
+        /// What burn says.
+        reason: String,
+    },
     /// A checkpoint that is damaged, of another format, or another model's.
     #[error("{} is no usable checkpoint: {reason}", path.display())]
     Checkpoint {

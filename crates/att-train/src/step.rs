@@ -183,7 +183,8 @@ impl TrainStep {
     ///
     /// # Errors
     ///
-    /// [`Error::Diverged`] if more than [`TrainingConfig::max_skipped`] steps in a row were skipped.
+    /// [`Error::Diverged`] if more than [`TrainingConfig::max_skipped`] steps in a row were skipped, and
+    /// [`Error::DeviceLost`] if another process's device no longer answers.
     ///
     /// # Panics
     ///
@@ -231,13 +232,14 @@ impl TrainStep {
         let mut accumulator = GradientsAccumulator::new();
         let (mut value, mut nll) = (0.0, 0.0);
         let (mut forward, mut backward) = (Duration::ZERO, Duration::ZERO);
-        self.replicas.take(model, batches.len(), take, |taken| {
+        let taken = self.replicas.take(model, batches.len(), take, |taken| {
             value += taken.value;
             nll += taken.nll;
             forward += taken.forward;
             backward += taken.backward;
             accumulator.accumulate(model, taken.gradients);
         });
+        taken?;
         let begun = Instant::now();
         let mut gradients = accumulator.grads();
         if let Some(anchor) = &self.anchor {

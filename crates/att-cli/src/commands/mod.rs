@@ -7,6 +7,8 @@ pub mod evaluate;
 pub mod export_web;
 pub mod faithful;
 pub mod inspect;
+#[cfg(feature = "remote")]
+pub mod lend;
 pub mod quantize;
 pub mod quickstart;
 pub mod report;

@@ -117,7 +117,8 @@ pub fn square_sum<const D: usize>(x: Tensor<D>) -> Tensor<1> {
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
-    Cube: cfg(feature = "cube")
+    Cube: cfg(feature = "cube"),
+    Remote: cfg(feature = "remote")
 )]
 pub trait AdamOps: Backend {
     /// w, m and v.
@@ -139,3 +140,6 @@ pub trait AdamOps: Backend {
 
 #[cfg(feature = "cube")]
 impl AdamOps for burn_cubecl::CubeBackend {}
+
+#[cfg(feature = "remote")]
+impl AdamOps for burn::backend::Remote {}

@@ -70,6 +70,7 @@ pub(super) fn no_bias(weight: &Tensor<2>) -> Tensor<1> {
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
     Cube: cfg(feature = "cube"),
+    Remote: cfg(feature = "remote"),
     Autodiff
 )]
 pub trait LinearOps: Backend {
@@ -105,6 +106,9 @@ pub trait LinearOps: Backend {
 
 #[cfg(feature = "cube")]
 impl LinearOps for burn_cubecl::CubeBackend {}
+
+#[cfg(feature = "remote")]
+impl LinearOps for burn::backend::Remote {}
 
 #[cfg(test)]
 mod tests {

@@ -101,6 +101,7 @@ pub(super) fn assert_gold(gold: &[u32], n: usize, vocab: usize) {
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
     Cube: cfg(feature = "cube"),
+    Remote: cfg(feature = "remote"),
     Autodiff
 )]
 pub trait LinearCrossEntropyOps: Backend {

@@ -80,6 +80,7 @@ pub fn linear_log_probs(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
     Cube: cfg(feature = "cube"),
+    Remote: cfg(feature = "remote"),
     Autodiff
 )]
 pub trait LinearLogProbsOps: Backend {
@@ -108,3 +109,6 @@ pub trait LinearLogProbsOps: Backend {
 
 #[cfg(feature = "cube")]
 impl LinearLogProbsOps for burn_cubecl::CubeBackend {}
+
+#[cfg(feature = "remote")]
+impl LinearLogProbsOps for burn::backend::Remote {}

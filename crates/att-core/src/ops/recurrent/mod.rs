@@ -239,6 +239,8 @@ pub trait RecurrentKernel: Backend {
 impl RecurrentKernel for burn::backend::Flex {}
 #[cfg(feature = "ndarray")]
 impl RecurrentKernel for burn::backend::NdArray {}
+#[cfg(feature = "remote")]
+impl RecurrentKernel for burn::backend::Remote {}
 
 /// The entries for tensors on any backend, on the tape or not. Arguments as in [`Pass`], the
 /// result as in [`RecurrentKernel::recurrent_forward`].
@@ -246,6 +248,7 @@ impl RecurrentKernel for burn::backend::NdArray {}
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
     Cube: cfg(feature = "cube"),
+    Remote: cfg(feature = "remote"),
     Autodiff
 )]
 pub trait RecurrentOps: Backend {

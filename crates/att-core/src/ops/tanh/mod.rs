@@ -25,6 +25,7 @@ pub fn tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
     Cube: cfg(feature = "cube"),
+    Remote: cfg(feature = "remote"),
     Autodiff
 )]
 pub trait TanhOps: Backend {
@@ -41,6 +42,9 @@ pub trait TanhOps: Backend {
 
 #[cfg(feature = "cube")]
 impl TanhOps for burn_cubecl::CubeBackend {}
+
+#[cfg(feature = "remote")]
+impl TanhOps for burn::backend::Remote {}
 
 #[cfg(test)]
 mod tests {
