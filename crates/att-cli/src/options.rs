@@ -19,16 +19,28 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_pars
 pub struct DeviceOption {
     /// Where to compute: flex or ndarray (the CPU), wgpu or cuda (a GPU; wgpu:1 or cuda:1 is the
     /// second), as far as compiled in
-    #[arg(long, default_value_t, value_name = "DEVICE")]
+    #[arg(long, default_value_t, value_parser = of_this_machine, value_name = "DEVICE")]
     pub device: DeviceSpec,
+}
+
+/// A device that is not another process's: those help in training alone.
+fn of_this_machine(name: &str) -> Result<DeviceSpec, String> {
+    match name
+        .parse()
+        .map_err(|error: att_core::Error| error.to_string())?
+    {
+        DeviceSpec::Remote(_) => Err("a remote device can help `att train` alone".into()),
+        device => Ok(device),
+    }
 }
 
 /// Where to train.
 #[derive(Args)]
 pub struct DevicesOption {
     /// Where to compute: flex or ndarray (the CPU), wgpu or cuda (a GPU; wgpu:1 or cuda:1 is the
-    /// second) or remote:IP:PORT (what `att lend` lends there), as far as compiled in; several, such as
-    /// cuda:0,cuda:1, take the batches of a step (training.accumulate) at the same time
+    /// second) or remote:IP:PORT (what `att lend` lends there, behind the first), as far as compiled in;
+    /// several, such as cuda:0,cuda:1, take the batches of a step (training.accumulate) at the same
+    /// time
     #[arg(
         long = "device",
         default_values_t = [DeviceSpec::default()],

@@ -28,14 +28,17 @@ impl Lender {
         let mut command = att(&[&["lend", "--listen", "127.0.0.1:0"], more].concat());
         let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().unwrap();
-        let mut line = String::new();
         let mut output = BufReader::new(process.stdout.take().unwrap());
-        output.read_line(&mut line).unwrap();
-        let name = line.trim().strip_prefix("flex is lent as ");
-        Self {
-            name: name.unwrap_or_else(|| panic!("{line}")).to_string(),
+        let mut lender = Self {
             process,
-        }
+            name: String::new(),
+        };
+        output.read_line(&mut lender.name).unwrap();
+        let name = lender.name.trim().strip_prefix("flex is lent as ");
+        lender.name = name
+            .unwrap_or_else(|| panic!("{}", lender.name))
+            .to_string();
+        lender
     }
 }
 
@@ -53,8 +56,8 @@ const MODELS: [&str; 4] = [
      decoder = { kind = 'bahdanau', d_output = 6, dropout = 0.0, recurrent = { cell = 'gru', d_hidden = 7 } }",
     "encoder = { kind = 'recurrent', d_hidden = 5, dropout = 0.0 }
      decoder = { kind = 'luong', d_attentional = 6, dropout = 0.0, input_feeding = true, recurrent = { d_hidden = 7 } }",
-    "encoder = { kind = 'transformer', layers = 1, heads = 2, d_model = 6, d_feed_forward = 8, dropout = 0.0 }
-     decoder = { kind = 'transformer', layers = 1, heads = 2, d_feed_forward = 8, dropout = 0.0 }",
+    "encoder = { kind = 'transformer', layers = 1, n_heads = 2, d_model = 6, d_ff = 8, dropout = 0.0 }
+     decoder = { kind = 'transformer', layers = 1, n_heads = 2, d_model = 6, d_ff = 8, dropout = 0.0 }",
 ];
 
 fn model(parts: &str) -> Seq2Seq {
@@ -159,7 +162,7 @@ fn last_loss(folder: &Folder, out: &str) -> f64 {
     let log = fs::read_to_string(folder.path(out).join("log.jsonl")).unwrap();
     let losses = log.lines().filter_map(|line| {
         let event: serde_json::Value = serde_json::from_str(line).unwrap();
-        (event["event"] == "valid").then(|| event["loss"].as_f64().unwrap())
+        (event["event"] == "validation").then(|| event["loss"].as_f64().unwrap())
     });
     losses.last().unwrap()
 }
@@ -196,18 +199,20 @@ fn a_device_that_is_lost_ends_the_run_with_its_checkpoints() {
     let devices = format!("flex,{}", lender.name);
     let mut command = att(&train(&folder, "run", &devices));
     let run = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let run = run.spawn().unwrap();
+    let mut run = run.spawn().unwrap();
     let saved = || {
         let entries = fs::read_dir(folder.path("run")).into_iter().flatten();
         entries
             .map(|entry| entry.unwrap().file_name())
             .any(|name| name.to_str().unwrap().starts_with("checkpoint-"))
     };
-    while !saved() {
+    while !saved() && run.try_wait().unwrap().is_none() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     lender.process.kill().unwrap();
     let output = run.wait_with_output().unwrap();
-    refused(&output, &["no longer answers", "--resume"]);
+    refused(&output, &[&lender.name, "no longer answers", "--resume"]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!errors.contains("Caused by"), "{errors}");
     assert!(saved());
 }

@@ -69,7 +69,7 @@ impl DeviceSpec {
     ///
     /// [`Error::DeviceNotCompiled`] where this program was built without the backend,
     /// [`Error::DeviceNotFound`] where this machine has no such GPU, [`Error::DeviceNotReached`] where nobody
-    /// lends a device at the address within some fifteen seconds.
+    /// lends a device at the address: where it refuses, for some fifteen seconds.
     pub fn init(self) -> Result<Device> {
         match self {
             #[cfg(feature = "flex")]
@@ -101,7 +101,7 @@ impl DeviceSpec {
         }
     }
 
-    /// Devices that take parts of the same work: of one kind, and remote ones beside them, each GPU and each
+    /// Devices that take parts of the same work: of one kind, and remote ones behind them, each GPU and each
     /// remote device once. A CPU may be named again; its kernels then share the threads.
     ///
     /// # Errors
@@ -111,6 +111,11 @@ impl DeviceSpec {
         for (i, device) in devices.iter().enumerate() {
             let refused = |reason: String| Err(Error::config("device", reason));
             let is_remote = matches!(device, Self::Remote(_));
+            if is_remote && i == 0 {
+                return refused(format!(
+                    "{device} can take a part beside a device of this machine, which comes first"
+                ));
+            }
             let differs = std::mem::discriminant(device) != std::mem::discriminant(&devices[0]);
             if differs && !is_remote {
                 return refused(format!("{} and {device} are of two kinds", devices[0]));
@@ -267,7 +272,7 @@ mod tests {
         };
         refused(&[Flex, NdArray], "flex and ndarray are of two kinds");
         refused(&[Cuda(0), Cuda(1), Cuda(0)], "cuda:0 is named twice");
-        refused(&[remote, Flex], "are of two kinds");
+        refused(&[remote, Flex], "comes first");
         refused(
             &[Flex, remote, remote],
             "remote:10.0.0.2:4000 is named twice",

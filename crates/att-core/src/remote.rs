@@ -10,9 +10,10 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::env::VarError;
 use std::net::{SocketAddr, TcpListener};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Mutex, Once, PoisonError};
 
 use burn::backend::DispatchDevice;
 use burn::remote::{ConnectError, RemoteHost};
@@ -27,30 +28,46 @@ pub const TOKEN_VARIABLE: &str = "ATT_DEVICE_TOKEN";
 /// The device that is lent at an address, with the token of [`TOKEN_VARIABLE`] if it is set.
 pub(crate) fn connect(address: SocketAddr) -> Result<Device> {
     let mut host = RemoteHost::websocket(&format!("ws://{address}"));
-    if let Ok(token) = std::env::var(TOKEN_VARIABLE) {
-        host = host.with_credential(token.trim());
-    }
-    let connected = Device::remote_options(&host).init();
-    connected.map_err(|error| Error::DeviceNotReached {
+    let not_reached = |reason| Error::DeviceNotReached {
         given: DeviceSpec::Remote(address).to_string(),
-        reason: match error {
+        reason,
+    };
+    match std::env::var(TOKEN_VARIABLE) {
+        Ok(token) => host = host.with_credential(token.trim()),
+        Err(VarError::NotPresent) => (),
+        Err(VarError::NotUnicode(_)) => {
+            return Err(not_reached(format!("{TOKEN_VARIABLE} is not Unicode")));
+        }
+    }
+    let device = Device::remote_options(&host).init();
+    let device = device.map_err(|error| {
+        not_reached(match error {
             ConnectError::Unauthorized => format!(
                 "its lender asks for another token: set {TOKEN_VARIABLE} to what its --token-file holds"
             ),
-            ConnectError::Unreachable { .. } => {
-                "nobody lends a device there: start `att lend` there, with this address".into()
+            ConnectError::Unreachable { reason } => {
+                format!("nobody lends a device there: start `att lend` there, with this address ({reason})")
             }
             other => other.to_string(),
-        },
-    })
+        })
+    })?;
+    let mut connected = CONNECTED.lock().unwrap_or_else(PoisonError::into_inner);
+    connected.push((device.clone(), DeviceSpec::Remote(address)));
+    Ok(device)
 }
 
-/// Whether it is a device of another process.
-pub fn is_remote(device: &Device) -> bool {
-    matches!(
-        device.clone().inner().as_dispatch(),
-        DispatchDevice::Remote(_)
-    )
+/// The devices that were [connected](connect), which do not say their addresses.
+static CONNECTED: Mutex<Vec<(Device, DeviceSpec)>> = Mutex::new(Vec::new());
+
+/// What a device of another process is called; none of others.
+pub fn name_of(device: &Device) -> Option<String> {
+    let device = device.clone().inner();
+    if !matches!(device.as_dispatch(), DispatchDevice::Remote(_)) {
+        return None;
+    }
+    let connected = CONNECTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = connected.iter().find(|(other, _)| *other == device);
+    Some(found.map_or("a remote device".into(), |(_, spec)| spec.to_string()))
 }
 
 /// A device that this process lends to others.
@@ -85,7 +102,8 @@ impl Lender {
         })
     }
 
-    /// The device as others name it.
+    /// The device as others name it; where it listens at all addresses of this machine, they put one of these
+    /// in the place of `0.0.0.0` or `[::]`.
     ///
     /// # Errors
     ///
@@ -96,8 +114,8 @@ impl Lender {
         Ok(DeviceSpec::Remote(address))
     }
 
-    /// Lends it until the process is asked to end, by SIGTERM or Ctrl-C. Messages of burn's server go to
-    /// standard error.
+    /// Lends it until the process is asked to end, by SIGTERM or Ctrl-C. burn's server logs by `tracing`, to
+    /// standard output unless a subscriber is set.
     ///
     /// # Errors
     ///
@@ -128,17 +146,19 @@ thread_local! {
 }
 
 /// Runs what computes on a remote device. burn panics where that no longer answers: here it is an error, with
-/// nothing printed.
+/// nothing printed. Other panics go on.
+///
+/// The first call puts a hook before the process's panic hook, for good.
 ///
 /// # Errors
 ///
-/// What the panic said.
+/// What burn says of why.
 pub fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            if !GUARDED.get() {
+            if !GUARDED.get() || loss(panic.payload()).is_none() {
                 before(panic);
             }
         }));
@@ -146,13 +166,21 @@ pub fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     let outer = GUARDED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(run));
     GUARDED.set(outer);
-    result.map_err(said)
+    result.map_err(|panic| loss(&*panic).unwrap_or_else(|| resume_unwind(panic)))
 }
 
-fn said(panic: Box<dyn Any + Send>) -> String {
+/// What burn's remote backend says where a device no longer answers; none of another panic.
+fn loss(panic: &(dyn Any + Send)) -> Option<String> {
+    const LOSSES: [&str; 3] = [
+        "Failed to read tensor",
+        "response channel closed",
+        "Service call failed",
+    ];
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("no reason given").to_string()
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied())?;
+    let mut lines = text.lines().map(str::trim);
+    let line = lines.find(|line| LOSSES.iter().any(|loss| line.contains(loss)))?;
+    Some(line.to_string())
 }
 
 #[cfg(test)]
@@ -160,14 +188,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_panics_within_is_an_error() {
+    fn a_loss_within_is_an_error_and_other_panics_go_on() {
         assert_eq!(guarded(|| 3), Ok(3));
-        assert_eq!(guarded(|| panic!("gone")), Err::<(), _>("gone".into()));
-        let number = 4;
-        assert_eq!(
-            guarded(|| panic!("{number}")),
-            Err::<(), _>("4".to_string())
-        );
+        let lost = guarded(|| panic!("burn:\n  Failed to read tensor: {}", "closed"));
+        let reason = "Failed to read tensor: closed".to_string();
+        assert_eq!(lost, Err::<(), _>(reason));
+        let other = std::panic::catch_unwind(|| guarded(|| panic!("a mistake")));
+        assert!(other.is_err(), "goes on");
     }
 
     #[test]

@@ -1,7 +1,5 @@
 use att_attention::{Attention, AttentionConfig};
-use att_core::ops::{
-    BahdanauInputs, BahdanauStepInputs, bahdanau, bahdanau_step, bahdanau_step_is_one, linear, tanh,
-};
+use att_core::ops::{BahdanauInputs, BahdanauStepInputs, bahdanau, bahdanau_step, linear, tanh};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
 use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
@@ -11,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::bridge::{Bridge, BridgeConfig};
 use crate::combine::{Combine, CombineKind};
 use crate::decoder::{
-    Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read, validate_tables,
+    Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, memory_of_one_step, read,
+    validate_tables,
 };
 use crate::stack::StackInput;
 use crate::unroll::{Advanced, unroll};
@@ -237,16 +236,10 @@ impl BahdanauDecoder {
         memory: &DecoderMemory,
         state: &DecoderState,
     ) -> Option<BahdanauStepInputs> {
-        let [memory] = &memory.attention[..] else {
-            return None;
-        };
-        let fits = bahdanau_step_is_one(embedded)
-            && self.reads_projected()
-            && self.attention.is_plain()
-            && memory.intervention.is_none();
-        if !fits {
+        if !self.reads_projected() {
             return None;
         }
+        let memory = memory_of_one_step(embedded, &self.attention, memory)?;
         let scorer = self.attention.scorer.additive_parts()?;
         let layer = self.recurrent.only_layer()?;
         Some(BahdanauStepInputs {
@@ -331,29 +324,24 @@ impl Decoder for BahdanauDecoder {
         state: DecoderState,
     ) -> DecoderStep {
         let embedded = self.head().embed(tokens.unsqueeze_dim(1));
-        if let Some(inputs) = self.one_step(&embedded, memory, &state) {
-            let step = bahdanau_step(inputs);
-            let features = step.features.unsqueeze_dim(1);
-            let mut state = DecoderState {
-                layers: vec![step.state],
-                ..state
-            };
-            state.attention[0].step += 1;
-            return DecoderStep {
-                logits: self.head().step(features, Some(&step.weights), memory),
-                weights: Some(step.weights),
-                head_weights: Vec::new(),
-                state,
-            };
-        }
-        let advanced = self.advance(embedded.clone(), memory, state);
-        let features = self.deep_output_of_steps(advanced.hidden, advanced.context, embedded);
-        let weights = advanced.weights.squeeze_dim(1);
+        let (features, weights, state) = match self.one_step(&embedded, memory, &state) {
+            Some(inputs) => {
+                let step = bahdanau_step(inputs);
+                let state = state.after_one_step(step.state, None);
+                (step.features.unsqueeze_dim(1), step.weights, state)
+            }
+            None => {
+                let advanced = self.advance(embedded.clone(), memory, state);
+                let (hidden, context) = (advanced.hidden, advanced.context);
+                let features = self.deep_output_of_steps(hidden, context, embedded);
+                (features, advanced.weights.squeeze_dim(1), advanced.state)
+            }
+        };
         DecoderStep {
             logits: self.head().step(features, Some(&weights), memory),
             weights: Some(weights),
             head_weights: Vec::new(),
-            state: advanced.state,
+            state,
         }
     }
 

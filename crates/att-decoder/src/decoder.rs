@@ -1,7 +1,7 @@
 use att_attention::{
     Attention, AttentionConfig, AttentionMemory, AttentionState, Intervention, KeyValues,
 };
-use att_core::ops::CrossEntropy;
+use att_core::ops::{CrossEntropy, steps_are_one};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result};
 use att_layers::Embedding;
 use burn::module::Module;
@@ -207,6 +207,20 @@ impl DecoderState {
     pub(crate) fn take_attention(&mut self) -> AttentionState {
         let state = self.attention.pop();
         state.expect("made by a decoder with attention")
+    }
+
+    /// That after a step that was one operation, of a decoder with one layer and plain attention.
+    pub(crate) fn after_one_step(
+        mut self,
+        layer: RecurrentState,
+        attentional: Option<Tensor<2>>,
+    ) -> Self {
+        self.attention[0].step += 1;
+        Self {
+            layers: vec![layer],
+            attentional,
+            ..self
+        }
     }
 
     /// The rows named by `indices`, in that order: how a beam follows its hypotheses.
@@ -549,6 +563,18 @@ impl Decoder for AnyDecoder {
     fn head(&self) -> TokenHead<'_> {
         each!(self, decoder => decoder.head())
     }
+}
+
+/// The memory of a decoder with one attention, where a step on it may be one operation of `att-core`: on CPU,
+/// off the tape, with plain attention in whose weights nothing intervenes.
+pub(crate) fn memory_of_one_step<'a>(
+    embedded: &Tensor<3>,
+    attention: &Attention,
+    memory: &'a DecoderMemory,
+) -> Option<&'a AttentionMemory> {
+    let memory = memory.attention.first()?;
+    let fits = steps_are_one(embedded) && attention.is_plain() && memory.intervention.is_none();
+    fits.then_some(memory)
 }
 
 /// What [`read`] reads.

@@ -1,5 +1,5 @@
 use att_attention::{Attention, AttentionConfig, AttentionMemory, AttentionState, Scorer};
-use att_core::ops::{LuongInputs, LuongScore, linear, luong, tanh};
+use att_core::ops::{LuongInputs, LuongScore, LuongStepInputs, linear, luong, luong_step, tanh};
 use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, check, mask};
 use att_layers::{Dropout, Embedding, Linear, init};
 use burn::module::Module;
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::bridge::{Bridge, BridgeConfig};
 use crate::combine::{Combine, CombineKind};
 use crate::decoder::{
-    Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, Read, read, validate_tables,
+    Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, Read, memory_of_one_step,
+    read, validate_tables,
 };
 use crate::stack::StackInput;
 use crate::{AttentionLayer, OutputLayer, RecurrentStack, RecurrentStackConfig, TokenHead, copy};
@@ -248,6 +249,17 @@ impl LuongDecoder {
         memory: &DecoderMemory,
         mut state: DecoderState,
     ) -> Advanced {
+        if let Some(inputs) = self.one_step(&embedded, memory, &state) {
+            let step = luong_step(inputs);
+            return Advanced {
+                state: state.after_one_step(
+                    step.state,
+                    self.input_feeding.then(|| step.attentional.clone()),
+                ),
+                attentional: step.attentional.unsqueeze_dim(1),
+                weights: step.weights.unsqueeze_dim(1),
+            };
+        }
         let attention = state.take_attention();
         let input = match state.attentional {
             Some(fed) => Tensor::cat(vec![embedded, fed.unsqueeze_dim(1)], 2),
@@ -285,6 +297,58 @@ impl LuongDecoder {
         }
     }
 
+    /// A step in the form of [`luong_step`], where it has that form and is one operation: one layer, plain
+    /// attention with a scorer that it knows, and a context that joins by concatenation.
+    fn one_step(
+        &self,
+        embedded: &Tensor<3>,
+        memory: &DecoderMemory,
+        state: &DecoderState,
+    ) -> Option<LuongStepInputs> {
+        if !self.reads_projected() {
+            return None;
+        }
+        let memory = memory_of_one_step(embedded, &self.attention, memory)?;
+        let (layer, score) = (self.recurrent.only_layer()?, self.score_of_pass()?);
+        let embedded = embedded.clone().squeeze_dim(1);
+        Some(LuongStepInputs {
+            input: match &state.attentional {
+                Some(fed) => Tensor::cat(vec![embedded, fed.clone()], 1),
+                None => embedded,
+            },
+            state: state.layers[0].clone(),
+            keys: memory.keys.clone(),
+            projected: memory.values.clone(),
+            src_pad_mask: memory.src_pad_mask.clone(),
+            score,
+            input_weight: layer.input_weight,
+            input_bias: layer.input_bias,
+            recurrent_weight: layer.recurrent_weight,
+            recurrent_bias: layer.recurrent_bias,
+            attentional_weight: self.attentional.weight.val(),
+            attentional_bias: self.attentional.bias.as_ref()?.val(),
+        })
+    }
+
+    /// The scorer as [`luong`] and [`luong_step`] know it; none where they don't.
+    fn score_of_pass(&self) -> Option<LuongScore> {
+        let d_hidden = self.recurrent.layers[0].d_hidden();
+        Some(match &self.attention.scorer {
+            Scorer::Dot(_) | Scorer::General(_) => LuongScore::Dot { scale: 1.0 },
+            Scorer::ScaledDot(dot) => LuongScore::Dot {
+                scale: dot.scale(d_hidden),
+            },
+            scorer => {
+                let additive = scorer.additive_parts()?;
+                LuongScore::Additive {
+                    query_weight: additive.query_weight,
+                    query_bias: additive.query_bias,
+                    v: additive.v,
+                }
+            }
+        })
+    }
+
     /// The recurrence with input feeding in the form of [`luong`], where it has that form: one
     /// layer, plain attention with a scorer that it knows, a context that joins by concatenation, and
     /// sources whose padding stands at their ends.
@@ -302,20 +366,6 @@ impl LuongDecoder {
         }
         let layer = self.recurrent.only_layer()?;
         let src_lengths = mask::try_lengths(source.src_pad_mask.clone())?;
-        let score = match &self.attention.scorer {
-            Scorer::Dot(_) | Scorer::General(_) => LuongScore::Dot { scale: 1.0 },
-            Scorer::ScaledDot(dot) => LuongScore::Dot {
-                scale: dot.scale(first.hidden.dims()[1]),
-            },
-            scorer => {
-                let additive = scorer.additive_parts()?;
-                LuongScore::Additive {
-                    query_weight: additive.query_weight,
-                    query_bias: additive.query_bias,
-                    v: additive.v,
-                }
-            }
-        };
         let [batch, tgt_len, _] = embedded.dims();
         let [_, d_attentional] = self.attentional.weight.dims();
         let memory = self.attention.prepare(source);
@@ -325,7 +375,7 @@ impl LuongDecoder {
             cell: first.cell.clone(),
             keys: memory.keys,
             memory: memory.values,
-            score,
+            score: self.score_of_pass()?,
             input_weight: layer.input_weight,
             input_bias: layer.input_bias,
             recurrent_weight: layer.recurrent_weight,

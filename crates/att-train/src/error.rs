@@ -53,9 +53,11 @@ pub enum Error {
     },
     /// A device of another process no longer answers.
     #[error(
-        "a remote device no longer answers ({reason}): lend it again and go on from the last checkpoint (`--resume` on the command line)"
+        "{device} no longer answers ({reason}): lend it again and go on from the last checkpoint (`--resume` on the command line)"
     )]
     DeviceLost {
+        /// Its name.
+        device: String,
         /// What burn says.
         reason: String,
     },

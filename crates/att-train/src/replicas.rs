@@ -5,7 +5,7 @@ use att_model::Seq2Seq;
 use burn::module::Module;
 use burn::tensor::Device;
 
-use crate::{Error, Result};
+use crate::Result;
 
 /// The devices that take batches of a step beside the model's own.
 #[derive(Debug, Default)]
@@ -48,8 +48,8 @@ impl Replicas {
 /// Runs what computes on `device`.
 fn on<T>(device: &Device, run: impl FnOnce() -> T) -> Result<T> {
     #[cfg(feature = "remote")]
-    if att_core::remote::is_remote(device) {
-        let lost = |reason| Error::DeviceLost { reason };
+    if let Some(device) = att_core::remote::name_of(device) {
+        let lost = |reason| crate::Error::DeviceLost { device, reason };
         return att_core::remote::guarded(run).map_err(lost);
     }
     let _ = device;

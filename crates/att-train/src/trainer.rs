@@ -293,7 +293,8 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// If a file can't be written or the loss leaves the numbers; what was saved before stays as it is.
+    /// If a file can't be written, the loss leaves the numbers, or another process's device is lost; what was
+    /// saved before stays as it is.
     pub fn run(self, device: &Device, observer: &mut (impl Observer + Send)) -> Result<Summary> {
         self.run_on(std::slice::from_ref(device), observer)
     }

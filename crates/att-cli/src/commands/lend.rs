@@ -1,10 +1,11 @@
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use att_core::remote::Lender;
 use clap::Args;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::{CommandResult, Outcome};
 use crate::options::DeviceOption;
@@ -34,6 +35,12 @@ pub fn run(options: &Options) -> CommandResult {
         let address = options.listen;
         eprintln!("warning: who can reach {address} can compute here: there is no --token-file");
     }
+    // Before burn's server has its own, which writes to the standard output.
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::WARN)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
     let mut out = io::stdout().lock();
     writeln!(out, "{device} is lent as {}", lender.name()?)?;
     out.flush()?;

@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::fs;
+use std::io::{self, IsTerminal};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -183,7 +184,8 @@ fn start_log(options: &Options) {
     };
     let log = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr);
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     if options.log_json {
         log.json().flatten_event(true).init();
     } else {

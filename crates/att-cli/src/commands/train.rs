@@ -79,6 +79,10 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> CommandResult {
+    let mut config = ExperimentConfig::load(&options.config)?;
+    config
+        .training
+        .validate_devices(options.device.devices.len())?;
     let devices = DeviceSpec::init_all(&options.device.devices)?;
     if options.auto_batch && !is_cpu(&devices[0]) {
         let device = options.device.devices[0];
@@ -87,7 +91,6 @@ pub fn run(options: &Options) -> CommandResult {
         )
         .into());
     }
-    let mut config = ExperimentConfig::load(&options.config)?;
     config.seed = options.seed.unwrap_or(config.seed);
     if let Some(minutes) = options.max_minutes {
         config.training.max_minutes = minutes;
@@ -95,7 +98,6 @@ pub fn run(options: &Options) -> CommandResult {
     if let Some(steps) = options.max_steps {
         config.training.max_steps = steps;
     }
-    config.training.validate_devices(devices.len())?;
     let valid = read_corpus(&options.valid)?;
     let given = |files: &[PathBuf]| match files {
         [] => Ok(None),

@@ -46,6 +46,8 @@ mod host;
 #[cfg(feature = "cpu")]
 mod rows;
 mod simd;
+#[cfg(feature = "cpu")]
+mod step_on_slices;
 mod steps;
 #[cfg(feature = "cpu")]
 mod tensor_list;
@@ -69,6 +71,12 @@ fn assert_some<const D: usize>(operation: &str, tensor: &burn::tensor::Tensor<D>
 /// Whether the operation on this tensor is one of the kernels on slices.
 fn has_cpu_kernels<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
     crate::device::is_cpu(&tensor.device()) && tensor.dtype() == burn::tensor::DType::F32
+}
+
+/// Whether [`bahdanau_step()`] and [`luong_step()`] with this tensor are one operation each: on the CPU
+/// backends in f32, off the tape.
+pub fn steps_are_one<const D: usize>(tensor: &burn::tensor::Tensor<D>) -> bool {
+    has_cpu_kernels(tensor) && !tensor.device().is_autodiff()
 }
 
 /// Whether the operation on this tensor is one of the CubeCL kernels.
@@ -99,7 +107,6 @@ pub use additive_score::additive_score;
 pub use attention_read::{AttentionRead, attention_read};
 pub use bahdanau::{
     BahdanauInputs, BahdanauStates, BahdanauStep, BahdanauStepInputs, bahdanau, bahdanau_step,
-    bahdanau_step_is_one,
 };
 pub use dot_score::dot_score;
 pub use embedding::embedding;
@@ -110,7 +117,9 @@ pub use linear::linear;
 pub use linear_cross_entropy::{CrossEntropy, cross_entropy, linear_cross_entropy};
 pub use linear_log_probs::{TokenTerms, linear_log_probs};
 pub use lstm::{LstmArguments, bidirectional_lstm, lstm};
-pub use luong::{LuongInputs, LuongScore, LuongStates, luong};
+pub use luong::{
+    LuongInputs, LuongScore, LuongStates, LuongStep, LuongStepInputs, luong, luong_step,
+};
 pub use masked_softmax::masked_softmax;
 pub use mixture::{Mixture, mixed_log_probs};
 pub use monotonic_alignment::monotonic_alignment;

@@ -37,11 +37,11 @@ pub(super) trait OnSlices: DotScoreOps {
 }
 
 #[derive(Clone, Copy)]
-struct Dims {
-    batch: usize,
-    tgt_len: usize,
-    src_len: usize,
-    d: usize,
+pub(in crate::ops) struct Dims {
+    pub(in crate::ops) batch: usize,
+    pub(in crate::ops) tgt_len: usize,
+    pub(in crate::ops) src_len: usize,
+    pub(in crate::ops) d: usize,
 }
 
 impl Dims {
@@ -77,7 +77,8 @@ fn scale_by(numbers: &mut [f32], scale: f32) {
     }
 }
 
-fn forward(query: &[f32], keys: &[f32], scale: f32, dims: Dims) -> Vec<f32> {
+/// The scores of all queries, `[batch, tgt_len, src_len]`.
+pub(in crate::ops) fn forward(query: &[f32], keys: &[f32], scale: f32, dims: Dims) -> Vec<f32> {
     let Dims {
         batch,
         tgt_len,

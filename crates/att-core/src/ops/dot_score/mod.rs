@@ -3,7 +3,7 @@
 #[cfg(feature = "cpu")]
 mod backward;
 #[cfg(feature = "cpu")]
-mod cpu;
+pub(in crate::ops) mod cpu;
 mod reference;
 
 use burn::tensor::{Tensor, assert_shape};

@@ -144,3 +144,6 @@ pub trait LinearCrossEntropyOps: Backend {
         generic::scaled::<Self>(grad, gradient)
     }
 }
+
+#[cfg(feature = "remote")]
+impl LinearCrossEntropyOps for burn::backend::Remote {}

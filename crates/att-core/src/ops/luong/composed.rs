@@ -59,7 +59,7 @@ pub(super) fn luong_composed(
     }
 }
 
-fn score(score: &LuongScore, state: Tensor<3>, keys: Tensor<3>) -> Tensor<3> {
+pub(super) fn score(score: &LuongScore, state: Tensor<3>, keys: Tensor<3>) -> Tensor<3> {
     match score {
         LuongScore::Dot { scale } => dot_score(state, keys, *scale),
         LuongScore::Additive {

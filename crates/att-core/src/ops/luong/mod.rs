@@ -6,12 +6,14 @@ mod cpu;
 #[cfg(feature = "cpu")]
 mod kernel;
 mod reference;
+mod step;
 #[cfg(test)]
 mod tests;
 
 use burn::tensor::{Tensor, assert_shape};
 
 pub use reference::luong_reference;
+pub use step::{LuongStep, LuongStepInputs, luong_step};
 
 /// What [`luong`] works on: the recurrence, and the attention whose result it is fed.
 #[derive(Clone, Debug)]

@@ -2,41 +2,28 @@
 //! between them.
 
 use burn::backend::{Backend, Dispatch, backend_extension};
-use burn::tensor::{Shape, Tensor};
-use gemm::Parallelism;
-use rayon::prelude::*;
+use burn::tensor::Shape;
 
 use super::{BahdanauStep, BahdanauStepInputs};
-use crate::RecurrentState;
 use crate::ops::additive_score::cpu as additive_score;
-use crate::ops::attention_read::kernel as attention_read;
 use crate::ops::attention_read::kernel::Sources;
-use crate::ops::gemm::{Mat, matmul, new_matmul, rows_per_thread};
+use crate::ops::gemm::{matmul, new_matmul};
 use crate::ops::gru::cpu::GruCell;
 use crate::ops::host::{AsF32, HostTensor};
 use crate::ops::lstm::cpu::LstmCell;
-use crate::ops::recurrent::cpu::{CpuCell, InputWeights, SLOTS, Weights, add_to_line, biases};
+use crate::ops::recurrent::cpu::{CpuCell, InputWeights, SLOTS, add_to_line, biases};
 use crate::ops::rows::row;
-use crate::ops::simd::{tanh, vectorise};
+use crate::ops::step_on_slices::{
+    THREADS, advance, cell_or_bias, dense, outputs, read, sources, tanh_of_sums,
+};
 use crate::ops::tensor_list::TensorList;
-use crate::ops::work::{Kind, span};
-
-const THREADS: Parallelism = Parallelism::Rayon(0);
 
 /// Number of arguments that are tensors: those of [`BahdanauStepInputs`] in their order without the mask,
 /// with the cell of an LSTM or the recurrent bias of a GRU at the end.
 const ARGUMENTS: usize = 13;
 
 pub(super) fn bahdanau_step(inputs: BahdanauStepInputs) -> BahdanauStep {
-    let (lstm, last) = match (inputs.state.cell, inputs.recurrent_bias) {
-        (Some(cell), _) => (true, cell.into_dispatch()),
-        (None, bias) => {
-            let bias = bias.expect("checked before: a GRU has a recurrent bias");
-            (false, bias.into_dispatch())
-        }
-    };
-    let [_, src_len] = inputs.src_pad_mask.dims();
-    let mask = inputs.src_pad_mask.into_data().iter::<bool>().collect();
+    let (lstm, last) = cell_or_bias(inputs.state.cell, inputs.recurrent_bias);
     let arguments = vec![
         inputs.embedded.into_dispatch(),
         inputs.state.hidden.into_dispatch(),
@@ -53,21 +40,14 @@ pub(super) fn bahdanau_step(inputs: BahdanauStepInputs) -> BahdanauStep {
         last,
     ];
     let plan = StepPlan {
-        sources: Sources::new(mask, src_len),
+        sources: sources(inputs.src_pad_mask),
         lstm,
     };
-    let outputs = Dispatch::bahdanau_step(TensorList(arguments), plan).0;
-    let mut outputs = outputs.into_iter().map(Tensor::from_dispatch);
-    let mut next = || outputs.next();
-    let mut some = || next().expect("features, weights and a hidden state");
-    let (features, weights, hidden) = (some(), some(), some());
+    let (features, weights, state) = outputs(Dispatch::bahdanau_step(TensorList(arguments), plan));
     BahdanauStep {
         features,
         weights,
-        state: RecurrentState {
-            hidden,
-            cell: next(),
-        },
+        state,
     }
 }
 
@@ -133,11 +113,15 @@ fn step<C: CpuCell, T: HostTensor>(arguments: [T; ARGUMENTS], sources: &Sources)
         true => (&[][..], last.to_vec()),
         false => (last, Vec::new()),
     };
-    let embedded = Mat::rows(embedded, rows, d_embed, d_embed);
-    let before = Mat::rows(hidden, rows, d, d);
+    let embedded = dense(embedded, rows, d_embed);
 
-    let query_weight = Mat::rows(query_weight, d, d_attn, d_attn);
-    let query = new_matmul(before, query_weight, Some(query_bias), THREADS);
+    let query_weight = dense(query_weight, d, d_attn);
+    let query = new_matmul(
+        dense(hidden, rows, d),
+        query_weight,
+        Some(query_bias),
+        THREADS,
+    );
     let dims = additive_score::Dims {
         batch,
         tgt_len: rows / batch,
@@ -145,47 +129,23 @@ fn step<C: CpuCell, T: HostTensor>(arguments: [T; ARGUMENTS], sources: &Sources)
         d: d_attn,
     };
     let mut weights = additive_score::forward(&query, keys, v, dims);
-    let dims = attention_read::Dims {
-        batch,
-        tgt_len: rows / batch,
-        src_len,
-        d: width + d_output,
-    };
-    let contexts = attention_read::forward(&mut weights, projected, sources, dims);
+    let contexts = read(&mut weights, projected, sources, rows, width + d_output);
     let context = |i: usize| row(&contexts, i, width + d_output).split_at(width);
 
     let mut gates = biases::<C>(input_bias, recurrent_bias).repeat(rows);
     for (i, gates) in gates.chunks_exact_mut(SLOTS * d).enumerate() {
         add_to_line::<C>(gates, context(i).0);
     }
-    let of_embedded = Mat::rows(input_weight, d_embed, width, width);
+    let of_embedded = dense(input_weight, d_embed, width);
     InputWeights::new::<C>(of_embedded, rows).add(&mut gates, embedded, THREADS);
-    let recurrent_weight = Mat::rows(recurrent_weight, d, width, width);
-    Weights::new(recurrent_weight, rows).times(&mut gates, SLOTS * d, true, before, THREADS);
     let mut hidden = hidden.to_vec();
-    let mut cells = cell.chunks_exact_mut(d);
-    let lines: Vec<_> = gates
-        .chunks_exact_mut(SLOTS * d)
-        .zip(hidden.chunks_exact_mut(d))
-        .map(|(gates, h)| (gates, h, cells.next().unwrap_or_default()))
-        .collect();
-    lines
-        .into_par_iter()
-        .with_min_len(rows_per_thread(rows, COSTS * SLOTS * d))
-        .for_each(|(gates, h, c)| {
-            let _span = span(Kind::Cells);
-            vectorise(
-                #[inline(always)]
-                || C::forward(gates, h, c),
-            );
-        });
+    advance::<C>(gates, recurrent_weight, &mut hidden, &mut cell, rows);
 
     let (of_hidden, rest) = deep_weight.split_at(d * d_output);
     let of_embedded = &rest[rest.len() - d_embed * d_output..];
-    let of_hidden = Mat::rows(of_hidden, d, d_output, d_output);
-    let of_embedded = Mat::rows(of_embedded, d_embed, d_output, d_output);
-    let after = Mat::rows(&hidden, rows, d, d);
-    let mut features = new_matmul(after, of_hidden, Some(deep_bias), THREADS);
+    let of_hidden = dense(of_hidden, d, d_output);
+    let of_embedded = dense(of_embedded, d_embed, d_output);
+    let mut features = new_matmul(dense(&hidden, rows, d), of_hidden, Some(deep_bias), THREADS);
     matmul(
         &mut features,
         d_output,
@@ -194,20 +154,7 @@ fn step<C: CpuCell, T: HostTensor>(arguments: [T; ARGUMENTS], sources: &Sources)
         of_embedded,
         THREADS,
     );
-    features
-        .par_chunks_exact_mut(d_output)
-        .with_min_len(rows_per_thread(rows, COSTS * d_output))
-        .enumerate()
-        .for_each(|(i, features)| {
-            vectorise(
-                #[inline(always)]
-                || {
-                    for (x, context) in features.iter_mut().zip(context(i).1) {
-                        *x = tanh(*x + context);
-                    }
-                },
-            );
-        });
+    tanh_of_sums(&mut features, d_output, |i| context(i).1);
 
     let mut outputs = vec![
         T::from_vec(features, Shape::from([rows, d_output])),
@@ -219,6 +166,3 @@ fn step<C: CpuCell, T: HostTensor>(arguments: [T; ARGUMENTS], sources: &Sources)
     }
     outputs
 }
-
-/// What a number of a gate or of the deep output costs, in multiplications: its exponential.
-const COSTS: usize = 16;

@@ -69,7 +69,7 @@ pub struct BahdanauStep {
 ///
 /// The products with c are taken from the memory before it is averaged: `c W_c = sum_j a[j] (m[j] W_c)`.
 ///
-/// Where [`bahdanau_step_is_one`] it is one pass over slices. Elsewhere, and on the tape, it is composed
+/// Where [`steps_are_one`](crate::ops::steps_are_one) it is one pass over slices. Elsewhere, and on the tape, it is composed
 /// of the fused operations of its parts.
 ///
 /// # Panics
@@ -112,13 +112,8 @@ pub fn bahdanau_step(inputs: BahdanauStepInputs) -> BahdanauStep {
         "an LSTM has a cell and no recurrent bias, a GRU the reverse"
     );
     #[cfg(feature = "cpu")]
-    if bahdanau_step_is_one(&inputs.embedded) {
+    if crate::ops::steps_are_one(&inputs.embedded) {
         return cpu::bahdanau_step(inputs);
     }
     composed::bahdanau_step_composed(inputs)
-}
-
-/// Whether [`bahdanau_step`] with this tensor is one operation: on the CPU backends in f32, off the tape.
-pub fn bahdanau_step_is_one<const D: usize>(tensor: &Tensor<D>) -> bool {
-    crate::ops::has_cpu_kernels(tensor) && !tensor.device().is_autodiff()
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::mask::src_pad_mask;
 use crate::ops::test_support::{assert_close, cpu_devices, devices, random_tensor};
-use crate::ops::{BahdanauInputs, bahdanau};
+use crate::ops::{BahdanauInputs, bahdanau, steps_are_one};
 use burn::tensor::Device;
 
 /// batch, beam, src_len, d_embed, d_memory, d_attn, d_hidden, d_output
@@ -124,8 +124,8 @@ fn one_operation_equals_the_operations_of_its_parts() {
             for lstm in [false, true] {
                 crate::random::seed(4);
                 let (inputs, _) = inputs(sizes, lengths, lstm, &device);
-                assert!(bahdanau_step_is_one(&inputs.embedded));
-                assert!(!bahdanau_step_is_one(&inputs.embedded.clone().autodiff()));
+                assert!(steps_are_one(&inputs.embedded));
+                assert!(!steps_are_one(&inputs.embedded.clone().autodiff()));
                 let one = bahdanau_step(inputs.clone());
                 assert_same(one, composed::bahdanau_step_composed(inputs));
             }
@@ -143,5 +143,24 @@ fn no_number_is_lost_where_scores_are_huge() {
         let step = bahdanau_step(inputs);
         assert!(crate::host_vec(step.features).iter().all(|x| x.is_finite()));
         assert!(crate::host_vec(step.weights).iter().all(|x| x.is_finite()));
+    }
+}
+
+/// A source with a hole, and one that is masked whole; a state that does not lie row by row.
+#[test]
+fn any_mask_and_any_layout_will_do() {
+    for device in cpu_devices() {
+        crate::random::seed(6);
+        let (sizes, lengths) = CASES[1];
+        let (mut inputs, _) = inputs(sizes, lengths, false, &device);
+        let hole = [false, true, false, false, false];
+        inputs.src_pad_mask = Tensor::from_data([hole, [true; 5], [false; 5]], &device);
+        inputs.state.hidden = (inputs.state.hidden.transpose() * 1.0).transpose();
+        let one = bahdanau_step(inputs.clone());
+        let weights = crate::host_vec(one.weights.clone());
+        assert!(weights[1] == 0.0 && weights[10..20] == [0.0; 10]);
+        let parts = composed::bahdanau_step_composed(inputs);
+        assert_close(one.weights, parts.weights, 2e-5);
+        assert_close(one.features, parts.features, 2e-5);
     }
 }
