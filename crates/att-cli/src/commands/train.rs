@@ -80,10 +80,8 @@ pub struct Options {
 
 pub fn run(options: &Options) -> CommandResult {
     let mut config = ExperimentConfig::load(&options.config)?;
-    config
-        .training
-        .validate_devices(options.device.devices.len())?;
     let devices = DeviceSpec::init_all(&options.device.devices)?;
+    config.training.validate_devices(devices.len())?;
     if options.auto_batch && !is_cpu(&devices[0]) {
         let device = options.device.devices[0];
         return Err(format!(

@@ -15,7 +15,7 @@ use crate::RecurrentState;
 pub struct BahdanauStepInputs {
     /// y: the vectors of the previous target tokens, `[rows, d_embed]`.
     pub embedded: Tensor<2>,
-    /// s[t-1], `[rows, d_hidden]`; with the cell of an LSTM.
+    /// The state before the step, `[rows, d_hidden]`; with the cell of an LSTM.
     pub state: RecurrentState,
     /// U m: the projected memory, `[batch, src_len, d_attn]`.
     pub keys: Tensor<3>,
@@ -53,7 +53,7 @@ pub struct BahdanauStep {
     pub features: Tensor<2>,
     /// a: the attention weights, `[rows, src_len]`.
     pub weights: Tensor<2>,
-    /// s[t].
+    /// The state after the step.
     pub state: RecurrentState,
 }
 

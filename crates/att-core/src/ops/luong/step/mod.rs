@@ -16,7 +16,7 @@ use crate::RecurrentState;
 pub struct LuongStepInputs {
     /// y, or `[y; f[t-1]]` with input feeding: what the recurrent layer reads, `[rows, d_input]`.
     pub input: Tensor<2>,
-    /// s[t-1], `[rows, d_hidden]`; with the cell of an LSTM.
+    /// The state before the step, `[rows, d_hidden]`; with the cell of an LSTM.
     pub state: RecurrentState,
     /// k: the projected memory, `[batch, src_len, d_key]`.
     pub keys: Tensor<3>,
@@ -48,7 +48,7 @@ pub struct LuongStep {
     pub attentional: Tensor<2>,
     /// a: the attention weights, `[rows, src_len]`.
     pub weights: Tensor<2>,
-    /// s[t].
+    /// The state after the step.
     pub state: RecurrentState,
 }
 
