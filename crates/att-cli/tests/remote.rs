@@ -160,11 +160,11 @@ fn train(folder: &Folder, out: &str, devices: &str) -> Vec<String> {
 /// What a run wrote of its last validation.
 fn last_loss(folder: &Folder, out: &str) -> f64 {
     let log = fs::read_to_string(folder.path(out).join("log.jsonl")).unwrap();
-    let losses = log.lines().filter_map(|line| {
+    let mut losses = log.lines().filter_map(|line| {
         let event: serde_json::Value = serde_json::from_str(line).unwrap();
         (event["event"] == "validation").then(|| event["loss"].as_f64().unwrap())
     });
-    losses.last().unwrap()
+    losses.next_back().unwrap()
 }
 
 #[test]
