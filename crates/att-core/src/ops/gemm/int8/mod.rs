@@ -14,6 +14,7 @@
 mod x86;
 
 use std::cell::Cell;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -426,28 +427,26 @@ unsafe fn write(out: Out, width: usize, sums: &Sums, r: &[f32], scales: &[f32], 
     let (scales, _) = scales.as_chunks::<TILE>();
     let (offsets, _) = offsets.as_chunks::<TILE>();
     for (i, &r) in r.iter().enumerate() {
+        // SAFETY: the caller's.
+        let row: &mut [MaybeUninit<f32>] = unsafe {
+            let start = out.data.add(i * out.row_stride).cast();
+            std::slice::from_raw_parts_mut(start, width)
+        };
         let halves = scales.iter().zip(offsets).zip(sums.row(i));
-        for (from, ((scales, offsets), sums)) in (0..width).step_by(TILE).zip(halves) {
+        for (to, ((scales, offsets), sums)) in row.chunks_mut(TILE).zip(halves) {
             // All of a half, so that it is one vector.
             let products: [f32; TILE] =
                 std::array::from_fn(|j| (sums[j] - offsets[j]) as f32 * (r * scales[j]));
-            let n = TILE.min(width - from);
-            // SAFETY: the caller's; what nothing is added to is written and not read.
-            unsafe {
-                let to = out.data.add(i * out.row_stride + from);
-                match out.base {
-                    None if n == TILE => to.cast::<[f32; TILE]>().write_unaligned(products),
-                    None => to.copy_from_nonoverlapping(products.as_ptr(), n),
-                    Some(_) if n == TILE => {
-                        let to = to.cast::<[f32; TILE]>();
-                        let before = to.read_unaligned();
-                        to.write_unaligned(std::array::from_fn(|j| before[j] + products[j]));
-                    }
-                    Some(_) => std::slice::from_raw_parts_mut(to, n)
-                        .iter_mut()
-                        .zip(products)
-                        .for_each(|(to, x)| *to += x),
-                }
+            let put = |(to, x): (&mut MaybeUninit<f32>, f32)| {
+                to.write(match out.base {
+                    // SAFETY: what it is added to stands there.
+                    Some(_) => x + unsafe { to.assume_init() },
+                    None => x,
+                });
+            };
+            match <&mut [MaybeUninit<f32>; TILE]>::try_from(&mut *to) {
+                Ok(to) => to.iter_mut().zip(products).for_each(put),
+                Err(_) => to.iter_mut().zip(products).for_each(put),
             }
         }
     }
