@@ -2,12 +2,13 @@
 //! [`luong_step`](super::luong_step()) are made. Rows are those of a beam, the ones of a source side by side.
 
 use burn::backend::{Dispatch, DispatchTensor};
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::{Bool, Shape, Tensor};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::attention_read::kernel::{self as attention_read, Sources};
 use super::gemm::{Mat, rows_per_thread};
+use super::host::HostTensor;
 use super::recurrent::cpu::{CpuCell, SLOTS, Weights};
 use super::simd::{tanh, vectorise};
 use super::tensor_list::TensorList;
@@ -17,7 +18,8 @@ use crate::RecurrentState;
 /// Products of a step are shared out to all threads.
 pub(super) const THREADS: Parallelism = Parallelism::Rayon(0);
 
-/// What a step goes on with: the cell of an LSTM, or the recurrent bias of a GRU; and whether it is the former.
+/// Whether the recurrence is an LSTM's, and what it has for itself: the cell, or a GRU's recurrent bias. Of whole
+/// passes, too.
 ///
 /// # Panics
 ///
@@ -39,7 +41,25 @@ pub(super) fn sources(src_pad_mask: Tensor<2, Bool>) -> Sources {
     Sources::new(src_pad_mask.into_data().iter::<bool>().collect(), src_len)
 }
 
-/// What a step gives out: vectors for the output layer, weights, and the state.
+/// What a step gives out, of `rows` rows: vectors for the output layer, weights, and the state, whose cell is empty
+/// where it has none.
+pub(super) fn given_out<T: HostTensor>(
+    rows: usize,
+    vectors: Vec<f32>,
+    weights: Vec<f32>,
+    hidden: Vec<f32>,
+    cell: Vec<f32>,
+) -> Vec<T> {
+    let all = [vectors, weights, hidden, cell].into_iter();
+    let some = all.filter(|numbers| !numbers.is_empty());
+    some.map(|numbers| {
+        let shape = Shape::from([rows, numbers.len() / rows]);
+        T::from_vec(numbers, shape)
+    })
+    .collect()
+}
+
+/// The same as tensors of any backend.
 pub(super) fn outputs(outputs: TensorList<Dispatch>) -> (Tensor<2>, Tensor<2>, RecurrentState) {
     let mut outputs = outputs.0.into_iter().map(Tensor::from_dispatch);
     let mut next = || outputs.next().expect("vectors, weights and a hidden state");

@@ -11,6 +11,7 @@ use burn::tensor::{Shape, Tensor};
 use super::kernel::{self, Dims, Grads, Saved};
 use super::{BahdanauInputs, BahdanauStates};
 use crate::ops::host::HostTensor;
+use crate::ops::step_on_slices::cell_or_bias;
 use crate::ops::tensor_list::TensorList;
 use crate::ops::whole_pass::{WholePass, on_tape, outputs};
 
@@ -24,14 +25,7 @@ pub(super) fn bahdanau(
     src_lengths: &[usize],
     tgt_lengths: &[usize],
 ) -> BahdanauStates {
-    // An LSTM's cell or a GRU's bias: one of the two is there.
-    let (lstm, last) = match (inputs.cell, inputs.recurrent_bias) {
-        (Some(cell), _) => (true, cell.into_dispatch()),
-        (None, bias) => {
-            let bias = bias.expect("checked before: a GRU has a recurrent bias");
-            (false, bias.into_dispatch())
-        }
-    };
+    let (lstm, last) = cell_or_bias(inputs.cell, inputs.recurrent_bias);
     let lengths = Lengths {
         src: src_lengths.to_vec(),
         tgt: tgt_lengths.to_vec(),

@@ -14,6 +14,7 @@ use super::kernel::{self, Dims, Grads, Saved};
 use super::{LuongInputs, LuongScore, LuongStates};
 use crate::host_vec;
 use crate::ops::host::HostTensor;
+use crate::ops::step_on_slices::cell_or_bias;
 use crate::ops::tensor_list::TensorList;
 use crate::ops::whole_pass::{WholePass, on_tape, outputs};
 
@@ -28,14 +29,7 @@ pub(super) fn luong(
     tgt_lengths: &[usize],
 ) -> LuongStates {
     let device = inputs.embedded.device();
-    // An LSTM's cell or a GRU's bias: one of the two is there.
-    let (lstm, last) = match (inputs.cell, inputs.recurrent_bias) {
-        (Some(cell), _) => (true, cell.into_dispatch()),
-        (None, bias) => {
-            let bias = bias.expect("checked before: a GRU has a recurrent bias");
-            (false, bias.into_dispatch())
-        }
-    };
+    let (lstm, last) = cell_or_bias(inputs.cell, inputs.recurrent_bias);
     let unused = || Tensor::<1>::zeros([1], &device).into_dispatch();
     let (scale, score): (_, [DispatchTensor; 3]) = match inputs.score {
         LuongScore::Dot { scale } => (Some(scale as f32), [(); 3].map(|()| unused())),

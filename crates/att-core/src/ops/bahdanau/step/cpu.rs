@@ -2,7 +2,6 @@
 //! between them.
 
 use burn::backend::{Backend, Dispatch, backend_extension};
-use burn::tensor::Shape;
 
 use super::{BahdanauStep, BahdanauStepInputs};
 use crate::ops::additive_score::cpu as additive_score;
@@ -14,7 +13,7 @@ use crate::ops::lstm::cpu::LstmCell;
 use crate::ops::recurrent::cpu::{CpuCell, InputWeights, SLOTS, add_to_line, biases};
 use crate::ops::rows::row;
 use crate::ops::step_on_slices::{
-    THREADS, advance, cell_or_bias, dense, outputs, read, sources, tanh_of_sums,
+    THREADS, advance, cell_or_bias, dense, given_out, outputs, read, sources, tanh_of_sums,
 };
 use crate::ops::tensor_list::TensorList;
 
@@ -156,13 +155,5 @@ fn step<C: CpuCell, T: HostTensor>(arguments: [T; ARGUMENTS], sources: &Sources)
     );
     tanh_of_sums(&mut features, d_output, |i| context(i).1);
 
-    let mut outputs = vec![
-        T::from_vec(features, Shape::from([rows, d_output])),
-        T::from_vec(weights, Shape::from([rows, src_len])),
-        T::from_vec(hidden, Shape::from([rows, d])),
-    ];
-    if C::HAS_C {
-        outputs.push(T::from_vec(cell, Shape::from([rows, d])));
-    }
-    outputs
+    given_out(rows, features, weights, hidden, cell)
 }

@@ -2,7 +2,6 @@
 //! between them.
 
 use burn::backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor};
-use burn::tensor::Shape;
 
 use super::{LuongStep, LuongStepInputs};
 use crate::ops::additive_score::cpu as additive_score;
@@ -16,7 +15,7 @@ use crate::ops::luong::LuongScore;
 use crate::ops::recurrent::cpu::{CpuCell, InputWeights, biases};
 use crate::ops::rows::row;
 use crate::ops::step_on_slices::{
-    THREADS, advance, cell_or_bias, dense, outputs, read, sources, tanh_of_sums,
+    THREADS, advance, cell_or_bias, dense, given_out, outputs, read, sources, tanh_of_sums,
 };
 use crate::ops::tensor_list::TensorList;
 
@@ -176,13 +175,5 @@ where
         row(&contexts, i, d_attentional)
     });
 
-    let mut outputs = vec![
-        HostTensor::from_vec(attentional, Shape::from([rows, d_attentional])),
-        HostTensor::from_vec(weights, Shape::from([rows, src_len])),
-        HostTensor::from_vec(hidden, Shape::from([rows, d])),
-    ];
-    if C::HAS_C {
-        outputs.push(HostTensor::from_vec(cell, Shape::from([rows, d])));
-    }
-    outputs
+    given_out(rows, attentional, weights, hidden, cell)
 }
