@@ -34,6 +34,13 @@ fn of_this_machine(name: &str) -> Result<DeviceSpec, String> {
     }
 }
 
+/// The token that a file holds, without the white space around it.
+pub fn read_token(path: &Path) -> Result<String, String> {
+    let token = fs::read_to_string(path);
+    let token = token.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Ok(token.trim().to_string())
+}
+
 /// Where to train.
 #[derive(Args)]
 pub struct DevicesOption {

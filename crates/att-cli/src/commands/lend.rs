@@ -1,4 +1,3 @@
-use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,7 +7,7 @@ use clap::Args;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{CommandResult, Outcome};
-use crate::options::DeviceOption;
+use crate::options::{DeviceOption, read_token};
 
 #[derive(Args)]
 pub struct Options {
@@ -25,10 +24,7 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> CommandResult {
-    let token = options.token_file.as_ref().map(|path| {
-        let token = fs::read_to_string(path);
-        token.map_err(|error| format!("cannot read {}: {error}", path.display()))
-    });
+    let token = options.token_file.as_deref().map(read_token);
     let device = options.device.device;
     let lender = Lender::new(device, options.listen, token.transpose()?)?;
     if !options.listen.ip().is_loopback() && options.token_file.is_none() {

@@ -1,5 +1,4 @@
 use std::error::Error;
-use std::fs;
 use std::io::{self, IsTerminal};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -13,7 +12,7 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{CommandResult, Outcome};
-use crate::options::{DeviceOption, parse_bytes};
+use crate::options::{DeviceOption, parse_bytes, read_token};
 
 #[derive(Args)]
 pub struct Options {
@@ -195,12 +194,6 @@ fn start_log(options: &Options) {
 
 impl Options {
     fn config(&self) -> Result<ServerConfig, Box<dyn Error>> {
-        let token = |path: &PathBuf| {
-            let token = fs::read_to_string(path);
-            let token =
-                token.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-            Ok::<_, String>(token.trim().to_string())
-        };
         Ok(ServerConfig {
             limits: Limits {
                 body_bytes: usize::try_from(self.max_body)?,
@@ -220,7 +213,7 @@ impl Options {
             connections: self.max_connections,
             reload_every: (!self.reload_every.is_zero()).then_some(self.reload_every),
             max_memory: self.max_memory,
-            token: self.token_file.as_ref().map(token).transpose()?,
+            token: self.token_file.as_deref().map(read_token).transpose()?,
         })
     }
 
