@@ -1,5 +1,5 @@
 use att_core::ops::{attention_read, embedding};
-use att_core::{EncoderOutput, Error, Result, check, mask};
+use att_core::{EncoderOutput, Error, Result, check, mask, rows};
 use burn::module::Module;
 use burn::tensor::{Bool, Device, IndexingUpdateOp, Int, Tensor, assert_shape};
 use serde::{Deserialize, Serialize};
@@ -135,6 +135,28 @@ impl AttentionMemory {
                 .map(|intervention| intervention.select(batch, indices)),
         }
     }
+
+    /// The sources of this, and those of `more` behind them, of `src_len` states each: those beyond are
+    /// padding of all.
+    ///
+    /// # Panics
+    ///
+    /// If they are not of one attention, or there is an intervention.
+    pub fn join(self, more: Self, src_len: usize) -> Self {
+        let padded = |first, more| rows::join_padded(first, more, src_len);
+        assert!(
+            self.intervention.is_none() && more.intervention.is_none(),
+            "rows are intervened in together: they can't be joined"
+        );
+        Self {
+            keys: padded(self.keys, more.keys),
+            normaliser_keys: rows::join_some(self.normaliser_keys, more.normaliser_keys, padded),
+            values: padded(self.values, more.values),
+            src_pad_mask: rows::join_masks(self.src_pad_mask, more.src_pad_mask, src_len),
+            ends: rows::join_some(self.ends, more.ends, rows::join),
+            intervention: None,
+        }
+    }
 }
 
 /// What [`Attention`] computes.
@@ -197,7 +219,7 @@ impl Attention {
         let zeros = || Tensor::<2>::zeros([batch, src_len], &device);
         let history = self.history.as_ref();
         AttentionState {
-            step: 0,
+            steps: vec![0; batch],
             weights: history.filter(|h| h.reads_weights()).map(|_| zeros()),
             coverage: history.filter(|h| h.reads_coverage()).map(|_| zeros()),
             alignment: self.normaliser.is_monotonic().then(|| {
@@ -218,9 +240,9 @@ impl Attention {
     ///
     /// If the shapes disagree, or a size is 0.
     pub fn forward(&self, query: Tensor<3>, memory: &AttentionMemory) -> AttentionOutput {
-        let [_, tgt_len, _] = query.dims();
+        let [batch, tgt_len, _] = query.dims();
         if !self.is_stateful() {
-            let steps: Vec<usize> = (0..tgt_len).collect();
+            let steps: Vec<usize> = (0..batch).flat_map(|_| 0..tgt_len).collect();
             let read = self.attend(query, memory, &steps, None);
             return AttentionOutput {
                 context: read.context,
@@ -241,7 +263,7 @@ impl Attention {
         }
     }
 
-    /// One step: the rows of a source are so many queries of one memory, all at the same step.
+    /// One step: the rows of a source are so many queries of one memory.
     ///
     /// - `query`: `[batch, beam, d_query]`
     /// - `state`: of `batch * beam` rows
@@ -255,11 +277,10 @@ impl Attention {
         memory: &AttentionMemory,
         state: AttentionState,
     ) -> AttentionStep {
-        let [_, beam, _] = query.dims();
-        let read = self.attend(query, memory, &vec![state.step; beam], Some(&state));
+        let read = self.attend(query, memory, &state.steps, Some(&state));
         let rows = |tensor: &Tensor<3>| tensor.clone().flatten::<2>(0, 1);
         let state = AttentionState {
-            step: state.step + 1,
+            steps: state.steps.iter().map(|step| step + 1).collect(),
             weights: state.weights.map(|_| rows(&read.weights)),
             coverage: state.coverage.map(|sum| sum + rows(&read.weights)),
             alignment: read.alignment.as_ref().map(rows),
@@ -293,8 +314,8 @@ impl Attention {
         !self.normaliser.is_monotonic() && !matches!(self.window, Some(Window::LocalP(_)))
     }
 
-    /// What queries at the given steps read (`steps`, one for each of the axis `tgt_len`, or the same
-    /// for each of a beam); `state` is theirs, needed where attention is stateful.
+    /// What queries at the given steps (`[batch, tgt_len]`, row after row) read; `state` is theirs, needed
+    /// where attention is stateful.
     fn attend(
         &self,
         query: Tensor<3>,

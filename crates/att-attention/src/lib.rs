@@ -95,7 +95,7 @@
 //! let step = attention.step(Tensor::from_data([[[1.0, 0.0]]], &device), &memory, state);
 //! let weights = step.output.weights.into_data().try_to_vec::<f32>().unwrap();
 //! assert_eq!(weights, [1.0, 0.0, 0.0]);
-//! assert_eq!(step.state.step, 1);
+//! assert_eq!(step.state.steps, [1]);
 //! # Ok::<(), att_core::Error>(())
 //! ```
 

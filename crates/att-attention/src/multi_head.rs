@@ -1,5 +1,5 @@
 use att_core::ops::{MultiHeadInputs, multi_head_read};
-use att_core::{EncoderOutput, Error, Result, check};
+use att_core::{EncoderOutput, Error, Result, check, rows};
 use att_layers::{Dropout, Linear, init};
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Int, Tensor};
@@ -136,6 +136,45 @@ impl KeyValues {
         Self {
             keys: self.keys.select(0, indices.clone()),
             values: self.values.select(0, indices),
+        }
+    }
+
+    /// The last `len` positions; where there are fewer, with zeros before them.
+    pub fn last(self, len: usize) -> Self {
+        let [rows, now, d_key] = self.keys.dims();
+        let last = |tensor: Tensor<3>| {
+            if len <= now {
+                return tensor.narrow(1, now - len, len);
+            }
+            let zeros = Tensor::zeros([rows, len - now, d_key], (&tensor.device(), tensor.dtype()));
+            Tensor::cat(vec![zeros, tensor], 1)
+        };
+        Self {
+            keys: last(self.keys),
+            values: last(self.values),
+        }
+    }
+
+    /// The [last](Self::last) `len` positions of these rows, and those of `more` behind them.
+    ///
+    /// # Panics
+    ///
+    /// If they are not of one attention.
+    pub fn join(self, more: Self, len: usize) -> Self {
+        let (first, more) = (self.last(len), more.last(len));
+        Self {
+            keys: rows::join(first.keys, more.keys),
+            values: rows::join(first.values, more.values),
+        }
+    }
+
+    /// As many rows without a position.
+    pub fn none_of(&self, rows: usize) -> Self {
+        let [_, _, d_key] = self.keys.dims();
+        let none = || Tensor::zeros([rows, 0, d_key], (&self.keys.device(), self.keys.dtype()));
+        Self {
+            keys: none(),
+            values: none(),
         }
     }
 
@@ -514,7 +553,7 @@ mod contract {
                     if t == 3 {
                         past = past.map(|past: KeyValues| past.select(order.clone()));
                     }
-                    let step = attention.extend(now, past);
+                    let step = attention.extend(now, past, &[t]);
                     assert!(close(step.read.output, expected), "{config:?} step {t}");
                     assert_eq!(step.past.positions(), t + 1);
                     past = Some(step.past);

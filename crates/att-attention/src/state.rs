@@ -1,12 +1,13 @@
-use burn::tensor::{Int, Tensor};
+use att_core::rows;
+use burn::tensor::{Device, Tensor};
 
 /// What attention carries from step to step: a value that goes in and comes out of
 /// [`Attention::step`](crate::Attention::step). `rows` is `batch * beam`, the rows of a source side by
 /// side.
 #[derive(Clone, Debug)]
 pub struct AttentionState {
-    /// Steps done, the same in all rows: where a window that moves along stands.
-    pub step: usize,
+    /// Steps done, of each row: where a window that moves along stands.
+    pub steps: Vec<usize>,
     /// The weights of the last step, zero before the first, `[rows, src_len]`; where the history reads
     /// them.
     pub weights: Option<Tensor<2>>,
@@ -18,14 +19,36 @@ pub struct AttentionState {
 }
 
 impl AttentionState {
-    /// The rows named by `indices` (`[rows]`), in that order: how a beam follows its hypotheses.
-    pub fn select(self, indices: Tensor<1, Int>) -> Self {
-        let select = |tensor: Tensor<2>| tensor.select(0, indices.clone());
+    /// The rows named by `indices`, in that order: how a beam follows its hypotheses.
+    pub fn select(self, indices: &[usize], device: &Device) -> Self {
+        let chosen = rows::indices(indices, device);
+        let select = |tensor: Tensor<2>| tensor.select(0, chosen.clone());
         Self {
-            step: self.step,
+            steps: indices.iter().map(|&row| self.steps[row]).collect(),
             weights: self.weights.map(select),
             coverage: self.coverage.map(select),
             alignment: self.alignment.map(select),
+        }
+    }
+
+    /// The rows of this, and those of `more` behind them, over `src_len` states of their sources: those
+    /// beyond are padding of all.
+    ///
+    /// # Panics
+    ///
+    /// If they are not of one attention.
+    pub fn join(mut self, more: Self, src_len: usize) -> Self {
+        let join = |first, more| {
+            rows::join_some(first, more, |first, more| {
+                rows::join_padded(first, more, src_len)
+            })
+        };
+        self.steps.extend(more.steps);
+        Self {
+            steps: self.steps,
+            weights: join(self.weights, more.weights),
+            coverage: join(self.coverage, more.coverage),
+            alignment: join(self.alignment, more.alignment),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | ids of the special tokens | [`special`] |
 //! | devices of other processes, with the feature `remote` | `remote` |
 //! | padding and causal masks (true = masked) | [`mask`] |
+//! | rows of a batch by their places, two batches as one | [`rows`] |
 //! | what an encoder gives to a decoder | [`EncoderOutput`], [`RecurrentState`] |
 //! | f32 or bf16 products on CPU | [`Precision`], [`set_precision`] |
 //! | the one source of randomness | [`random`] |
@@ -44,6 +45,7 @@ mod precision;
 pub mod random;
 #[cfg(feature = "remote")]
 pub mod remote;
+pub mod rows;
 pub mod special;
 mod training;
 

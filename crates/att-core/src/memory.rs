@@ -1,5 +1,7 @@
 use burn::tensor::{Bool, Int, Tensor};
 
+use crate::rows;
+
 /// The state of one recurrent layer: what an LSTM or GRU carries from step to step.
 #[derive(Clone, Debug)]
 pub struct RecurrentState {
@@ -15,6 +17,18 @@ impl RecurrentState {
         Self {
             cell: self.cell.map(|cell| cell.select(0, indices.clone())),
             hidden: self.hidden.select(0, indices),
+        }
+    }
+
+    /// The rows of this, and those of `more` behind them.
+    ///
+    /// # Panics
+    ///
+    /// If they are not of one layer.
+    pub fn join(self, more: Self) -> Self {
+        Self {
+            hidden: rows::join(self.hidden, more.hidden),
+            cell: rows::join_some(self.cell, more.cell, rows::join),
         }
     }
 }

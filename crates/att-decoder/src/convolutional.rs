@@ -10,7 +10,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::decoder::{Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, read};
+use crate::decoder::{
+    Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, after, read,
+};
 use crate::{OutputLayer, TokenHead, copy};
 
 /// Configuration of a [`ConvolutionalDecoder`].
@@ -191,10 +193,10 @@ impl ConvolutionalDecoderBlock {
 }
 
 impl ConvolutionalDecoder {
-    /// g from a position on, `[rows, len, d_embed]`.
-    fn positioned(&self, tokens: Tensor<2, Int>, start: usize) -> Tensor<3> {
+    /// g from a position on, each row's own or that of all, `[rows, len, d_embed]`.
+    fn positioned(&self, tokens: Tensor<2, Int>, starts: &[usize]) -> Tensor<3> {
         let [_, len] = tokens.dims();
-        self.head().embed(tokens) + self.positions.vectors(start, len).unsqueeze::<3>()
+        self.head().embed(tokens) + self.positions.vectors(starts, len)
     }
 
     /// Of the top block's states.
@@ -232,6 +234,7 @@ impl Decoder for ConvolutionalDecoder {
                 .map(|block| block.attention.initial_state(&source.src_pad_mask))
                 .collect(),
             windows: vec![Tensor::zeros(shape, &source.memory.device()); self.blocks.len()],
+            positions: vec![0; batch],
             ..Default::default()
         }
     }
@@ -242,7 +245,7 @@ impl Decoder for ConvolutionalDecoder {
         memory: &DecoderMemory,
         state: DecoderState,
     ) -> DecoderStep {
-        let tokens = self.positioned(tokens.unsqueeze_dim(1), state.position);
+        let tokens = self.positioned(tokens.unsqueeze_dim(1), &state.starts());
         let mut states = self.input.forward(tokens.clone());
         let [rows, _, d_hidden] = states.dims();
         let (mut weights, mut windows, mut attentions) = (Vec::new(), Vec::new(), Vec::new());
@@ -271,7 +274,7 @@ impl Decoder for ConvolutionalDecoder {
             state: DecoderState {
                 attention: attentions,
                 windows,
-                position: state.position + 1,
+                positions: after(state.positions),
                 ..Default::default()
             },
         }
@@ -284,7 +287,7 @@ impl Decoder for ConvolutionalDecoder {
         source: &EncoderOutput,
     ) -> DecoderOutput {
         let [batch, tgt_len] = tgt.dims();
-        let tokens = self.positioned(tgt, 0);
+        let tokens = self.positioned(tgt, &[0]);
         // No position sees those behind it, so padding needs no care.
         let windows = Windows::causal(&vec![tgt_len; batch], self.width, &tokens.device());
         let mut states = self.input.forward(tokens.clone());

@@ -2,7 +2,7 @@ use att_attention::{
     Attention, AttentionConfig, AttentionMemory, AttentionState, Intervention, KeyValues,
 };
 use att_core::ops::{CrossEntropy, steps_are_one};
-use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result};
+use att_core::{EncoderOutput, MemorySpec, RecurrentState, Result, rows};
 use att_layers::Embedding;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
@@ -164,7 +164,7 @@ impl DecoderMemory {
 
     /// The sources named by `indices`, in that order.
     pub fn select(self, indices: &[usize], device: &Device) -> Self {
-        let rows = index_tensor(indices, device);
+        let rows = rows::indices(indices, device);
         Self {
             batch: indices.len(),
             attention: self
@@ -175,6 +175,37 @@ impl DecoderMemory {
             summary: self.summary.map(|summary| summary.select(0, rows.clone())),
             copy_ids: self.copy_ids.map(|ids| ids.select(rows.clone())),
             columns: self.columns.map(|columns| columns.select(indices)),
+        }
+    }
+
+    /// The sources of this, and those of `more` behind them, for the same decoder.
+    ///
+    /// - `src_len`: states of the longest source of both; those beyond are padding, and left out
+    ///
+    /// # Panics
+    ///
+    /// If they are not of this decoder, one has columns alone, or there is an intervention.
+    pub fn join(self, more: Self, decoder: &impl Decoder, src_len: usize) -> Self {
+        let joined = Self {
+            batch: self.batch + more.batch,
+            attention: pairs(self.attention, more.attention, |first, more| {
+                first.join(more, src_len)
+            }),
+            summary: rows::join_some(self.summary, more.summary, rows::join),
+            copy_ids: rows::join_some(self.copy_ids, more.copy_ids, |first, more| {
+                first.join(more, src_len)
+            }),
+            columns: None,
+        };
+        let lists = |columns: OutputColumns| columns.ids().to_vec();
+        let (first, more) = (self.columns.map(lists), more.columns.map(lists));
+        // The columns are gathered anew, for the tokens of those sources that are still there.
+        match rows::join_some(first, more, |first, more| [first, more].concat()) {
+            Some(lists) => {
+                let allowed: Vec<Vec<u32>> = lists.iter().map(|ids| ids.to_vec()).collect();
+                joined.with_allowed(decoder, &allowed)
+            }
+            None => joined,
         }
     }
 }
@@ -195,10 +226,10 @@ pub struct DecoderState {
     /// Masks of dropout that all steps of a sequence share, `[rows, 1, d]` each; in training with variational
     /// dropout. What they belong to is the decoder's matter.
     pub masks: Vec<Option<Tensor<3>>>,
-    /// How many steps there were; counted where positions have vectors.
-    pub position: usize,
+    /// How many steps there were, of each row; counted where positions have vectors, else empty.
+    pub positions: Vec<usize>,
     /// Keys and values of the steps so far, of each layer of a Transformer from the bottom; empty
-    /// before the first step.
+    /// before the first step. Those of a row are the last [`positions`](Self::positions), as many as it has.
     pub past: Vec<KeyValues>,
 }
 
@@ -215,7 +246,8 @@ impl DecoderState {
         layer: RecurrentState,
         attentional: Option<Tensor<2>>,
     ) -> Self {
-        self.attention[0].step += 1;
+        let attention = &mut self.attention[0];
+        attention.steps = after(std::mem::take(&mut attention.steps));
         Self {
             layers: vec![layer],
             attentional,
@@ -225,7 +257,12 @@ impl DecoderState {
 
     /// The rows named by `indices`, in that order: how a beam follows its hypotheses.
     pub fn select(self, indices: &[usize], device: &Device) -> Self {
-        let rows = index_tensor(indices, device);
+        let rows = rows::indices(indices, device);
+        let positions: Vec<usize> = match self.positions[..] {
+            [] => Vec::new(),
+            _ => indices.iter().map(|&row| self.positions[row]).collect(),
+        };
+        let longest = positions.iter().copied().max().unwrap_or(0);
         Self {
             layers: self
                 .layers
@@ -238,7 +275,7 @@ impl DecoderState {
             attention: self
                 .attention
                 .into_iter()
-                .map(|state| state.select(rows.clone()))
+                .map(|state| state.select(indices, device))
                 .collect(),
             windows: self
                 .windows
@@ -250,13 +287,57 @@ impl DecoderState {
                 .into_iter()
                 .map(|mask| mask.map(|mask| mask.select(0, rows.clone())))
                 .collect(),
-            position: self.position,
             past: self
                 .past
                 .into_iter()
-                .map(|layer| layer.select(rows.clone()))
+                .map(|layer| layer.select(rows.clone()).last(longest))
                 .collect(),
+            positions,
         }
+    }
+
+    /// The rows of this, and those of `more` behind them, whose steps may have been fewer or more.
+    ///
+    /// - `src_len`: as in [`DecoderMemory::join`]
+    ///
+    /// # Panics
+    ///
+    /// If they are not of one decoder.
+    pub fn join(self, more: Self, src_len: usize) -> Self {
+        // Before its first step a row has no past.
+        let none = |like: &[KeyValues], rows| like.iter().map(|past| past.none_of(rows)).collect();
+        let (mut past, mut more_past) = (self.past, more.past);
+        if past.is_empty() {
+            past = none(&more_past, self.positions.len());
+        }
+        if more_past.is_empty() {
+            more_past = none(&past, more.positions.len());
+        }
+        let positions = [self.positions, more.positions].concat();
+        let longest = positions.iter().copied().max().unwrap_or(0);
+        Self {
+            layers: pairs(self.layers, more.layers, RecurrentState::join),
+            attentional: rows::join_some(self.attentional, more.attentional, rows::join),
+            attention: pairs(self.attention, more.attention, |first, more| {
+                first.join(more, src_len)
+            }),
+            windows: pairs(self.windows, more.windows, rows::join),
+            masks: pairs(self.masks, more.masks, |first, more| {
+                rows::join_some(first, more, rows::join)
+            }),
+            past: pairs(past, more_past, |first, more| first.join(more, longest)),
+            positions,
+        }
+    }
+
+    /// Where the next position of each row is, or of all rows where it is the same.
+    pub(crate) fn starts(&self) -> Vec<usize> {
+        let first = self.positions.first();
+        let same = self
+            .positions
+            .iter()
+            .all(|position| Some(position) == first);
+        self.positions[..if same { 1 } else { self.positions.len() }].to_vec()
     }
 }
 
@@ -306,7 +387,7 @@ impl DecoderOutput {
     pub fn at(&self, positions: &[usize], copy_ids: Option<&CopyIds>) -> Features {
         let device = self.features.device();
         let [_, tgt_len, _] = self.features.dims();
-        let chosen = index_tensor(positions, &device);
+        let chosen = rows::indices(positions, &device);
         let at = |tensor: &Tensor<3>| tensor.clone().flatten::<2>(0, 1).select(0, chosen.clone());
         let copies = copy_ids.map(|ids| {
             let rows: Vec<usize> = positions
@@ -316,7 +397,7 @@ impl DecoderOutput {
             let weights = self.weights.as_ref();
             Copies {
                 weights: at(weights.expect("what is copied is what is looked at")),
-                ids: ids.clone().select(index_tensor(&rows, &device)),
+                ids: ids.clone().select(rows::indices(&rows, &device)),
             }
         });
         Features {
@@ -616,7 +697,13 @@ pub(crate) fn read(
     }
 }
 
-fn index_tensor(indices: &[usize], device: &Device) -> Tensor<1, Int> {
-    let indices: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
-    Tensor::from_data(indices.as_slice(), device)
+/// Each with its own.
+fn pairs<T>(first: Vec<T>, more: Vec<T>, join: impl Fn(T, T) -> T) -> Vec<T> {
+    let pairs = first.into_iter().zip(more);
+    pairs.map(|(first, more)| join(first, more)).collect()
+}
+
+/// The positions after a step.
+pub(crate) fn after(positions: Vec<usize>) -> Vec<usize> {
+    positions.into_iter().map(|position| position + 1).collect()
 }

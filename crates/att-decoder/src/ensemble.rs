@@ -92,6 +92,13 @@ impl<S: Stepper> Stepper for Ensemble<S> {
             .map(|(member, state)| member.select(state, rows, sources))
             .collect()
     }
+
+    fn join(&self, states: Self::State, more: Self::State) -> Self::State {
+        let members = self.members.iter().zip(states).zip(more);
+        members
+            .map(|((member, state), more)| member.join(state, more))
+            .collect()
+    }
 }
 
 /// None of nothing.
@@ -139,6 +146,10 @@ mod tests {
             _sources: Option<&[usize]>,
         ) -> Vec<usize> {
             rows.iter().map(|&row| state[row]).collect()
+        }
+
+        fn join(&self, state: Vec<usize>, more: Vec<usize>) -> Vec<usize> {
+            [state, more].concat()
         }
     }
 

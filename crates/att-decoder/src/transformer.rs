@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::decoder::{Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep};
+use crate::decoder::{Decoder, DecoderMemory, DecoderOutput, DecoderState, DecoderStep, after};
 use crate::{OutputLayer, TokenHead};
 
 /// Configuration of a [`TransformerDecoder`]: the keys of [`TransformerConfig`], and `alignment`.
@@ -161,15 +161,17 @@ struct LayerOutput {
 }
 
 impl TransformerDecoderLayer {
-    /// The next positions, `x` of `[rows, n, d_model]`, given their past.
+    /// The next positions, `x` of `[rows, n, d_model]`, given their past, from `starts` on.
     fn extend(
         &self,
         x: Tensor<3>,
         memory: &AttentionMemory,
         past: Option<KeyValues>,
+        starts: &[usize],
     ) -> LayerOutput {
         let residual = &self.self_residual;
-        let step = self.self_attention.extend(residual.before(x.clone()), past);
+        let before = residual.before(x.clone());
+        let step = self.self_attention.extend(before, past, starts);
         let x = residual.after(x, step.read.output);
 
         // The rows of a source are so many queries of one memory, which is not repeated.
@@ -202,20 +204,21 @@ struct Extended {
 }
 
 impl TransformerDecoder {
-    /// The next positions, `tokens` of `[rows, n]`, given the past of each layer (nothing at first).
+    /// The next positions, `tokens` of `[rows, n]`, given the past of each layer (nothing at first), which has
+    /// as many positions of each row, or of all rows, as `starts` says.
     fn extend(
         &self,
         tokens: Tensor<2, Int>,
         memory: &DecoderMemory,
         past: Vec<KeyValues>,
+        starts: &[usize],
     ) -> Extended {
-        let start = past.first().map_or(0, KeyValues::positions);
-        let mut states = self.input.forward(self.head().embed(tokens), start);
+        let mut states = self.input.forward(self.head().embed(tokens), starts);
         let mut past = past.into_iter();
         let mut weights = Vec::with_capacity(self.layers.len());
         let mut caches = Vec::with_capacity(self.layers.len());
         for (layer, memory) in self.layers.iter().zip(&memory.attention) {
-            let output = layer.extend(states, memory, past.next());
+            let output = layer.extend(states, memory, past.next(), starts);
             states = output.states;
             weights.push(output.weights);
             caches.push(output.past);
@@ -243,8 +246,11 @@ impl Decoder for TransformerDecoder {
         }
     }
 
-    fn initial_state(&self, _source: &EncoderOutput) -> DecoderState {
-        DecoderState::default()
+    fn initial_state(&self, source: &EncoderOutput) -> DecoderState {
+        DecoderState {
+            positions: vec![0; source.memory.dims()[0]],
+            ..Default::default()
+        }
     }
 
     fn step(
@@ -253,7 +259,8 @@ impl Decoder for TransformerDecoder {
         memory: &DecoderMemory,
         state: DecoderState,
     ) -> DecoderStep {
-        let extended = self.extend(tokens.unsqueeze_dim(1), memory, state.past);
+        let starts = state.starts();
+        let extended = self.extend(tokens.unsqueeze_dim(1), memory, state.past, &starts);
         let weights = self.alignment.choose(&extended.weights).flatten::<2>(0, 1);
         let by_row = |weights: Tensor<4>| weights.swap_dims(1, 2).flatten(0, 1);
         DecoderStep {
@@ -262,6 +269,7 @@ impl Decoder for TransformerDecoder {
             head_weights: extended.weights.into_iter().map(by_row).collect(),
             state: DecoderState {
                 past: extended.past,
+                positions: after(state.positions),
                 ..Default::default()
             },
         }
@@ -273,7 +281,7 @@ impl Decoder for TransformerDecoder {
         _tgt_lengths: &[usize],
         source: &EncoderOutput,
     ) -> DecoderOutput {
-        let extended = self.extend(tgt, &self.prepare(source), Vec::new());
+        let extended = self.extend(tgt, &self.prepare(source), Vec::new(), &[0]);
         DecoderOutput {
             features: extended.features,
             weights: Some(self.alignment.choose(&extended.weights)),

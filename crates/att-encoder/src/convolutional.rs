@@ -124,7 +124,7 @@ impl ConvolutionalEncoder {
         assert_lengths(&embedded, lengths);
         let device = embedded.device();
         let windows = Windows::centred(lengths, self.width, &device);
-        let positioned = embedded + self.positions.vectors(0, src_len).unsqueeze::<3>();
+        let positioned = embedded + self.positions.vectors(&[0], src_len);
         let mut states = self.input.forward(pack(positioned, lengths));
         for block in &self.blocks {
             let added = block.forward(self.dropout.forward(states.clone()), &windows);

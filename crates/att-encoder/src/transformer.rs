@@ -67,7 +67,7 @@ impl TransformerEncoder {
         let [_, src_len, _] = embedded.dims();
         assert_lengths(&embedded, lengths);
         let src_pad_mask = mask::src_pad_mask(lengths, src_len, &embedded.device());
-        let mut states = self.input.forward(embedded, 0);
+        let mut states = self.input.forward(embedded, &[0]);
         for layer in &self.layers {
             states = layer.forward(states, &src_pad_mask);
         }

@@ -45,9 +45,9 @@ impl TransformerInput {
     }
 
     /// - `embedded`: `[batch, len, d_embed]`
-    /// - `start`: the position of the first token
+    /// - `starts`: the position of the first token of each row, or one of all rows
     /// - returns `[batch, len, d_model]`
-    pub fn forward(&self, embedded: Tensor<3>, start: usize) -> Tensor<3> {
+    pub fn forward(&self, embedded: Tensor<3>, starts: &[usize]) -> Tensor<3> {
         let [_, _, d_embed] = embedded.dims();
         let mut x = embedded;
         if self.scale {
@@ -57,7 +57,7 @@ impl TransformerInput {
             x = projection.forward(x);
         }
         if let Some(positions) = &self.positions {
-            x = positions.forward(x, start);
+            x = positions.forward(x, starts);
         }
         self.dropout.forward(x)
     }
@@ -74,7 +74,13 @@ mod tests {
         let input = |scale| TransformerInput::new([4, 4], &positions, scale, 0.0, &device);
         let x = || Tensor::<3>::from_data([[[0.5, 1.0, 0.0, 0.0]]], &device);
         let numbers = |x: Tensor<3>| x.into_data().iter::<f32>().collect::<Vec<_>>();
-        assert_eq!(numbers(input(true).forward(x(), 0)), [1.0, 3.0, 0.0, 1.0]);
-        assert_eq!(numbers(input(false).forward(x(), 0)), [0.5, 2.0, 0.0, 1.0]);
+        assert_eq!(
+            numbers(input(true).forward(x(), &[0])),
+            [1.0, 3.0, 0.0, 1.0]
+        );
+        assert_eq!(
+            numbers(input(false).forward(x(), &[0])),
+            [0.5, 2.0, 0.0, 1.0]
+        );
     }
 }

@@ -213,12 +213,11 @@ fn the_rows_of_a_beam_have_states_of_their_own() {
         let at = |t: usize| query.clone().narrow(1, t, 1);
         let start = || attention.initial_state(&source.src_pad_mask);
         let after = |t: usize| attention.step(at(t), &memory, start()).state;
-        let rows = |of: [i64; 8]| Tensor::<1, Int>::from_data(of, device);
 
-        let beam = start().select(rows([0, 0, 1, 1, 2, 2, 3, 3]));
+        let beam = start().select(&[0, 0, 1, 1, 2, 2, 3, 3], device);
         let both = Tensor::cat(vec![at(0), at(1)], 1);
         let state = attention.step(both, &memory, beam).state;
-        let state = state.select(rows([1, 0, 3, 2, 5, 4, 7, 6]));
+        let state = state.select(&[1, 0, 3, 2, 5, 4, 7, 6], device);
         let both = Tensor::cat(vec![at(2), at(2)], 1);
         let output = attention.step(both, &memory, state).output;
         for (slot, first) in [(0, 1), (1, 0)] {
@@ -227,6 +226,53 @@ fn the_rows_of_a_beam_have_states_of_their_own() {
             assert!(close(found, alone.weights), "{config:?}");
             let found = output.context.clone().narrow(1, slot, 1);
             assert!(close(found, alone.context), "{config:?}");
+        }
+    });
+}
+
+/// A source that comes a step later, of another length, is read from its start, and the one that was there goes on.
+#[test]
+fn joined_sources_are_each_at_their_own_step() {
+    each(|config, device| {
+        let (attention, source, query) = setup(config, device);
+        let whole = attention.forward(query.clone(), &attention.prepare(&source));
+        let at = |row: usize, t: usize| query.clone().narrow(0, row, 1).narrow(1, t, 1);
+        let start = |row: usize, src_len: usize| {
+            let one = EncoderOutput {
+                memory: source
+                    .memory
+                    .clone()
+                    .narrow(0, row, 1)
+                    .narrow(1, 0, src_len),
+                src_pad_mask: src_pad_mask(&LENGTHS[row..=row], src_len, device),
+                final_states: Vec::new(),
+            };
+            let state = attention.initial_state(&one.src_pad_mask);
+            (attention.prepare(&one), state)
+        };
+        // The longer or the shorter one is there first; what is padding of both is cut off.
+        for (first, src_len) in [(0, 5), (3, 2)] {
+            let (memory, state) = start(first, 5);
+            let state = attention.step(at(first, 0), &memory, state).state;
+            let (more, its_state) = start(1, 2);
+            let memory = memory.join(more, src_len);
+            let mut state = state.join(its_state, src_len);
+            for t in 0..2 {
+                let both = Tensor::cat(vec![at(first, t + 1), at(1, t)], 0);
+                let step = attention.step(both, &memory, state);
+                for (slot, (row, t)) in [(first, t + 1), (1, t)].into_iter().enumerate() {
+                    let of = |whole: &Tensor<3>| whole.clone().narrow(0, row, 1).narrow(1, t, 1);
+                    let found = step.output.weights.clone().narrow(0, slot, 1);
+                    let expected = of(&whole.weights).narrow(2, 0, src_len);
+                    assert!(close(found, expected), "{config:?} {row} step {t}");
+                    let found = step.output.context.clone().narrow(0, slot, 1);
+                    assert!(
+                        close(found, of(&whole.context)),
+                        "{config:?} {row} step {t}"
+                    );
+                }
+                state = step.state;
+            }
         }
     });
 }
@@ -318,7 +364,7 @@ fn a_window_is_a_mask() {
             let query = query.clone().narrow(1, t, 1);
             let slots = attention.window.as_ref().unwrap().slots(&WindowInput {
                 query: &query,
-                steps: &[t],
+                steps: &[t; LENGTHS.len()],
                 ends: memory.ends.as_ref().unwrap(),
                 src_len: 5,
             });

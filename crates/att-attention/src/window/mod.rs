@@ -6,7 +6,7 @@ mod local_p;
 
 use att_core::Result;
 use burn::module::Module;
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 pub use chunked::{Chunked, ChunkedConfig};
@@ -89,7 +89,7 @@ pub enum Window {
 pub struct WindowInput<'a> {
     /// `[batch, tgt_len, d_query]`
     pub query: &'a Tensor<3>,
-    /// The step of each query, `tgt_len` of them.
+    /// The step of each query, `[batch, tgt_len]`, row after row.
     pub steps: &'a [usize],
     /// The row's own length: one past its last real token, `[batch]`.
     pub ends: &'a Tensor<1>,
@@ -112,18 +112,10 @@ impl WindowInput<'_> {
     /// Positions that go along the source by the steps, no further than its last token,
     /// `[batch, tgt_len]`.
     fn along(&self, position: impl Fn(usize) -> f64) -> Tensor<2> {
-        let [batch] = self.ends.dims();
-        let positions: Vec<f32> = self
-            .steps
-            .iter()
-            .map(|&step| position(step) as f32)
-            .collect();
-        let positions = Tensor::<1>::from_data(positions.as_slice(), &self.ends.device());
-        self.within(
-            positions
-                .unsqueeze_dim::<2>(0)
-                .expand([batch, self.steps.len()]),
-        )
+        let [batch, tgt_len, _] = self.query.dims();
+        let positions = self.steps.iter().map(|&step| position(step) as f32);
+        let positions = TensorData::new(positions.collect::<Vec<f32>>(), [batch, tgt_len]);
+        self.within(Tensor::from_data(positions, &self.ends.device()))
     }
 
     /// Positions (`[batch, tgt_len]`), those behind the last token moved to it.

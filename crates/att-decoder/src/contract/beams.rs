@@ -1,6 +1,6 @@
 //! Rows that share a source, as in a beam, and what they may put out.
 
-use att_core::host_vec;
+use att_core::{host_vec, rows};
 
 use super::*;
 
@@ -87,5 +87,73 @@ fn the_rows_of_a_beam_carry_their_states() {
             let expected = both.logits.clone().select(0, rows);
             assert!(close(finite(one.logits), finite(expected)), "{config:?}");
         }
+    });
+}
+
+/// Sources that come two steps later and are shorter, then leave when the others still go on, do as they would alone.
+#[test]
+fn joined_sources_are_each_at_their_own_step() {
+    let target = [[2, 4, 5, 8], [2, 7, 4, 4], [2, 1, 6, 5]];
+    each(|config, tie, device| {
+        let (decoder, source) = (decoder(config, tie, device), source(device));
+        let whole = prepare(&decoder, &source);
+        let tokens = |of: &[i64]| Tensor::<1, Int>::from_data(of, device);
+        // What each source has at each step by itself.
+        let mut state = decoder.initial_state(&source);
+        let mut alone = Vec::new();
+        for t in 0..4 {
+            let step = decoder.step(tokens(&target.map(|row| row[t])), &whole, state);
+            alone.push(step.logits);
+            state = step.state;
+        }
+        let check = |found: &Tensor<2>, rows: &[(usize, usize)]| {
+            let of = |&(row, t): &(usize, usize)| alone[t].clone().narrow(0, row, 1);
+            let expected = Tensor::cat(rows.iter().map(of).collect(), 0);
+            assert!(
+                close(finite(found.clone()), finite(expected)),
+                "{config:?}: {rows:?}"
+            );
+        };
+        let last = |state: RecurrentState| state.select(rows::indices(&[1, 2], device));
+        let shorter = EncoderOutput {
+            memory: source.memory.clone().narrow(0, 1, 2).narrow(1, 0, 3),
+            src_pad_mask: mask::src_pad_mask(&LENGTHS[1..], 3, device),
+            final_states: source.final_states.clone().into_iter().map(last).collect(),
+        };
+        let copy_ids = copy_ids(&decoder, device).map(|ids| CopyIds {
+            ids: ids.ids.narrow(0, 1, 2).narrow(1, 0, 3),
+            ..ids
+        });
+        let more = Copying {
+            decoder: &decoder,
+            ids: copy_ids,
+        }
+        .prepare(&shorter);
+        let more_state = decoder.initial_state(&shorter);
+
+        let memory = whole.clone().select(&[0], device);
+        let mut state = decoder.initial_state(&source).select(&[0], device);
+        for t in 0..2 {
+            let step = decoder.step(tokens(&[target[0][t]]), &memory, state);
+            check(&step.logits, &[(0, t)]);
+            state = step.state;
+        }
+        let memory = memory.join(more, &decoder, 5);
+        let mut state = state.join(more_state, 5);
+        for t in 0..2 {
+            let now = tokens(&[target[0][t + 2], target[1][t], target[2][t]]);
+            let step = decoder.step(now, &memory, state);
+            check(&step.logits, &[(0, t + 2), (1, t), (2, t)]);
+            state = step.state;
+        }
+        // The oldest leaves, and the second begins once more.
+        let memory = memory.select(&[2, 1], device);
+        let state = state.select(&[2, 1], device);
+        let again = decoder.initial_state(&source).select(&[1], device);
+        let memory = memory.join(whole.clone().select(&[1], device), &decoder, 3);
+        let state = state.join(again, 3);
+        let now = tokens(&[target[2][2], target[1][2], target[1][0]]);
+        let step = decoder.step(now, &memory, state);
+        check(&step.logits, &[(2, 2), (1, 2), (1, 0)]);
     });
 }

@@ -7,7 +7,7 @@ pub use copying::Copying;
 pub(crate) use scores::{extended_cross_entropy, extended_scores, known};
 
 use att_attention::AttentionConfig;
-use att_core::{Error, Result};
+use att_core::{Error, Result, rows};
 use att_layers::{Linear, init};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
@@ -64,6 +64,14 @@ impl CopyIds {
         Self {
             ids: self.ids.select(0, indices),
             n_extra: self.n_extra,
+        }
+    }
+
+    /// The sources of this, and those of `more` behind them, of `src_len` tokens each.
+    pub fn join(self, more: Self, src_len: usize) -> Self {
+        Self {
+            ids: rows::join_padded(self.ids, more.ids, src_len),
+            n_extra: self.n_extra.max(more.n_extra),
         }
     }
 

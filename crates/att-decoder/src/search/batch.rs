@@ -3,7 +3,7 @@ use burn::tensor::Tensor;
 
 use super::beam::Search;
 use super::continuation::continuations;
-use super::{Hypothesis, Observer, Request, SearchConfig, SearchTree, Stepper};
+use super::{FoundToken, Hypothesis, Observer, Request, SearchConfig, SearchTree, Stepper};
 
 /// What a search found for one source.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,18 +14,28 @@ pub struct Found {
     pub tree: Option<SearchTree>,
 }
 
-/// Searches a batch of sources: the one loop of all strategies.
-///
-/// A hypothesis that ends keeps its place: the beam of those still growing narrows by one. Search
-/// of a source stops when no hypothesis can still enter its `n_best`: a growing one gains no
-/// probability, so the best it can reach is its log-probability now over the penalty at the
-/// greatest length. At that length EOS is forced, its probability counted. Ties go to the better
-/// parent, then to the smaller id. Greedy search is a beam of one, forced decoding a search with one
-/// choice at each step.
-///
-/// Sources do not see each other: batch and order change nothing but rounding. Finished sources
-/// leave the batch. What belongs to a source is shared by its beam, not copied. Where no option asks for
-/// more, the scores of a row are passed over once ([`top_log_probs`](att_core::ops::top_log_probs())).
+/// Sources that begin together.
+#[derive(Clone, Debug)]
+pub struct Arrivals<S> {
+    /// Where decoding starts, one row a source.
+    pub start: S,
+    /// What is asked of each.
+    pub requests: Vec<Request>,
+}
+
+/// Where a running search has its sources from, and who it tells what it found. Sources are counted as they
+/// come.
+pub trait Feed<S>: Observer {
+    /// Sources for the places that are free: `room` of them at most, none if there are none now. Asked
+    /// before each step for which a quarter of the places is free: to come costs a copy of what is there. Where
+    /// no source is left and none comes, the search is over.
+    fn arrivals(&mut self, room: usize) -> Option<Arrivals<S>>;
+
+    /// All that was found for a source, as soon as its search has ended.
+    fn found(&mut self, source: usize, found: Found);
+}
+
+/// Searches a batch of sources: [`search_feed`] of those alone.
 ///
 /// - `start`: where decoding starts, one row a source
 ///
@@ -54,73 +64,197 @@ pub fn search_observed<S: Stepper>(
     config: &SearchConfig,
     observer: &mut dyn Observer,
 ) -> Vec<Found> {
-    let mut searches: Vec<Search> = requests
-        .iter()
-        .map(|request| Search::new(request, config))
-        .collect();
-    let mut active: Vec<usize> = (0..requests.len()).collect();
-    if active.is_empty() {
-        return Vec::new();
+    let mut batch = Batch {
+        arrivals: Some(Arrivals {
+            start,
+            requests: requests.to_vec(),
+        }),
+        observer,
+        found: vec![None; requests.len()],
+    };
+    if !requests.is_empty() {
+        search_feed(stepper, requests.len(), config, &mut batch);
     }
-    // Each source has as many rows as the widest has live hypotheses, one of each group at first: row
-    // `i * width + slot` belongs to the i-th active source. Slots beyond its live hypotheses idle
-    // on a copy of the first.
-    let (mut width, _) = config.groups();
-    let mut state = start;
-    if width > 1 {
-        let rows: Vec<usize> = active
-            .iter()
-            .flat_map(|&source| std::iter::repeat_n(source, width))
-            .collect();
-        state = stepper.select(state, &rows, None);
-    }
+    batch.found.into_iter().flatten().collect()
+}
+
+/// Searches sources as they come, `places` of them at a time: the one loop of all strategies.
+///
+/// A hypothesis that ends keeps its place: the beam of those still growing narrows by one. Search
+/// of a source stops when no hypothesis can still enter its `n_best`: a growing one gains no
+/// probability, so the best it can reach is its log-probability now over the penalty at the
+/// greatest length. At that length EOS is forced, its probability counted. Ties go to the better
+/// parent, then to the smaller id. Greedy search is a beam of one, forced decoding a search with one
+/// choice at each step.
+///
+/// Sources do not see each other: batch and order change nothing but rounding. Finished sources
+/// leave, and others take their places, whatever step those who stay are at. What belongs to a source is shared
+/// by its beam, not copied. Where no option asks for more, the scores of a row are passed over once
+/// ([`top_log_probs`](att_core::ops::top_log_probs())).
+///
+/// # Panics
+///
+/// If sources come that are more than there is room for, or not as many as their rows.
+pub fn search_feed<S: Stepper>(
+    stepper: &S,
+    places: usize,
+    config: &SearchConfig,
+    feed: &mut impl Feed<S::State>,
+) {
+    let mut running = Running {
+        stepper,
+        config,
+        sources: Vec::new(),
+        width: 0,
+        state: None,
+        count: 0,
+    };
     loop {
-        let of_active = |index: &usize| searches[*index].previous(width);
-        let tokens: Vec<u32> = active.iter().flat_map(of_active).collect();
-        let step = stepper.step(&tokens, state);
-        let rules: Vec<_> = active
-            .iter()
-            .flat_map(|&index| searches[index].rules(width))
+        let room = places - running.sources.len();
+        if 4 * room >= places
+            && let Some(arrivals) = feed.arrivals(room)
+        {
+            assert!(arrivals.requests.len() <= room, "more sources than room");
+            running.admit(arrivals);
+        }
+        if running.sources.is_empty() {
+            return;
+        }
+        running.step(feed);
+    }
+}
+
+/// A search in which sources come and go.
+struct Running<'a, S: Stepper> {
+    stepper: &'a S,
+    config: &'a SearchConfig,
+    sources: Vec<Source<'a>>,
+    /// Rows of each source, as many as the widest has live hypotheses: row `i * width + slot` belongs to
+    /// the i-th source. Slots beyond its live hypotheses idle on a copy of the first.
+    width: usize,
+    /// None without a source.
+    state: Option<S::State>,
+    /// How many sources have come.
+    count: usize,
+}
+
+/// A source whose search goes on.
+struct Source<'a> {
+    /// Its place among those that have come.
+    number: usize,
+    search: Search<'a>,
+}
+
+impl<'a, S: Stepper> Running<'a, S> {
+    fn admit(&mut self, Arrivals { start, requests }: Arrivals<S::State>) {
+        // A source has one hypothesis of each group at first.
+        let (groups, _) = self.config.groups();
+        let width = self.width.max(groups);
+        let mut state = self.widened(start, requests.len(), [1, width]);
+        if let Some(there) = self.state.take() {
+            let there = self.widened(there, self.sources.len(), [self.width, width]);
+            state = self.stepper.join(there, state);
+        }
+        for request in requests {
+            self.sources.push(Source {
+                number: self.count,
+                search: Search::new(request, self.config),
+            });
+            self.count += 1;
+        }
+        self.state = Some(state);
+        self.width = width;
+    }
+
+    /// With another number of rows a source: more ones are copies of its first.
+    fn widened(&self, state: S::State, sources: usize, [had, width]: [usize; 2]) -> S::State {
+        if had == width {
+            return state;
+        }
+        let slots = move |slot: usize| if slot < had { slot } else { 0 };
+        let of = |source: usize| (0..width).map(move |slot| source * had + slots(slot));
+        let rows: Vec<usize> = (0..sources).flat_map(of).collect();
+        self.stepper.select(state, &rows, None)
+    }
+
+    fn step(&mut self, feed: &mut impl Feed<S::State>) {
+        let width = self.width;
+        let searches = || self.sources.iter().map(|source| &source.search);
+        let tokens: Vec<u32> = searches()
+            .flat_map(|search| search.previous(width))
             .collect();
+        let state = self.state.take().expect("there are sources");
+        let step = self.stepper.step(&tokens, state);
+        let rules: Vec<_> = searches().flat_map(|search| search.rules(width)).collect();
         let ids = step.ids.as_deref();
-        let next = continuations(step.logits, ids, config.best_of_row(), &rules);
+        let next = continuations(step.logits, ids, self.config.best_of_row(), &rules);
         drop(rules);
         let weights = WeightRows::new(step.weights);
 
-        let mut kept = Vec::with_capacity(active.len());
-        let mut parents = Vec::with_capacity(active.len());
-        for (position, &index) in active.iter().enumerate() {
-            let first = position * width;
-            let n_states = requests[index].n_states;
-            let rows = searches[index].advance(&next[first..first + width], |row| {
+        let was = self.sources.len();
+        let mut kept = Vec::with_capacity(was);
+        let mut parents = Vec::with_capacity(was);
+        for (position, mut source) in std::mem::take(&mut self.sources).into_iter().enumerate() {
+            let (first, search) = (position * width, &mut source.search);
+            let n_states = search.n_states();
+            let rows = search.advance(&next[first..first + width], |row| {
                 weights.row(first + row, n_states)
             });
-            if let Some(found) = searches[index].only_token() {
-                observer.token(index, found);
+            if let Some(found) = search.only_token() {
+                feed.token(source.number, found);
             }
-            if let Some(mut rows) = rows.filter(|_| observer.goes_on(index)) {
-                rows.iter_mut().for_each(|row| *row += first);
-                kept.push(position);
-                parents.push(rows);
+            match rows.filter(|_| feed.goes_on(source.number)) {
+                Some(mut rows) => {
+                    rows.iter_mut().for_each(|row| *row += first);
+                    kept.push(position);
+                    parents.push(rows);
+                    self.sources.push(source);
+                }
+                None => feed.found(source.number, source.search.finish()),
             }
         }
-        let Some(widest) = parents.iter().map(Vec::len).max() else {
-            return searches.into_iter().map(Search::finish).collect();
-        };
-        let was = active.len() * width;
-        width = widest;
-        let rows: Vec<usize> = parents
+        self.width = parents.iter().map(Vec::len).max().unwrap_or(0);
+        if self.sources.is_empty() {
+            return;
+        }
+        let rows = parents
             .iter()
-            .flat_map(|of| (0..width).map(|slot| *of.get(slot).unwrap_or(&of[0])))
-            .collect();
-        let some_left = kept.len() < active.len();
-        state = step.state;
-        if some_left || !rows.iter().copied().eq(0..was) {
-            state = stepper.select(state, &rows, some_left.then_some(kept.as_slice()));
+            .flat_map(|of| (0..self.width).map(|slot| *of.get(slot).unwrap_or(&of[0])));
+        let rows: Vec<usize> = rows.collect();
+        let some_left = kept.len() < was;
+        let mut state = step.state;
+        if some_left || !rows.iter().copied().eq(0..was * width) {
+            let kept = some_left.then_some(kept.as_slice());
+            state = self.stepper.select(state, &rows, kept);
         }
-        if some_left {
-            active = kept.iter().map(|&position| active[position]).collect();
-        }
+        self.state = Some(state);
+    }
+}
+
+/// Sources that begin together and are alone.
+struct Batch<'a, S> {
+    arrivals: Option<Arrivals<S>>,
+    observer: &'a mut dyn Observer,
+    found: Vec<Option<Found>>,
+}
+
+impl<S> Feed<S> for Batch<'_, S> {
+    fn arrivals(&mut self, _room: usize) -> Option<Arrivals<S>> {
+        self.arrivals.take()
+    }
+
+    fn found(&mut self, source: usize, found: Found) {
+        self.found[source] = Some(found);
+    }
+}
+
+impl<S> Observer for Batch<'_, S> {
+    fn goes_on(&mut self, source: usize) -> bool {
+        self.observer.goes_on(source)
+    }
+
+    fn token(&mut self, source: usize, found: FoundToken) {
+        self.observer.token(source, found);
     }
 }
 

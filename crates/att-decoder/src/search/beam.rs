@@ -55,7 +55,7 @@ struct Ended {
 /// The search of one source: its beams, whose live hypotheses are so many rows, side by side.
 pub(super) struct Search<'a> {
     config: &'a SearchConfig,
-    request: &'a Request,
+    request: Request,
     bounds: LengthBounds,
     /// The source's own vocabulary, rising.
     allowed: Option<Vec<u32>>,
@@ -67,7 +67,7 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(request: &'a Request, config: &'a SearchConfig) -> Self {
+    pub(super) fn new(request: Request, config: &'a SearchConfig) -> Self {
         let mut bounds = config.bounds_for(request.src_len);
         // What is asked for has to fit.
         let least = request.prefix.len() + request.constraint_len();
@@ -86,14 +86,19 @@ impl<'a> Search<'a> {
         };
         Self {
             config,
-            request,
             bounds,
             allowed: request.vocabulary(),
             len: 0,
             nodes: Vec::new(),
             groups: (0..groups).map(group).collect(),
             tree: request.record.then(SearchTree::default),
+            request,
         }
+    }
+
+    /// States of the memory that are the source's.
+    pub(super) fn n_states(&self) -> usize {
+        self.request.n_states
     }
 
     /// The live hypotheses with their groups, in the order of their rows.
@@ -112,7 +117,7 @@ impl<'a> Search<'a> {
 
     /// How each of `width` rows may go on.
     pub(super) fn rules(&self, width: usize) -> impl Iterator<Item = Rule<'_>> {
-        let choice = self.config.choice(self.request, self.len, &self.bounds);
+        let choice = self.config.choice(&self.request, self.len, &self.bounds);
         let special = self.config.is_special() || !self.request.is_free();
         let rule = move |(group, tip): (usize, &Tip)| Rule {
             choice,

@@ -3,11 +3,11 @@
 //!
 //! | part | what | where |
 //! | --- | --- | --- |
-//! | the loop | steps, rows that go on, sources that leave | [`search()`] |
+//! | the loop | steps, rows that go on, sources that come and leave | [`search_feed`], [`search()`] |
 //! | strategy | beam (of one: greedy), diverse beams, sampling | [`StrategyConfig`] |
 //! | what may come next | lengths, UNK, repeated n-grams, a source's own vocabulary, a prefix, phrases | [`SearchConfig`], [`Request`] |
 //! | what adds to a score | penalties of length, coverage and repetition | [`ScoreTerms`] |
-//! | when it is over | an exact bound, see [`search()`] | |
+//! | when it is over | an exact bound, see [`search_feed`] | |
 //! | who looks on | tokens as they are found, sources that are called off | [`Observer`] |
 //!
 //! docs/decoding.md has the formulas together.
@@ -35,7 +35,7 @@ mod tests;
 #[cfg(test)]
 mod toy;
 
-pub use batch::{Found, search, search_observed};
+pub use batch::{Arrivals, Feed, Found, search, search_feed, search_observed};
 pub use changes::SearchChanges;
 pub use config::{LengthBounds, MAX_BEAM_SIZE, SearchConfig};
 pub use diverse::DiverseConfig;

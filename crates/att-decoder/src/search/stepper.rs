@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use att_attention::Intervention;
-use att_core::EncoderOutput;
+use att_core::{EncoderOutput, mask};
 use burn::tensor::{Device, Int, Tensor};
 
-use crate::{Decoder, DecoderMemory, DecoderState};
+use crate::{CopyIds, Decoder, DecoderMemory, DecoderState};
 
 /// All that search asks of a model: scores of the next token of each row, and rows that go on.
 ///
@@ -26,6 +26,10 @@ pub trait Stepper {
     /// - `sources`: where some sources have left, those that are still there, of all that were; the
     ///   rows are theirs
     fn select(&self, state: Self::State, rows: &[usize], sources: Option<&[usize]>) -> Self::State;
+
+    /// The rows and sources of a state, and those of `more` behind them; both have as many rows a source, and
+    /// may be at any step.
+    fn join(&self, state: Self::State, more: Self::State) -> Self::State;
 }
 
 /// What [`Stepper::step`] computes.
@@ -54,9 +58,11 @@ pub struct DecoderStepper<'a, D> {
 /// What a decoder carries, and its memory.
 #[derive(Clone, Debug)]
 pub struct DecoderSteps {
+    /// Of each source, in states.
+    lengths: Vec<usize>,
     memory: DecoderMemory,
     state: DecoderState,
-    /// How many steps there were.
+    /// How many steps there were, of the first sources.
     step: usize,
 }
 
@@ -82,10 +88,20 @@ impl<'a, D: Decoder> DecoderStepper<'a, D> {
     /// Where decoding starts, one row a source.
     pub fn start(&self, source: &EncoderOutput) -> DecoderSteps {
         DecoderSteps {
+            lengths: mask::lengths(source.src_pad_mask.clone()),
             memory: self.decoder.prepare(source),
             state: self.decoder.initial_state(source),
             step: 0,
         }
+    }
+
+    /// The same of a decoder that copies: what the tokens of the sources are called.
+    pub fn with_copy_ids(&self, steps: DecoderSteps, ids: Option<CopyIds>) -> DecoderSteps {
+        let memory = DecoderMemory {
+            copy_ids: ids,
+            ..steps.memory
+        };
+        DecoderSteps { memory, ..steps }
     }
 
     /// The same, but each source may have these tokens alone: [`DecoderMemory::with_allowed`].
@@ -122,6 +138,7 @@ impl<D: Decoder> Stepper for DecoderStepper<'_, D> {
                 .map(|columns| columns.ids().to_vec()),
             weights: step.weights,
             state: DecoderSteps {
+                lengths: steps.lengths,
                 memory: steps.memory,
                 state: step.state,
                 step: steps.step + 1,
@@ -135,12 +152,35 @@ impl<D: Decoder> Stepper for DecoderStepper<'_, D> {
         rows: &[usize],
         sources: Option<&[usize]>,
     ) -> DecoderSteps {
+        let (lengths, memory) = match sources {
+            Some(sources) => (
+                sources
+                    .iter()
+                    .map(|&source| steps.lengths[source])
+                    .collect(),
+                steps.memory.select(sources, &self.device),
+            ),
+            None => (steps.lengths, steps.memory),
+        };
         DecoderSteps {
-            memory: match sources {
-                Some(sources) => steps.memory.select(sources, &self.device),
-                None => steps.memory,
-            },
+            lengths,
+            memory,
             state: steps.state.select(rows, &self.device),
+            step: steps.step,
+        }
+    }
+
+    fn join(&self, steps: DecoderSteps, more: DecoderSteps) -> DecoderSteps {
+        assert!(
+            self.given.is_empty(),
+            "given weights are for a single source"
+        );
+        let lengths = [steps.lengths, more.lengths].concat();
+        let src_len = lengths.iter().copied().max().unwrap_or(0);
+        DecoderSteps {
+            lengths,
+            memory: steps.memory.join(more.memory, self.decoder, src_len),
+            state: steps.state.join(more.state, src_len),
             step: steps.step,
         }
     }

@@ -246,6 +246,89 @@ fn batch_order_and_company_change_nothing() {
     }
 }
 
+/// Brings sources, at most `at_once` at a time.
+struct Queue<'a> {
+    sources: &'a Sources,
+    stepper: &'a DecoderStepper<'a, AnyDecoder>,
+    requests: &'a [Request],
+    at_once: usize,
+    waiting: Vec<usize>,
+    come: Vec<usize>,
+    /// What was found, in the order in which the sources came.
+    found: Vec<Option<Found>>,
+    /// Whether sources came while others were at a later step.
+    joined: bool,
+}
+
+impl Observer for Queue<'_> {}
+
+impl Feed<DecoderSteps> for Queue<'_> {
+    fn arrivals(&mut self, room: usize) -> Option<Arrivals<DecoderSteps>> {
+        let n = room.min(self.at_once).min(self.waiting.len());
+        let come: Vec<usize> = self.waiting.drain(..n).collect();
+        if come.is_empty() {
+            return None;
+        }
+        self.joined |= self.found.iter().any(Option::is_none);
+        self.found.resize(self.found.len() + n, None);
+        let (source, lengths) = self.sources.batch(&come);
+        let request = |(&index, n_states): (&usize, usize)| Request {
+            n_states,
+            ..self.requests[index].clone()
+        };
+        let requests = come.iter().zip(lengths).map(request).collect();
+        self.come.extend(come);
+        Some(Arrivals {
+            start: self.stepper.start(&source),
+            requests,
+        })
+    }
+
+    fn found(&mut self, source: usize, found: Found) {
+        self.found[source] = Some(found);
+    }
+}
+
+#[test]
+fn sources_that_come_later_change_nothing() {
+    let device = Device::flex();
+    let lengths = [5, 1, 3, 8, 2, 7, 4, 8, 6];
+    for decoder in configs() {
+        let sources = Sources::new(&decoder, 11, &lengths, &device);
+        let stepper = &DecoderStepper::new(&sources.decoder, device.clone());
+        let mut all = searches(3);
+        all.push(config(1));
+        for config in all {
+            let requests = &requests(&lengths, config.strategy.sampling().is_none());
+            let (source, _) = sources.batch(&[0, 1, 2, 3, 4, 5, 6, 7, 8]);
+            let together = config.search_requests(&sources.decoder, &source, requests.clone());
+            for (places, at_once) in [(1, 1), (2, 2), (4, 3), (4, 1)] {
+                let mut queue = Queue {
+                    sources: &sources,
+                    stepper,
+                    requests,
+                    at_once,
+                    waiting: vec![4, 6, 2, 7, 5, 0, 1, 3, 8],
+                    come: Vec::new(),
+                    found: Vec::new(),
+                    joined: false,
+                };
+                search_feed(stepper, places, &config, &mut queue);
+                if at_once == 1 {
+                    assert_eq!(queue.joined, places > 1);
+                }
+                for (index, found) in queue.come.into_iter().zip(queue.found) {
+                    let (found, expected) =
+                        (found.unwrap().hypotheses, &together[index].hypotheses);
+                    assert_eq!(found.len(), expected.len(), "{config:?}");
+                    let pairs = found.iter().zip(expected);
+                    pairs.for_each(|(a, b)| assert_same(a, b));
+                }
+            }
+        }
+    }
+}
+
 /// The attention, the log-probabilities and the terms of what any strategy finds are those of the same
 /// target forced.
 #[test]

@@ -129,6 +129,10 @@ impl Stepper for Toy {
         }
         indices.iter().map(|&row| rows[row].clone()).collect()
     }
+
+    fn join(&self, rows: Rows, more: Rows) -> Rows {
+        [rows, more].concat()
+    }
 }
 
 /// Random choices of a test.

@@ -1,8 +1,9 @@
 use att_core::{Result, check, ops};
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::from;
 use crate::init;
 
 /// Configuration of [`LearnedPositions`].
@@ -44,15 +45,15 @@ pub struct LearnedPositions {
 }
 
 impl LearnedPositions {
-    /// Those of `len` positions from `start` on, `[len, d_model]`.
-    pub fn vectors(&self, start: usize, len: usize) -> Tensor<2> {
+    /// Those of `len` positions from each of `n` starts on, `[n, len, d_model]`.
+    pub fn vectors(&self, starts: &[usize], len: usize) -> Tensor<3> {
         let weight = self.weight.val();
         let [max_len, _] = weight.dims();
-        let ids: Vec<i64> = (start..start + len)
+        let ids: Vec<i64> = from(starts, len)
             .map(|t| t.min(max_len - 1) as i64)
             .collect();
-        let ids = Tensor::<1, Int>::from_data(ids.as_slice(), &weight.device());
-        ops::embedding(weight, ids.unsqueeze()).squeeze_dim(0)
+        let ids = Tensor::from_data(TensorData::new(ids, [starts.len(), len]), &weight.device());
+        ops::embedding(weight, ids)
     }
 }
 
@@ -65,8 +66,9 @@ mod tests {
         let device = Device::flex();
         let positions = LearnedPositionsConfig { max_len: 3 }.init(2, &device);
         let table = positions.weight.val();
-        let vectors = positions.vectors(1, 4);
-        assert_eq!(vectors.dims(), [4, 2]);
+        let vectors = positions.vectors(&[1], 4);
+        assert_eq!(vectors.dims(), [1, 4, 2]);
+        let vectors = vectors.squeeze_dim::<2>(0);
         let last = table.narrow(0, 2, 1).expand([3, 2]);
         vectors
             .narrow(0, 1, 3)

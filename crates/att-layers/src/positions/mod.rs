@@ -80,15 +80,26 @@ pub enum AbsolutePositions {
 }
 
 impl AbsolutePositions {
-    /// `x` of `[batch, len, d_model]` with the vectors of the positions from `start` on added.
-    pub fn forward(&self, x: Tensor<3>, start: usize) -> Tensor<3> {
+    /// `x` of `[batch, len, d_model]` with the vectors of the positions from `starts` on added.
+    ///
+    /// - `starts`: of each row, or one of all rows
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many starts.
+    pub fn forward(&self, x: Tensor<3>, starts: &[usize]) -> Tensor<3> {
         let [_, len, d_model] = x.dims();
         let vectors = match self {
-            Self::Sinusoidal(positions) => positions.vectors(start, len, d_model, &x.device()),
-            Self::Learned(positions) => positions.vectors(start, len),
+            Self::Sinusoidal(positions) => positions.vectors(starts, len, d_model, &x.device()),
+            Self::Learned(positions) => positions.vectors(starts, len),
         };
-        x + vectors.unsqueeze()
+        x + vectors
     }
+}
+
+/// The positions of `len` tokens from each start on, row after row.
+fn from(starts: &[usize], len: usize) -> impl Iterator<Item = usize> {
+    starts.iter().flat_map(move |&start| start..start + len)
 }
 
 #[cfg(test)]
@@ -102,20 +113,26 @@ mod tests {
         random::seed(1);
         for config in PositionsConfig::all() {
             let x = Tensor::<3>::ones([2, 5, 8], &device);
-            let at = |x: Tensor<3>, start: usize| match config.rotary() {
-                Some(rotary) => rotary.forward(x, 2, start),
+            let at = |x: Tensor<3>, starts: &[usize]| match config.rotary() {
+                Some(rotary) => rotary.forward(x, 2, starts),
                 None => {
                     random::seed(2);
                     let absolute = config.absolute(8, &device).unwrap();
-                    absolute.forward(x, start)
+                    absolute.forward(x, starts)
                 }
             };
-            let whole = at(x.clone(), 0);
-            let later = at(x.narrow(1, 0, 2), 3);
-            assert!(
-                later.all_close(whole.clone().narrow(1, 3, 2), Some(1e-5), Some(1e-6)),
-                "{config:?}"
-            );
+            let whole = at(x.clone(), &[0]);
+            let close = |found: Tensor<3>, rows: [usize; 2]| {
+                let row = |(row, start)| whole.clone().narrow(0, row, 1).narrow(1, start, 2);
+                let expected = Tensor::cat(rows.into_iter().enumerate().map(row).collect(), 0);
+                assert!(
+                    found.all_close(expected, Some(1e-5), Some(1e-6)),
+                    "{config:?}"
+                );
+            };
+            let two = x.narrow(1, 0, 2);
+            close(at(two.clone(), &[3]), [3, 3]);
+            close(at(two, &[1, 3]), [1, 3]);
             let (first, second) = (whole.clone().narrow(1, 0, 1), whole.narrow(1, 1, 1));
             assert!(!first.all_close(second, None, None), "{config:?}");
         }

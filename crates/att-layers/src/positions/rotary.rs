@@ -3,6 +3,8 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::from;
+
 /// Configuration of [`RotaryPositions`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -55,15 +57,16 @@ pub struct RotaryPositions {
 }
 
 impl RotaryPositions {
-    /// `x` of `n` heads side by side, at the positions from `start` on.
+    /// `x` of `n` heads side by side, at the positions from `starts` on.
     ///
     /// - `x`: `[batch, len, n * d_head]`
+    /// - `starts`: of each row, or one of all rows
     /// - returns the same shape
     ///
     /// # Panics
     ///
-    /// If there are not `n` heads of an even size.
-    pub fn forward(&self, x: Tensor<3>, n: usize, start: usize) -> Tensor<3> {
+    /// If there are not `n` heads of an even size, or not as many starts.
+    pub fn forward(&self, x: Tensor<3>, n: usize, starts: &[usize]) -> Tensor<3> {
         let [batch, len, d] = x.dims();
         let d_head = d / n;
         assert!(
@@ -75,10 +78,11 @@ impl RotaryPositions {
         let angles = |wave: fn(f64) -> f64| {
             let angle =
                 |t: usize, i: usize| t as f64 / self.base.powf(2.0 * i as f64 / d_head as f64);
-            let numbers: Vec<f32> = (start..start + len)
+            let numbers: Vec<f32> = from(starts, len)
                 .flat_map(|t| (0..half).map(move |i| wave(angle(t, i)) as f32))
                 .collect();
-            Tensor::<5>::from_data(TensorData::new(numbers, [1, len, 1, 1, half]), &device)
+            let shape = [starts.len(), len, 1, 1, half];
+            Tensor::<5>::from_data(TensorData::new(numbers, shape), &device)
         };
         let (cos, sin) = (angles(f64::cos), angles(f64::sin));
         let x = x.reshape([batch, len, n, 2, half]);
@@ -101,7 +105,7 @@ mod tests {
     fn the_formula_holds() {
         let rotary = RotaryPositionsConfig { base: 100.0 }.init();
         let x = Tensor::from_data([[[1.0, 2.0, 3.0, 4.0]]], &Device::flex());
-        let found: Vec<f32> = rotary.forward(x, 1, 3).into_data().iter().collect();
+        let found: Vec<f32> = rotary.forward(x, 1, &[3]).into_data().iter().collect();
         let turn = |a: f32, b: f32, angle: f32| {
             let (sin, cos) = angle.sin_cos();
             (a * cos - b * sin, b * cos + a * sin)
@@ -122,8 +126,8 @@ mod tests {
             Tensor::<3>::from_data(data, &device)
         });
         let score = |at_query: usize, at_key: usize| {
-            let query = rotary.forward(query.clone(), 2, at_query);
-            let key = rotary.forward(key.clone(), 2, at_key);
+            let query = rotary.forward(query.clone(), 2, &[at_query]);
+            let key = rotary.forward(key.clone(), 2, &[at_key]);
             (query * key).sum().into_scalar::<f32>()
         };
         assert!((score(7, 3) - score(104, 100)).abs() < 1e-4);

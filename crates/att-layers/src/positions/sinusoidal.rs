@@ -2,6 +2,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::from;
+
 /// Configuration of [`SinusoidalPositions`]: nothing to set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,8 +19,14 @@ pub struct SinusoidalPositionsConfig {}
 pub struct SinusoidalPositions {}
 
 impl SinusoidalPositions {
-    /// Those of `len` positions from `start` on, `[len, d_model]`.
-    pub fn vectors(&self, start: usize, len: usize, d_model: usize, device: &Device) -> Tensor<2> {
+    /// Those of `len` positions from each of `n` starts on, `[n, len, d_model]`.
+    pub fn vectors(
+        &self,
+        starts: &[usize],
+        len: usize,
+        d_model: usize,
+        device: &Device,
+    ) -> Tensor<3> {
         let number = |t: usize, i: usize| {
             let exponent = (i - i % 2) as f64 / d_model as f64;
             let angle = t as f64 / 10_000f64.powf(exponent);
@@ -29,10 +37,11 @@ impl SinusoidalPositions {
             };
             wave as f32
         };
-        let numbers: Vec<f32> = (start..start + len)
+        let numbers: Vec<f32> = from(starts, len)
             .flat_map(|t| (0..d_model).map(move |i| number(t, i)))
             .collect();
-        Tensor::from_data(TensorData::new(numbers, [len, d_model]), device)
+        let shape = [starts.len(), len, d_model];
+        Tensor::from_data(TensorData::new(numbers, shape), device)
     }
 }
 
@@ -42,7 +51,7 @@ mod tests {
 
     #[test]
     fn the_formula_holds() {
-        let vectors = SinusoidalPositions {}.vectors(2, 1, 4, &Device::flex());
+        let vectors = SinusoidalPositions {}.vectors(&[2], 1, 4, &Device::flex());
         let found: Vec<f32> = vectors.into_data().iter().collect();
         let expected = [2f32.sin(), 2f32.cos(), 0.02f32.sin(), 0.02f32.cos()];
         for (found, expected) in found.into_iter().zip(expected) {
