@@ -21,6 +21,11 @@ impl BatchLimit {
         }
     }
 
+    /// Whether a batch may have so many rows, of which the longest has `width` ids.
+    pub fn fits(self, rows: usize, width: usize) -> bool {
+        rows == 1 || rows <= self.rows && rows.saturating_mul(width) <= self.ids
+    }
+
     /// Cuts a list of rows into batches; their widths must ascend.
     ///
     /// ```
@@ -32,10 +37,7 @@ impl BatchLimit {
         let mut batches: Vec<Vec<usize>> = Vec::new();
         for &row in order {
             // Widths ascend, so this row would be the widest of its batch.
-            let fits = |batch: &&mut Vec<usize>| {
-                let rows = batch.len() + 1;
-                rows <= self.rows && rows.saturating_mul(width(row)) <= self.ids
-            };
+            let fits = |batch: &&mut Vec<usize>| self.fits(batch.len() + 1, width(row));
             match batches.last_mut().filter(fits) {
                 Some(batch) => batch.push(row),
                 None => batches.push(vec![row]),

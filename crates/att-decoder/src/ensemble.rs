@@ -50,6 +50,13 @@ impl<S: Stepper> Ensemble<S> {
     }
 }
 
+impl<S> Ensemble<S> {
+    /// Its members.
+    pub fn members(&self) -> &[S] {
+        &self.members
+    }
+}
+
 impl<S: Stepper> Stepper for Ensemble<S> {
     /// Of each member.
     type State = Vec<S::State>;

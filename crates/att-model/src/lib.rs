@@ -11,6 +11,7 @@
 //! | ask for a prefix, for phrases, for the search tree | [`Translator::translate_requests`] |
 //! | see what else might have come at each step | [`Translator::alternatives`] |
 //! | see tokens as they are found, call a line off | [`Translator::translate_observed`] |
+//! | translate lines as they come, one leaving and the next taking its place | [`Translator::translate_feed`] |
 //! | ask how probable given translations are | [`Translator::score`] |
 //!
 //! ```
@@ -65,5 +66,5 @@ pub use forced::{Forced, force};
 pub use seq2seq::{ForcedOutput, Seq2Seq};
 pub use translator::{
     Alternative, AttentionEdit, Candidate, CandidateAttention, FoundPiece, HeadWeights,
-    TargetNames, Translation, TranslationObserver, TranslationRequest, Translator,
+    TargetNames, Translation, TranslationFeed, TranslationObserver, TranslationRequest, Translator,
 };

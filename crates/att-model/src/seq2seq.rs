@@ -179,7 +179,7 @@ impl Seq2Seq {
         requests: Vec<Request>,
         config: &SearchConfig,
     ) -> Vec<Found> {
-        Together::alone(self).search(std::slice::from_ref(batch), requests, config, &mut ())
+        Together::alone(self).search(vec![batch.clone()], requests, config)
     }
 
     /// The weights of a step over the states of a source (and padding), as weights over its `length`

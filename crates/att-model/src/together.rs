@@ -1,11 +1,13 @@
 //! One model or several, as one: search (the pass over known targets is in `forced.rs`).
 
+use std::collections::BTreeMap;
+
 use att_core::ops::{Choice, Mixture, TokenLogProb, top_log_probs};
 use att_core::special::{BOS, EOS, PAD};
 use att_data::Batch;
 use att_decoder::search::{
-    DecoderStepper, DecoderSteps, Found, FoundToken, Observer, Request, SearchConfig, Stepper,
-    search_observed,
+    Arrivals, DecoderStepper, DecoderSteps, Feed, Found, FoundToken, Observer, Request,
+    SearchConfig, Stepper, search_feed,
 };
 use att_decoder::{AnyDecoder, Copying, Ensemble};
 
@@ -42,55 +44,59 @@ impl<'a> Together<'a> {
         self.same_tokens && self.models.iter().all(same)
     }
 
-    /// What is found for each source as it was asked for, with attention over the tokens of the first
-    /// model: the mean of all models' where they read the same tokens and have as many states. `n_states`
-    /// of the requests is not read.
+    /// What is found for each source as it was asked for: [`search_lines`](Self::search_lines) of these alone.
     ///
     /// - `sources`: for each model the sources in its tokens; targets are not read
     ///
     /// # Panics
     ///
-    /// If there is not one request a source, or some have `allowed` tokens and others not. If a model
-    /// copies and its sources have no `copy_ids`, or a request has `allowed` tokens.
+    /// As of that, or if there is not one request a source.
     pub fn search(
         &self,
-        sources: &[Batch],
-        mut requests: Vec<Request>,
+        sources: Vec<Batch>,
+        requests: Vec<Request>,
         config: &SearchConfig,
-        observer: &mut dyn Observer,
     ) -> Vec<Found> {
-        let (first, lengths) = (self.models[0], &sources[0].src.lengths);
-        assert_eq!(requests.len(), lengths.len(), "one request a source");
-        let tokens_per_state = first.encoder.tokens_per_state();
-        for (request, length) in requests.iter_mut().zip(lengths) {
-            request.n_states = length.div_ceil(tokens_per_state);
+        struct Batches {
+            sources: Option<(Vec<Batch>, Vec<Request>)>,
+            found: Vec<Option<Found>>,
         }
-        let allowed: Option<Vec<_>> = requests.iter().map(Request::vocabulary).collect();
-        assert!(
-            allowed.is_some() || requests.iter().all(|request| request.allowed.is_none()),
-            "all sources have a list of tokens, or none has"
-        );
-        let observer = &mut OverTokens {
-            model: first,
-            lengths,
-            inner: observer,
-        };
-        let mut found = self.with_steps(sources, allowed.as_deref(), |ensemble, start| {
-            search_observed(&ensemble, start, &requests, config, observer)
-        });
-        if tokens_per_state > 1 {
-            for (found, &length) in found.iter_mut().zip(lengths) {
-                let steps = found
-                    .hypotheses
-                    .iter_mut()
-                    .flat_map(|one| &mut one.weights)
-                    .flatten();
-                for weights in steps {
-                    *weights = first.over_tokens(weights, length);
-                }
+        impl Observer for Batches {}
+        impl Lines for Batches {
+            fn sources(&mut self, _room: usize) -> Option<(Vec<Batch>, Vec<Request>)> {
+                self.sources.take()
+            }
+
+            fn found(&mut self, source: usize, found: Found) {
+                self.found[source] = Some(found);
             }
         }
-        found
+        let places = requests.len();
+        let mut batches = Batches {
+            sources: Some((sources, requests)),
+            found: vec![None; places],
+        };
+        self.search_lines(places, config, &mut batches);
+        batches.found.into_iter().flatten().collect()
+    }
+
+    /// Searches sources as they come, `places` of them at a time, with attention over the tokens of the first
+    /// model: the mean of all models' where they read the same tokens and have as many states.
+    ///
+    /// # Panics
+    ///
+    /// If sources come that are not as many as their requests, or of which some have `allowed` tokens and
+    /// others not. If a model copies and its sources have no `copy_ids`, or a request has `allowed` tokens.
+    pub fn search_lines(&self, places: usize, config: &SearchConfig, lines: &mut impl Lines) {
+        let models = self.models();
+        let mut over_tokens = OverTokens {
+            together: self,
+            models: &models,
+            lengths: BTreeMap::new(),
+            count: 0,
+            lines,
+        };
+        search_feed(&models, places, config, &mut over_tokens);
     }
 
     /// Of each step of known targets of one source, EOS the last, the `k` tokens that are most probable
@@ -110,73 +116,77 @@ impl<'a> Together<'a> {
         };
         let rows = targets.len();
         let allowed = allowed.map(|allowed| vec![allowed]);
-        self.with_steps(sources, allowed.as_deref(), |stepper, start| {
-            let mut state = stepper.select(start, &vec![0; rows], None);
-            let mut previous = vec![BOS; rows];
-            let mut found = vec![Vec::new(); rows];
-            for step in 0..=longest {
-                let scored = stepper.step(&previous, state);
-                state = scored.state;
-                let choice = match scored.ids {
-                    // What is allowed has neither.
-                    Some(_) => Choice::Except(&[]),
-                    None => Choice::Except(&[PAD, BOS]),
-                };
-                let token = |best: TokenLogProb| TokenLogProb {
-                    token: match &scored.ids {
-                        Some(ids) => ids[0][best.token as usize],
-                        None => best.token,
-                    },
-                    ..best
-                };
-                let best = top_log_probs(scored.logits, k, &vec![choice; rows]);
-                // A row that has ended stays where it is for the others' sake.
-                for ((found, target), best) in found.iter_mut().zip(targets).zip(best) {
-                    if step <= target.len() {
-                        found.push(best.into_iter().map(token).collect());
-                    }
+        let models = self.models();
+        let start = self.start(&models, sources, allowed.as_deref());
+        let mut state = models.select(start, &vec![0; rows], None);
+        let mut previous = vec![BOS; rows];
+        let mut found = vec![Vec::new(); rows];
+        for step in 0..=longest {
+            let scored = models.step(&previous, state);
+            state = scored.state;
+            let choice = match scored.ids {
+                // What is allowed has neither.
+                Some(_) => Choice::Except(&[]),
+                None => Choice::Except(&[PAD, BOS]),
+            };
+            let token = |best: TokenLogProb| TokenLogProb {
+                token: match &scored.ids {
+                    Some(ids) => ids[0][best.token as usize],
+                    None => best.token,
+                },
+                ..best
+            };
+            let best = top_log_probs(scored.logits, k, &vec![choice; rows]);
+            // A row that has ended stays where it is for the others' sake.
+            for ((found, target), best) in found.iter_mut().zip(targets).zip(best) {
+                if step <= target.len() {
+                    found.push(best.into_iter().map(token).collect());
                 }
-                let next = |target: &Vec<u32>| target.get(step).copied().unwrap_or(EOS);
-                previous = targets.iter().map(next).collect();
             }
-            found
-        })
+            let next = |target: &Vec<u32>| target.get(step).copied().unwrap_or(EOS);
+            previous = targets.iter().map(next).collect();
+        }
+        found
     }
 
-    /// Hands all models as one stepper, and where they start, to `run`.
-    ///
-    /// - `allowed`: of each source the only tokens that there are
-    fn with_steps<R>(
-        &self,
-        sources: &[Batch],
-        allowed: Option<&[Vec<u32>]>,
-        run: impl FnOnce(Models<'_, 'a>, Vec<DecoderSteps>) -> R,
-    ) -> R {
-        let device = self.models[0].device();
-        let of_models = || self.models.iter().zip(sources);
-        let copying = |(model, batch): (&&'a Seq2Seq, &Batch)| Copying {
-            decoder: &model.decoder,
-            ids: model.copy_ids(batch),
-        };
-        let decoders: Vec<_> = of_models().map(copying).collect();
-        let (mut steppers, mut states) = (Vec::new(), Vec::new());
-        for ((model, batch), decoder) in of_models().zip(&decoders) {
+    /// All models as one stepper.
+    fn models(&self) -> Models<'a> {
+        let stepper = |model: &&'a Seq2Seq| {
             let given = self.edits.iter().map(|edit| {
                 let over_states = over_states(&edit.weights, model.encoder.tokens_per_state());
                 (edit.step, over_states)
             });
-            let stepper = DecoderStepper::new(decoder, device.clone());
-            let stepper = stepper.with_weights(given.collect());
-            let start = stepper.start(&model.encode(&batch.src));
-            states.push(match allowed {
+            DecoderStepper::new(&model.decoder, model.device()).with_weights(given.collect())
+        };
+        let steppers = self.models.iter().map(stepper).collect();
+        let weights = self.weights.iter().copied();
+        Ensemble::new(steppers, weights, self.mixture, self.same_sources())
+    }
+
+    /// Where all models start.
+    ///
+    /// - `sources`: for each model the sources in its tokens
+    /// - `allowed`: of each source the only tokens that there are
+    fn start(
+        &self,
+        models: &Models,
+        sources: &[Batch],
+        allowed: Option<&[Vec<u32>]>,
+    ) -> Vec<DecoderSteps> {
+        let of_models = self.models.iter().zip(models.members()).zip(sources);
+        let start = |((model, stepper), batch): ((&&Seq2Seq, &Stepping), &Batch)| {
+            let copying = Copying {
+                decoder: &model.decoder,
+                ids: model.copy_ids(batch),
+            };
+            let copying = DecoderStepper::new(&copying, model.device());
+            let start = copying.start(&model.encode(&batch.src));
+            match allowed {
                 Some(allowed) => stepper.with_allowed(start, allowed),
                 None => start,
-            });
-            steppers.push(stepper);
-        }
-        let weights = self.weights.iter().copied();
-        let ensemble = Ensemble::new(steppers, weights, self.mixture, self.same_sources());
-        run(ensemble, states)
+            }
+        };
+        of_models.map(start).collect()
     }
 }
 
@@ -186,26 +196,78 @@ fn over_states(weights: &[f32], tokens_per_state: usize) -> Vec<f32> {
     states.map(|tokens| tokens.iter().sum()).collect()
 }
 
-/// All models as one.
-type Models<'s, 'a> = Ensemble<DecoderStepper<'s, Copying<'a, AnyDecoder>>>;
+type Stepping<'a> = DecoderStepper<'a, AnyDecoder>;
 
-/// Tells another observer weights over the tokens of sources, not over states.
-struct OverTokens<'a> {
-    model: &'a Seq2Seq,
-    /// Of the sources, in tokens.
-    lengths: &'a [usize],
-    inner: &'a mut dyn Observer,
+/// All models as one.
+type Models<'a> = Ensemble<Stepping<'a>>;
+
+/// Where a running search has its lines from, and who it tells what it found; weights are over tokens.
+pub(crate) trait Lines: Observer {
+    /// As [`Feed::arrivals`]: for each model the sources in its tokens, and what is asked of them, whose
+    /// `n_states` is not read.
+    fn sources(&mut self, room: usize) -> Option<(Vec<Batch>, Vec<Request>)>;
+
+    /// As [`Feed::found`].
+    fn found(&mut self, source: usize, found: Found);
 }
 
-impl Observer for OverTokens<'_> {
+/// Begins what comes, and makes of weights over states weights over the tokens of the first model.
+struct OverTokens<'l, 'a, L> {
+    together: &'l Together<'a>,
+    models: &'l Models<'a>,
+    /// Of the sources that are searched, in tokens.
+    lengths: BTreeMap<usize, usize>,
+    /// How many sources have come.
+    count: usize,
+    lines: &'l mut L,
+}
+
+impl<L: Lines> Feed<Vec<DecoderSteps>> for OverTokens<'_, '_, L> {
+    fn arrivals(&mut self, room: usize) -> Option<Arrivals<Vec<DecoderSteps>>> {
+        let (sources, mut requests) = self.lines.sources(room)?;
+        let lengths = &sources[0].src.lengths;
+        assert_eq!(requests.len(), lengths.len(), "one request a source");
+        let tokens_per_state = self.together.models[0].encoder.tokens_per_state();
+        for (request, &length) in requests.iter_mut().zip(lengths) {
+            request.n_states = length.div_ceil(tokens_per_state);
+            self.lengths.insert(self.count, length);
+            self.count += 1;
+        }
+        let allowed: Option<Vec<_>> = requests.iter().map(Request::vocabulary).collect();
+        assert!(
+            allowed.is_some() || requests.iter().all(|request| request.allowed.is_none()),
+            "all sources have a list of tokens, or none has"
+        );
+        let start = self
+            .together
+            .start(self.models, &sources, allowed.as_deref());
+        Some(Arrivals { start, requests })
+    }
+
+    fn found(&mut self, source: usize, mut found: Found) {
+        let (first, length) = (self.together.models[0], self.lengths.remove(&source));
+        let length = length.expect("it was searched");
+        if first.encoder.tokens_per_state() > 1 {
+            let steps = found.hypotheses.iter_mut().flat_map(|one| &mut one.weights);
+            for weights in steps.flatten() {
+                *weights = first.over_tokens(weights, length);
+            }
+        }
+        self.lines.found(source, found);
+    }
+}
+
+impl<L: Lines> Observer for OverTokens<'_, '_, L> {
     fn goes_on(&mut self, source: usize) -> bool {
-        self.inner.goes_on(source)
+        self.lines.goes_on(source)
     }
 
     fn token(&mut self, source: usize, found: FoundToken) {
-        let over_tokens = |weights| self.model.over_tokens(weights, self.lengths[source]);
-        let weights = found.weights.map(over_tokens);
+        let (first, length) = (self.together.models[0], self.lengths[&source]);
+        let weights = found
+            .weights
+            .map(|weights| first.over_tokens(weights, length));
         let weights = weights.as_deref();
-        self.inner.token(source, FoundToken { weights, ..found });
+        self.lines.token(source, FoundToken { weights, ..found });
     }
 }

@@ -1,16 +1,19 @@
 //! The threads that decode.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use att_core::{is_cpu, on_kernel_threads, on_one_kernel_thread};
-use att_model::{FoundPiece, TranslationObserver, TranslationRequest};
+use att_model::{
+    FoundPiece, Translation, TranslationFeed, TranslationObserver, TranslationRequest,
+};
 use burn::tensor::Device;
 
-use crate::metrics::Metrics;
-use crate::queue::{Event, Line, Queue};
+use crate::metrics::{DecodedLine, Metrics};
+use crate::queue::{Event, Line, Queue, Ticket};
 use crate::{Error, Result};
 
 /// Threads that decode what waits in a queue until that is closed and empty; dropping them closes it and
@@ -21,8 +24,8 @@ pub(crate) struct Decoding {
 }
 
 impl Decoding {
-    /// On a CPU each of the threads decodes a batch of its own, whose kernels share their work with no
-    /// other; on a GPU one after the other is enough unless told.
+    /// On a CPU each of the threads decodes lines of its own, whose kernels share their work with no
+    /// other; on a GPU one thread is enough unless told.
     pub(crate) fn start(
         queue: &Arc<Queue>,
         metrics: &Arc<Metrics>,
@@ -43,8 +46,8 @@ impl Decoding {
         for number in 0..threads.unwrap_or(cores) {
             let (queue, metrics) = (queue.clone(), metrics.clone());
             let run = move || {
-                while let Some(batch) = queue.take(batch_size) {
-                    decode(&batch, &metrics);
+                while let Some(first) = queue.take(batch_size) {
+                    decode(first, &queue, &metrics, batch_size);
                 }
             };
             let named = thread::Builder::new().name(format!("decode-{number}"));
@@ -74,61 +77,131 @@ impl Drop for Decoding {
     }
 }
 
-/// Translates lines that go together, and tells each who asked for it.
-fn decode(batch: &[Line], metrics: &Metrics) {
-    let ticket = &batch[0].ticket;
-    let translator = &ticket.model.translator;
-    let requests: Vec<TranslationRequest> = batch.iter().map(|line| line.request.clone()).collect();
-    let begun = Instant::now();
-    for line in batch {
-        metrics.waited(begun - line.ticket.since);
-    }
-    let events = || -> att_model::Result<Vec<Event>> {
-        let (search, lines) = (&ticket.search, &mut Lines(batch));
-        if let Some(request) = &ticket.explains {
-            let answer = request.answer(translator, search, lines)?;
-            return Ok(vec![Event::Explained(Box::new(answer))]);
-        }
-        let translations = translator.translate_observed(&requests, search, lines)?;
-        let done = |(line, translation): (&Line, _)| Event::Done {
-            index: line.index,
-            translation,
-        };
-        Ok(batch.iter().zip(translations).map(done).collect())
+/// Translates lines that go together, and those that come while there is room beside them, and tells each who
+/// asked for it.
+fn decode(first: Vec<Line>, queue: &Queue, metrics: &Metrics, batch_size: usize) {
+    let ticket = first[0].ticket.clone();
+    let mut running = Running {
+        ticket: &ticket,
+        queue,
+        metrics,
+        first,
+        begun: BTreeMap::new(),
+        count: 0,
+        counted: Instant::now(),
     };
     // A bug must cost no more than the answers to these lines.
-    let found = catch_unwind(AssertUnwindSafe(events));
+    let result = catch_unwind(AssertUnwindSafe(|| running.decode(batch_size)));
     let name = &ticket.model.name;
-    metrics.decoded(name, batch.len(), begun.elapsed());
-    match found {
-        Ok(Ok(events)) => {
-            for (line, event) in batch.iter().zip(events) {
-                line.ticket.tell(event);
-            }
-            return;
-        }
+    match result {
+        Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!(model = %name, %error, "decoding failed"),
-        // The panic has told where it was.
-        Err(_) => tracing::error!(model = %name, lines = batch.len(), "decoding panicked"),
+        Err(_) => {
+            // The panic has told where it was.
+            let lines = running.begun.len();
+            tracing::error!(model = %name, lines, "decoding panicked");
+        }
     }
-    for line in batch {
-        line.ticket.tell(Event::Failed);
+    running.fail_all();
+}
+
+/// Lines that are being decoded, by their numbers.
+struct Running<'a> {
+    /// What all lines have in common is that of this.
+    ticket: &'a Ticket,
+    queue: &'a Queue,
+    metrics: &'a Metrics,
+    /// Lines to begin with.
+    first: Vec<Line>,
+    /// And since when.
+    begun: BTreeMap<usize, (Line, Instant)>,
+    /// How many lines have come.
+    count: usize,
+    /// Until when the thread's time is counted.
+    counted: Instant,
+}
+
+impl Running<'_> {
+    fn decode(&mut self, batch_size: usize) -> att_model::Result<()> {
+        let (translator, search) = (&self.ticket.model.translator, &self.ticket.search);
+        let Some(request) = &self.ticket.explains else {
+            let places = self.ticket.places(batch_size);
+            return translator.translate_feed(places, search, self);
+        };
+        self.requests(1); // it is alone
+        let answer = request.answer(translator, search, self)?;
+        self.end(0, Event::Explained(Box::new(answer)));
+        Ok(())
+    }
+
+    /// Tells what became of a line.
+    fn end(&mut self, number: usize, event: Event) {
+        let (together, now) = (self.begun.len(), Instant::now());
+        let Some((line, since)) = self.begun.remove(&number) else {
+            return;
+        };
+        let decoded = DecodedLine {
+            together,
+            took: now - since,
+            busy: now - self.counted,
+        };
+        self.counted = now;
+        self.metrics.decoded(&line.ticket.model.name, decoded);
+        line.ticket.tell(event);
+    }
+
+    fn fail_all(mut self) {
+        for line in std::mem::take(&mut self.first) {
+            line.ticket.tell(Event::Failed);
+        }
+        while let Some(&number) = self.begun.keys().next() {
+            self.end(number, Event::Failed);
+        }
     }
 }
 
-/// Lines that are being decoded.
-struct Lines<'a>(&'a [Line]);
+impl TranslationFeed for Running<'_> {
+    fn requests(&mut self, room: usize) -> Vec<TranslationRequest> {
+        let lines = match std::mem::take(&mut self.first) {
+            first if first.is_empty() => self.queue.more(self.ticket, room),
+            first => first,
+        };
+        let now = Instant::now();
+        let begin = |line: Line| {
+            self.metrics.waited(now - line.ticket.since);
+            let request = line.request.clone();
+            self.begun.insert(self.count, (line, now));
+            self.count += 1;
+            request
+        };
+        lines.into_iter().map(begin).collect()
+    }
 
-impl TranslationObserver for Lines<'_> {
+    fn done(&mut self, number: usize, translation: att_model::Result<Translation>) {
+        let event = match translation {
+            Ok(translation) => Event::Done {
+                index: self.begun[&number].0.index,
+                translation,
+            },
+            Err(error) => {
+                tracing::error!(model = %self.ticket.model.name, %error, "decoding failed");
+                Event::Failed
+            }
+        };
+        self.end(number, event);
+    }
+}
+
+impl TranslationObserver for Running<'_> {
     fn goes_on(&mut self, line: usize) -> bool {
-        !self.0[line].ticket.is_cancelled()
+        !self.begun[&line].0.ticket.is_cancelled()
     }
 
     fn streams(&self, line: usize) -> bool {
-        self.0[line].ticket.streams
+        self.begun[&line].0.ticket.streams
     }
 
     fn piece(&mut self, line: usize, piece: FoundPiece) {
-        self.0[line].ticket.tell(Event::Piece(piece));
+        self.begun[&line].0.ticket.tell(Event::Piece(piece));
     }
 }

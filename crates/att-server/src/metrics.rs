@@ -23,7 +23,9 @@ struct Counts {
     requests: BTreeMap<(String, u16), u64>,
     request_seconds: Option<Histogram>,
     queue_seconds: Option<Histogram>,
-    batch_seconds: Option<Histogram>,
+    line_seconds: Option<Histogram>,
+    /// Of all threads that decode.
+    busy_seconds: f64,
     batch_lines: Option<Histogram>,
     /// Lines decoded, by model.
     lines: BTreeMap<String, u64>,
@@ -34,6 +36,16 @@ struct Counts {
     cancelled: u64,
     /// By model and what came of it.
     loads: BTreeMap<(String, &'static str), u64>,
+}
+
+/// A line that was decoded.
+pub(crate) struct DecodedLine {
+    /// Lines that were decoded beside it at its end, itself included.
+    pub(crate) together: usize,
+    /// Since it began.
+    pub(crate) took: Duration,
+    /// Of the thread, since the end of another line or its own beginning.
+    pub(crate) busy: Duration,
 }
 
 /// What is looked up when `/metrics` is asked for.
@@ -55,12 +67,13 @@ impl Metrics {
         observe(&mut self.lock().queue_seconds, &SECONDS, time.as_secs_f64());
     }
 
-    /// A batch was decoded.
-    pub(crate) fn decoded(&self, model: &str, lines: usize, took: Duration) {
+    /// A line was decoded.
+    pub(crate) fn decoded(&self, model: &str, line: DecodedLine) {
         let mut counts = self.lock();
-        *counts.lines.entry(model.into()).or_default() += lines as u64;
-        observe(&mut counts.batch_lines, &LINES, lines as f64);
-        observe(&mut counts.batch_seconds, &SECONDS, took.as_secs_f64());
+        *counts.lines.entry(model.into()).or_default() += 1;
+        counts.busy_seconds += line.busy.as_secs_f64();
+        observe(&mut counts.batch_lines, &LINES, line.together as f64);
+        observe(&mut counts.line_seconds, &SECONDS, line.took.as_secs_f64());
     }
 
     pub(crate) fn accepted(&self) {
@@ -89,8 +102,8 @@ impl Metrics {
     /// Mean seconds of a thread for a line; none before the first.
     pub(crate) fn seconds_per_line(&self) -> Option<f64> {
         let counts = self.lock();
-        let (seconds, lines) = (counts.batch_seconds.as_ref()?, counts.batch_lines.as_ref()?);
-        (lines.sum > 0.0).then(|| seconds.sum / lines.sum)
+        let lines = counts.lines.values().sum::<u64>();
+        (lines > 0).then(|| counts.busy_seconds / lines as f64)
     }
 
     /// The whole page.
@@ -118,18 +131,24 @@ impl Metrics {
                 &counts.queue_seconds,
             ),
             (
-                "att_batch_seconds",
-                "Time that a batch was decoded.",
-                &counts.batch_seconds,
+                "att_line_seconds",
+                "Time that a line was decoded, alone or beside others.",
+                &counts.line_seconds,
             ),
             (
                 "att_batch_lines",
-                "Lines that were decoded together.",
+                "For each line how many were decoded together when it was done.",
                 &counts.batch_lines,
             ),
         ] {
             page.histogram(name, help, histogram.as_ref());
         }
+        page.head(
+            "att_busy_seconds_total",
+            "counter",
+            "Time that threads decoded.",
+        );
+        page.value("att_busy_seconds_total", "", counts.busy_seconds);
         page.head("att_queue_lines", "gauge", "Lines that wait.");
         page.value("att_queue_lines", "", now.queue_lines);
         page.head("att_lines_total", "counter", "Lines decoded.");
@@ -263,7 +282,14 @@ mod tests {
         let ms = Duration::from_millis;
         metrics.request("/v1/translate", 200, ms(3));
         metrics.request("/v1/translate", 200, ms(70_000));
-        metrics.decoded("g2p", 3, ms(6));
+        for (together, busy) in [(3, ms(4)), (2, ms(0))] {
+            let line = DecodedLine {
+                together,
+                took: ms(4),
+                busy,
+            };
+            metrics.decoded("g2p", line);
+        }
         metrics.accepted();
         assert_eq!(metrics.seconds_per_line(), Some(0.002));
         let page = metrics.page(&Now {
@@ -278,9 +304,12 @@ mod tests {
             "att_http_request_seconds_bucket{le=\"30\"} 1",
             "att_http_request_seconds_bucket{le=\"+Inf\"} 2",
             "att_http_request_seconds_count 2",
-            "att_batch_lines_bucket{le=\"4\"} 1",
+            "att_batch_lines_bucket{le=\"2\"} 1",
+            "att_batch_lines_bucket{le=\"4\"} 2",
+            "att_line_seconds_bucket{le=\"0.005\"} 2",
+            "att_busy_seconds_total 0.004",
             "att_queue_lines 7",
-            "att_lines_total{model=\"g2p\"} 3",
+            "att_lines_total{model=\"g2p\"} 2",
             "att_translations_accepted_total 1",
             "att_model_bytes{model=\"g2p\"} 99",
             "att_model_bytes{model=\"b\"} 0",

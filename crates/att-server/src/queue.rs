@@ -82,9 +82,10 @@ impl Ticket {
         plain && Arc::ptr_eq(&self.model, &other.model) && self.search == other.search
     }
 
-    /// Rows that each line takes.
-    fn width(&self) -> usize {
-        self.search.beam_size.max(self.search.n_best)
+    /// How many lines may be decoded together, of the `batch_size` that the server has.
+    pub(crate) fn places(&self, batch_size: usize) -> usize {
+        let width = self.search.beam_size.max(self.search.n_best);
+        (MAX_HYPOTHESES / width).clamp(1, batch_size)
     }
 }
 
@@ -116,6 +117,8 @@ pub(crate) struct Queue {
 struct Waiting {
     lines: VecDeque<Line>,
     closed: bool,
+    /// Threads that wait for lines.
+    idle: usize,
 }
 
 impl Queue {
@@ -142,15 +145,15 @@ impl Queue {
         Ok(())
     }
 
-    /// The line that has waited longest, with those behind it that may be decoded with it, at most
-    /// `batch_size`. Waits for one; none when the queue is closed and empty.
+    /// The line that has waited longest, with those behind it that may be decoded with it, as many as have
+    /// [`places`](Ticket::places). Waits for one; none when the queue is closed and empty.
     ///
     /// Nothing waits for company: what comes while all threads decode is what meets.
     pub(crate) fn take(&self, batch_size: usize) -> Option<Vec<Line>> {
         let mut waiting = self.lock();
         loop {
             if let Some(first) = waiting.lines.pop_front() {
-                let most = (MAX_HYPOTHESES / first.ticket.width()).clamp(1, batch_size);
+                let most = first.ticket.places(batch_size);
                 let mut batch = vec![first];
                 let mut behind = VecDeque::with_capacity(waiting.lines.len());
                 for line in waiting.lines.drain(..) {
@@ -166,9 +169,24 @@ impl Queue {
             if waiting.closed {
                 return None;
             }
+            waiting.idle += 1;
             let woken = self.changed.wait(waiting);
             waiting = woken.unwrap_or_else(PoisonError::into_inner);
+            waiting.idle -= 1;
         }
+    }
+
+    /// Lines for places that have become free beside lines of `ticket`, `room` of them at most. None if a line
+    /// that can't be decoded with them has waited longer, or another thread has nothing to do.
+    pub(crate) fn more(&self, ticket: &Ticket, room: usize) -> Vec<Line> {
+        let mut waiting = self.lock();
+        if waiting.idle > 0 {
+            return Vec::new();
+        }
+        let lines = waiting.lines.iter().take(room);
+        let fitting = lines.take_while(|line| line.ticket.goes_with(ticket));
+        let n = fitting.count();
+        waiting.lines.drain(..n).collect()
     }
 
     /// Takes the lines of a request out, and has those that are being decoded end.
@@ -247,6 +265,23 @@ mod tests {
         assert_eq!(texts(queue.take(8)), ["h"], "what is in is decoded");
         assert!(queue.take(8).is_none());
         assert_eq!(queue.push(lines(&wide, &["i"])), Err(Refused::Closed));
+    }
+
+    #[test]
+    fn lines_join_those_of_their_kind_unless_another_has_waited_longer() {
+        let (_folder, model) = loaded();
+        let queue = Queue::new(10);
+        let [narrow, wide] = [2, 3].map(|beam_size| ticket(&model, beam_size));
+        let more = |ticket: &Ticket, room| texts(Some(queue.more(ticket, room)));
+        queue.push(lines(&narrow, &["a", "b", "c"])).unwrap();
+        queue.push(lines(&wide, &["d"])).unwrap();
+        queue.push(lines(&narrow, &["e"])).unwrap();
+        assert_eq!(more(&narrow, 2), ["a", "b"]);
+        assert!(more(&wide, 2).is_empty());
+        assert_eq!(more(&narrow, 9), ["c"]);
+        assert!(more(&narrow, 9).is_empty());
+        assert_eq!(texts(queue.take(9)), ["d"]);
+        assert_eq!(more(&narrow, 9), ["e"]);
     }
 
     #[test]

@@ -133,8 +133,8 @@ fn joined_sources_are_each_at_their_own_step() {
 
         let memory = whole.clone().select(&[0], device);
         let mut state = decoder.initial_state(&source).select(&[0], device);
-        for t in 0..2 {
-            let step = decoder.step(tokens(&[target[0][t]]), &memory, state);
+        for (t, &token) in target[0][..2].iter().enumerate() {
+            let step = decoder.step(tokens(&[token]), &memory, state);
             check(&step.logits, &[(0, t)]);
             state = step.state;
         }

@@ -5,7 +5,7 @@ use att_attention::Intervention;
 use att_core::{EncoderOutput, mask};
 use burn::tensor::{Device, Int, Tensor};
 
-use crate::{CopyIds, Decoder, DecoderMemory, DecoderState};
+use crate::{Decoder, DecoderMemory, DecoderState};
 
 /// All that search asks of a model: scores of the next token of each row, and rows that go on.
 ///
@@ -93,15 +93,6 @@ impl<'a, D: Decoder> DecoderStepper<'a, D> {
             state: self.decoder.initial_state(source),
             step: 0,
         }
-    }
-
-    /// The same of a decoder that copies: what the tokens of the sources are called.
-    pub fn with_copy_ids(&self, steps: DecoderSteps, ids: Option<CopyIds>) -> DecoderSteps {
-        let memory = DecoderMemory {
-            copy_ids: ids,
-            ..steps.memory
-        };
-        DecoderSteps { memory, ..steps }
     }
 
     /// The same, but each source may have these tokens alone: [`DecoderMemory::with_allowed`].

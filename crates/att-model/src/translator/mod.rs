@@ -1,6 +1,7 @@
 mod alternatives;
 mod edits;
 mod ensemble;
+mod feed;
 mod names;
 mod observed;
 #[cfg(test)]
@@ -12,23 +13,22 @@ use std::path::Path;
 
 use att_core::ops::{Mixture, PreparedWeights, WeightFormat};
 use att_data::{Batch, Example, ExtendedVocabulary, Pair, Shortlist, special};
-use att_decoder::search::{Found, Observer, Request, SearchConfig};
+use att_decoder::search::{Request, SearchConfig};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
+use crate::together::Together;
+use crate::{Error, ModelDirectory, Result, Seq2Seq};
 pub use alternatives::Alternative;
 pub use edits::AttentionEdit;
 use ensemble::Member;
+pub use feed::TranslationFeed;
 pub use names::TargetNames;
 pub use observed::{FoundPiece, TranslationObserver};
 pub(crate) use translation::with_eos;
 pub use translation::{
     Candidate, CandidateAttention, HeadWeights, Translation, TranslationRequest,
 };
-use windows::Window;
-
-use crate::together::Together;
-use crate::{Error, ModelDirectory, Result, Seq2Seq};
 
 /// Text in, text out, with the attention in between: with one model, or with several of one target
 /// vocabulary ([`ensemble`](Self::ensemble)).
@@ -226,28 +226,6 @@ impl Translator {
         };
         request.validate(search)?;
         Ok(request)
-    }
-
-    /// What is found for some lines of a window, in one batch.
-    fn search(
-        &self,
-        window: &Window,
-        indices: &[usize],
-        search: &SearchConfig,
-        observer: &mut dyn Observer,
-    ) -> Result<Vec<Found>> {
-        let first = Batch::new(&window.examples, indices);
-        let line = |index: usize| Pair::new(window.requests[index].line.as_str(), "");
-        let sources = self.as_members_read(first, indices, line);
-        let request = |&index: &usize| -> Result<Request> {
-            let (asked, src) = (&window.requests[index], &window.examples[index].src);
-            self.request(asked, src, search)
-        };
-        let requests: Result<Vec<Request>> = indices.iter().map(request).collect();
-        // A request with edits is alone.
-        let edits = &window.requests[indices[0]].edits;
-        let together = self.together(edits);
-        Ok(together.search(&sources, requests?, search, observer))
     }
 
     /// All models as one.

@@ -1,9 +1,9 @@
 //! Lines that someone looks at while they are translated.
 
-use att_core::special::EOS;
-use att_decoder::search::{Found, FoundToken, Hypothesis, Observer, SearchConfig};
+use std::collections::BTreeMap;
 
-use super::windows::{Job, Window};
+use att_decoder::search::SearchConfig;
+
 use super::{Translation, TranslationRequest, Translator};
 use crate::Result;
 
@@ -47,7 +47,7 @@ pub struct FoundPiece {
 
 impl Translator {
     /// As [`translate_requests`](Self::translate_requests), with someone who looks on, and on the calling
-    /// thread: batches of up to [`batch_size`](Self::batch_size) lines, one after the other.
+    /// thread: up to [`batch_size`](Self::batch_size) lines at a time.
     ///
     /// # Errors
     ///
@@ -59,76 +59,12 @@ impl Translator {
         observer: &mut dyn TranslationObserver,
     ) -> Result<Vec<Translation>> {
         self.check_search(search)?;
-        let mut translations = vec![None; requests.len()];
-        for Job { window, indices } in self.window(requests.to_vec(), usize::MAX) {
-            let mut pieces = Pieces {
-                translator: self,
-                window: &window,
-                indices: &indices,
-                replace_unk: search.replace_unk,
-                under_way: vec![Hypothesis::default(); indices.len()],
-                observer: &mut *observer,
-            };
-            let found = self.search(&window, &indices, search, &mut pieces)?;
-            for (&index, found) in indices.iter().zip(found) {
-                let line = &requests[index].line;
-                translations[index] = Some(self.translation(line, found, search.replace_unk));
-            }
+        let mut translations = BTreeMap::new();
+        for job in self.jobs(requests, usize::MAX) {
+            let found = self.translate_job(job, self.batch_size, search, observer);
+            translations.extend(found);
         }
-        Ok(translations.into_iter().flatten().collect())
-    }
-}
-
-/// Makes text of the tokens of a batch.
-struct Pieces<'a> {
-    translator: &'a Translator,
-    window: &'a Window,
-    /// Of the batch's sources.
-    indices: &'a [usize],
-    replace_unk: bool,
-    /// What each source has so far.
-    under_way: Vec<Hypothesis>,
-    observer: &'a mut dyn TranslationObserver,
-}
-
-impl Observer for Pieces<'_> {
-    fn goes_on(&mut self, source: usize) -> bool {
-        self.observer.goes_on(self.indices[source])
-    }
-
-    fn token(&mut self, source: usize, found: FoundToken) {
-        let index = self.indices[source];
-        if !self.observer.streams(index) {
-            return;
-        }
-        let so_far = &mut self.under_way[source];
-        let step = so_far.token_log_probs.len();
-        if found.token != EOS {
-            so_far.tokens.push(found.token);
-        }
-        so_far.token_log_probs.push(found.log_prob);
-        let weights = found.weights.map(<[f32]>::to_vec);
-        if let Some(weights) = &weights {
-            let all = so_far.weights.get_or_insert_default();
-            all.push(weights.clone());
-        }
-        let found_now = Found {
-            hypotheses: vec![so_far.clone()],
-            tree: None,
-        };
-        let line = &self.window.requests[index].line;
-        let translation = self
-            .translator
-            .translation(line, found_now, self.replace_unk);
-        for candidate in translation.candidates {
-            let piece = FoundPiece {
-                token: candidate.tokens[step].clone(),
-                log_prob: found.log_prob,
-                weights: weights.clone(),
-                text: candidate.text,
-            };
-            self.observer.piece(index, piece);
-        }
+        translations.into_values().collect()
     }
 }
 

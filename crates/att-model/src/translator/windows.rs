@@ -1,37 +1,30 @@
-//! Lines as they come, in batches that one thread each translates.
+//! Known lines, in jobs that one thread each does.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use att_core::side_by_side;
-use att_data::{BatchLimit, Example, Pair};
+use att_core::{is_cpu, side_by_side};
 use att_decoder::search::SearchConfig;
 
-use super::{Translation, TranslationRequest, Translator};
-use crate::Error;
+use super::feed::{Line, Supply};
+use super::{FoundPiece, Translation, TranslationObserver, TranslationRequest, Translator};
+use crate::{Error, Result};
 
-/// Lines that are cut into batches together.
-pub(super) struct Window {
-    pub(super) requests: Vec<TranslationRequest>,
-    pub(super) examples: Vec<Example>,
-}
+/// Lines that one thread translates, the longest first. One with edits is alone: what is edited is the attention
+/// of all rows of a search.
+pub(super) type Job = VecDeque<Line>;
 
-/// The lines of a window that one thread translates together.
-pub(super) struct Job {
-    pub(super) window: Arc<Window>,
-    pub(super) indices: Vec<usize>,
-}
+/// How many jobs a few lines are cut into, whatever the number of threads ...
+const LEAST_JOBS: usize = 2;
 
-/// How many batches a few lines are cut into, whatever the number of threads ...
-const LEAST_BATCHES: usize = 2;
-
-/// ... unless they would have fewer rows than this: smaller batches read the weights more often than
+/// ... unless they would have fewer lines than this: smaller batches read the weights more often than
 /// another thread makes up for.
-const LEAST_ROWS: usize = 32;
+const LEAST_LINES: usize = 32;
 
 impl Translator {
     /// As [`translate_requests`](Self::translate_requests), but of lines as they come: hands each with its
-    /// result to `done`, in their order. Batches are made of one `window` of lines after the other. The
+    /// result to `done`, in their order. Jobs are made of one `window` of lines after the other. The
     /// next lines are read while the last ones are translated, but not far ahead: memory does not grow with
     /// the number of lines.
     ///
@@ -46,67 +39,118 @@ impl Translator {
         mut done: impl FnMut(&TranslationRequest, Translation) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         self.check_search(search)?;
+        let device = self.model().device();
         let mut requests = requests.fuse();
         let windows = std::iter::from_fn(|| {
-            let requests: Vec<_> = requests.by_ref().take(window).collect();
-            // A few lines are cut too, so that two threads have something to do.
-            let rows = requests.len().div_ceil(LEAST_BATCHES).max(LEAST_ROWS);
-            (!requests.is_empty()).then(|| self.window(requests, rows))
+            let requests: Arc<[_]> = requests.by_ref().take(window).collect();
+            let jobs = self
+                .jobs(&requests, self.job_lines(requests.len()))
+                .into_iter();
+            let jobs: Vec<_> = jobs.map(|job| (requests.clone(), job)).collect();
+            (!requests.is_empty()).then_some(jobs)
         });
-        let work = |Job { window, indices }: Job| {
-            let found = self.search(&window, &indices, search, &mut ())?;
-            let found = indices.into_iter().zip(found).map(|(index, found)| {
-                let line = &window.requests[index].line;
-                (index, self.translation(line, found, search.replace_unk))
-            });
-            let found: Vec<(usize, Translation)> = found.collect();
-            Ok::<_, Error>((window, found))
+        let work = |(window, job): (Arc<[_]>, Job)| {
+            let places = self.batch_size.min(job.len());
+            (window, self.translate_job(job, places, search, &mut ()))
         };
         let mut of_window = BTreeMap::new();
-        let device = self.model().device();
-        side_by_side(&device, windows.flatten(), work, |result| {
-            let (window, found) = result?;
+        side_by_side(&device, windows.flatten(), work, |(window, found)| {
             of_window.extend(found);
-            if of_window.len() == window.requests.len() {
+            if of_window.len() == window.len() {
                 let translations = std::mem::take(&mut of_window).into_values();
-                for (request, translation) in window.requests.iter().zip(translations) {
-                    done(request, translation)?;
+                for (request, translation) in window.iter().zip(translations) {
+                    done(request, translation?)?;
                 }
             }
             Ok(())
         })
     }
 
-    /// The batches of some lines, of at most so many rows, those that take longest first.
-    pub(super) fn window(&self, requests: Vec<TranslationRequest>, rows: usize) -> Vec<Job> {
-        let line =
-            |request: &TranslationRequest| self.example(&Pair::new(request.line.as_str(), ""));
-        let examples: Vec<Example> = requests.iter().map(line).collect();
-        let is_plain = |index: &usize| requests[*index].edits.is_empty();
-        let (plain, edited): (Vec<usize>, Vec<usize>) = (0..requests.len()).partition(is_plain);
-        let mut batches = self.batches(&examples, plain, rows);
-        // What is edited is the attention of all rows of a batch.
-        batches.extend(edited.into_iter().map(|index| vec![index]));
-        let window = Arc::new(Window { requests, examples });
-        let job = |indices| Job {
-            window: window.clone(),
-            indices,
-        };
-        batches.into_iter().rev().map(job).collect()
+    /// How many of `n` lines are a job.
+    ///
+    /// On a CPU no more than are translated at a time: a step costs what its rows cost, so a place that is filled
+    /// again saves nothing, and each thread needs its jobs. On a GPU a step costs the same with few rows as
+    /// with many, so one job is all lines, each of which takes the place of one that is done.
+    fn job_lines(&self, n: usize) -> usize {
+        if !is_cpu(&self.model().device()) {
+            return n;
+        }
+        // A few lines are cut too, so that two threads have something to do.
+        let few = n.div_ceil(LEAST_JOBS).max(LEAST_LINES);
+        few.min(self.batch_size)
     }
 
-    /// Which of these lines are translated together, at most so many, the shortest first.
-    fn batches(&self, examples: &[Example], lines: Vec<usize>, rows: usize) -> Vec<Vec<usize>> {
-        let width = |index: usize| examples[index].src.len() + 1; // with EOS
-        let mut order = lines;
-        order.sort_by_key(|&index| (width(index), index));
-        BatchLimit::of_rows(self.batch_size.min(rows)).cut(&order, width)
+    /// The jobs of some lines, of at most so many lines, those that take longest first.
+    pub(super) fn jobs(&self, requests: &[TranslationRequest], lines: usize) -> Vec<Job> {
+        let line =
+            |(number, request): (usize, &TranslationRequest)| self.line(number, request.clone());
+        let all = requests.iter().enumerate().map(line);
+        let (mut plain, edited): (Vec<Line>, Vec<Line>) =
+            all.partition(|line| line.request.edits.is_empty());
+        plain.sort_by_key(|line| Reverse((line.width(), line.number)));
+        let mut plain = plain.into_iter();
+        let jobs = std::iter::from_fn(|| {
+            let job: Job = plain.by_ref().take(lines).collect();
+            (!job.is_empty()).then_some(job)
+        });
+        jobs.chain(edited.into_iter().map(|line| [line].into()))
+            .collect()
+    }
+
+    /// What becomes of the lines of a job, by their numbers, `places` of them at a time.
+    pub(super) fn translate_job(
+        &self,
+        job: Job,
+        places: usize,
+        search: &SearchConfig,
+        observer: &mut dyn TranslationObserver,
+    ) -> BTreeMap<usize, Result<Translation>> {
+        let edits = job.front().map(|line| line.request.edits.clone());
+        let mut lines = JobLines {
+            waiting: job,
+            observer,
+            done: BTreeMap::new(),
+        };
+        self.run(&edits.unwrap_or_default(), places, search, &mut lines);
+        lines.done
+    }
+}
+
+/// The lines of a job.
+struct JobLines<'a> {
+    waiting: Job,
+    observer: &'a mut dyn TranslationObserver,
+    done: BTreeMap<usize, Result<Translation>>,
+}
+
+impl Supply for JobLines<'_> {
+    fn lines(&mut self, room: usize) -> Vec<Line> {
+        self.waiting.drain(..room.min(self.waiting.len())).collect()
+    }
+
+    fn done(&mut self, number: usize, translation: Result<Translation>) {
+        self.done.insert(number, translation);
+    }
+}
+
+impl TranslationObserver for JobLines<'_> {
+    fn goes_on(&mut self, request: usize) -> bool {
+        self.observer.goes_on(request)
+    }
+
+    fn streams(&self, request: usize) -> bool {
+        self.observer.streams(request)
+    }
+
+    fn piece(&mut self, request: usize, piece: FoundPiece) {
+        self.observer.piece(request, piece);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::AttentionEdit;
     use crate::translator::test_support::*;
 
     #[test]
@@ -117,13 +161,6 @@ mod tests {
             .map(String::from)
             .into();
         lines.insert(3, "abcd".repeat(800));
-        let examples: Vec<Example> = lines
-            .iter()
-            .map(|line| translator.example(&Pair::new(line, "")))
-            .collect();
-        let batches = translator.batches(&examples, (0..examples.len()).collect(), 64);
-        assert_eq!(batches, [vec![2, 1, 5, 7, 0, 4, 6], vec![3]]);
-
         let together = translator.translate(&lines, &search()).unwrap();
         for (line, found) in lines.iter().zip(together) {
             let alone = translator.translate(&[line], &search()).unwrap();
@@ -154,15 +191,16 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_has_no_more_lines_than_asked_for() {
+    fn jobs_have_no_more_lines_than_asked_for_and_what_is_edited_is_alone() {
         let folder = tempfile::tempdir().unwrap();
         let translator = translator(folder.path(), "kind = 'luong', d_attentional = 5");
-        let translator = translator.with_batch_size(2);
-        let example = Example {
-            src: vec![4],
-            ..Default::default()
-        };
-        let batches = translator.batches(&vec![example; 5], (0..5).collect(), 64);
-        assert_eq!(batches, [vec![0, 1], vec![2, 3], vec![4]]);
+        let mut requests = ["ab", "abc", "", "a", "abcd"].map(TranslationRequest::new);
+        requests[3].edits = vec![AttentionEdit {
+            step: 0,
+            weights: vec![0.5, 0.5],
+        }];
+        let numbers = |job: Job| job.into_iter().map(|line| line.number).collect::<Vec<_>>();
+        let jobs = translator.jobs(&requests, 3).into_iter().map(numbers);
+        assert!(jobs.eq([vec![4, 1, 0], vec![2], vec![3]]));
     }
 }
