@@ -176,6 +176,21 @@ async fn who_goes_is_taken_out_of_the_queue() {
 }
 
 #[tokio::test]
+async fn a_line_does_not_wait_for_those_before_it() {
+    let idle = Idle::new(|_| {});
+    // Each has four tokens or more for each of its source: some 500, and some 8.
+    let ask = |text: &str| idle.ask(json!({"text": text, "min_len_ratio": 4, "max_len": 512}));
+    let long = ask(&"abcd".repeat(31));
+    idle.until_waiting(1).await;
+    let _decoding = idle.decode();
+    idle.until_waiting(0).await;
+    ask("a").await.unwrap().ok();
+    assert!(!long.is_finished());
+    long.await.unwrap().ok();
+    assert_eq!(idle.metric("att_batch_lines_sum"), 3.0, "two, then one");
+}
+
+#[tokio::test]
 async fn what_waits_when_the_queue_is_closed_is_still_decoded() {
     let idle = Idle::new(|_| {});
     let waiting = idle.ask(json!({"text": "abcd"}));
