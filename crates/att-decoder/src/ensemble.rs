@@ -106,6 +106,10 @@ impl<S: Stepper> Stepper for Ensemble<S> {
             .map(|((member, state), more)| member.join(state, more))
             .collect()
     }
+
+    fn rows_take_time(&self) -> bool {
+        self.members.iter().any(S::rows_take_time)
+    }
 }
 
 /// None of nothing.

@@ -101,21 +101,21 @@ pub fn search_feed<S: Stepper>(
     config: &SearchConfig,
     feed: &mut impl Feed<S::State>,
 ) {
-    let mut running = Running {
-        stepper,
-        config,
-        sources: Vec::new(),
-        width: 0,
-        state: None,
-        count: 0,
-    };
+    let mut running = Running::new(stepper, config);
+    let mut count = 0;
     loop {
         let room = places - running.sources.len();
         if 4 * room >= places
             && let Some(arrivals) = feed.arrivals(room)
         {
             assert!(arrivals.requests.len() <= room, "more sources than room");
-            running.admit(arrivals);
+            let mut arrived = Running::new(stepper, config);
+            arrived.begin(arrivals, &mut count);
+            // Beside others each would have as many rows as they have, but for one hypothesis.
+            if arrived.width < running.width && stepper.rows_take_time() {
+                arrived.step(feed);
+            }
+            running.join(arrived);
         }
         if running.sources.is_empty() {
             return;
@@ -124,7 +124,7 @@ pub fn search_feed<S: Stepper>(
     }
 }
 
-/// A search in which sources come and go.
+/// Sources that are searched step by step.
 struct Running<'a, S: Stepper> {
     stepper: &'a S,
     config: &'a SearchConfig,
@@ -134,8 +134,6 @@ struct Running<'a, S: Stepper> {
     width: usize,
     /// None without a source.
     state: Option<S::State>,
-    /// How many sources have come.
-    count: usize,
 }
 
 /// A source whose search goes on.
@@ -146,35 +144,57 @@ struct Source<'a> {
 }
 
 impl<'a, S: Stepper> Running<'a, S> {
-    fn admit(&mut self, Arrivals { start, requests }: Arrivals<S::State>) {
-        // A source has one hypothesis of each group at first.
-        let (groups, _) = self.config.groups();
-        let width = self.width.max(groups);
-        let mut state = self.widened(start, requests.len(), [1, width]);
-        if let Some(there) = self.state.take() {
-            let there = self.widened(there, self.sources.len(), [self.width, width]);
-            state = self.stepper.join(there, state);
+    fn new(stepper: &'a S, config: &'a SearchConfig) -> Self {
+        Self {
+            stepper,
+            config,
+            sources: Vec::new(),
+            width: 0,
+            state: None,
         }
-        for request in requests {
-            self.sources.push(Source {
-                number: self.count,
-                search: Search::new(request, self.config),
-            });
-            self.count += 1;
-        }
-        self.state = Some(state);
-        self.width = width;
     }
 
-    /// With another number of rows a source: more ones are copies of its first.
-    fn widened(&self, state: S::State, sources: usize, [had, width]: [usize; 2]) -> S::State {
-        if had == width {
-            return state;
+    /// - `count`: of the sources that have come before
+    fn begin(&mut self, Arrivals { start, requests }: Arrivals<S::State>, count: &mut usize) {
+        let n = requests.len();
+        let source = |(request, number)| Source {
+            number,
+            search: Search::new(request, self.config),
+        };
+        self.sources = requests.into_iter().zip(*count..).map(source).collect();
+        *count += n;
+        // A source has one hypothesis of each group at first.
+        self.width = 1;
+        self.state = Some(start);
+        let (groups, _) = self.config.groups();
+        self.widen(groups);
+    }
+
+    /// These sources, and others behind them.
+    fn join(&mut self, mut more: Self) {
+        let width = self.width.max(more.width);
+        self.widen(width);
+        more.widen(width);
+        self.state = match (self.state.take(), more.state) {
+            (Some(state), Some(more)) => Some(self.stepper.join(state, more)),
+            (state, more) => state.or(more),
+        };
+        self.width = width;
+        self.sources.extend(more.sources);
+    }
+
+    /// To at least so many rows a source.
+    fn widen(&mut self, width: usize) {
+        let had = self.width;
+        if had >= width {
+            return;
         }
         let slots = move |slot: usize| if slot < had { slot } else { 0 };
         let of = |source: usize| (0..width).map(move |slot| source * had + slots(slot));
-        let rows: Vec<usize> = (0..sources).flat_map(of).collect();
-        self.stepper.select(state, &rows, None)
+        let rows: Vec<usize> = (0..self.sources.len()).flat_map(of).collect();
+        let state = self.state.take();
+        self.state = state.map(|state| self.stepper.select(state, &rows, None));
+        self.width = width;
     }
 
     fn step(&mut self, feed: &mut impl Feed<S::State>) {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use att_attention::Intervention;
-use att_core::{EncoderOutput, mask};
+use att_core::{EncoderOutput, is_cpu, mask};
 use burn::tensor::{Device, Int, Tensor};
 
 use crate::{Decoder, DecoderMemory, DecoderState};
@@ -30,6 +30,11 @@ pub trait Stepper {
     /// The rows and sources of a state, and those of `more` behind them; both have as many rows a source, and
     /// may be at any step.
     fn join(&self, state: Self::State, more: Self::State) -> Self::State;
+
+    /// Whether a step takes longer with more rows; on a GPU few and many take the same time.
+    fn rows_take_time(&self) -> bool {
+        true
+    }
 }
 
 /// What [`Stepper::step`] computes.
@@ -174,5 +179,9 @@ impl<D: Decoder> Stepper for DecoderStepper<'_, D> {
             state: steps.state.join(more.state, src_len),
             step: steps.step,
         }
+    }
+
+    fn rows_take_time(&self) -> bool {
+        is_cpu(&self.device)
     }
 }
