@@ -10,6 +10,10 @@ pub struct ServerConfig {
     /// How many lines of one model and the same settings are decoded together, at most, whichever requests
     /// they are from; 32 unless told. 1 decodes each line alone. Changes speed, not results.
     pub batch_size: usize,
+    /// Whether a line may join those that are being decoded, in the place of one that is done, and does not wait
+    /// for a thread; `None`, as unless told, is on a GPU alone, where a step takes as long with more lines.
+    /// On a CPU it lets short lines pass long ones, which take longer, and all together take more time.
+    pub continuous_batching: Option<bool>,
     /// How many lines may wait; 1024 unless told. What does not fit is answered with 429.
     pub queue_lines: usize,
     /// Threads that decode; `None`, as unless told, is one a core, and one on a GPU.
@@ -69,6 +73,7 @@ impl Default for ServerConfig {
         Self {
             limits: Limits::default(),
             batch_size: 32,
+            continuous_batching: None,
             queue_lines: 1024,
             threads: None,
             request_timeout: Duration::from_secs(60),

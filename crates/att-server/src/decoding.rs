@@ -12,6 +12,7 @@ use att_model::{
 };
 use burn::tensor::Device;
 
+use crate::config::ServerConfig;
 use crate::metrics::{DecodedLine, Metrics};
 use crate::queue::{Event, Line, Queue, Ticket};
 use crate::{Error, Result};
@@ -30,10 +31,13 @@ impl Decoding {
         queue: &Arc<Queue>,
         metrics: &Arc<Metrics>,
         device: &Device,
-        threads: Option<usize>,
-        batch_size: usize,
+        config: &ServerConfig,
     ) -> Result<Self> {
         let on_cpu = is_cpu(device);
+        let room = Room {
+            batch_size: config.batch_size,
+            lines_join: config.continuous_batching.unwrap_or(!on_cpu),
+        };
         let cores = if on_cpu {
             rayon::current_num_threads()
         } else {
@@ -43,11 +47,11 @@ impl Decoding {
             queue: queue.clone(),
             threads: Vec::new(),
         };
-        for number in 0..threads.unwrap_or(cores) {
+        for number in 0..config.threads.unwrap_or(cores) {
             let (queue, metrics) = (queue.clone(), metrics.clone());
             let run = move || {
-                while let Some(first) = queue.take(batch_size) {
-                    decode(first, &queue, &metrics, batch_size);
+                while let Some(first) = queue.take(room.batch_size) {
+                    decode(first, &queue, &metrics, room);
                 }
             };
             let named = thread::Builder::new().name(format!("decode-{number}"));
@@ -77,13 +81,20 @@ impl Drop for Decoding {
     }
 }
 
-/// Translates lines that go together, and those that come while there is room beside them, and tells each who
-/// asked for it.
-fn decode(first: Vec<Line>, queue: &Queue, metrics: &Metrics, batch_size: usize) {
+/// For which lines there is room.
+#[derive(Clone, Copy)]
+struct Room {
+    batch_size: usize,
+    /// Whether a place that is free again is for the next line.
+    lines_join: bool,
+}
+
+/// Translates lines that go together, and those that join them, and tells each who asked for it.
+fn decode(first: Vec<Line>, queue: &Queue, metrics: &Metrics, room: Room) {
     let ticket = first[0].ticket.clone();
     let mut running = Running {
         ticket: &ticket,
-        queue,
+        queue: room.lines_join.then_some(queue),
         metrics,
         first,
         begun: BTreeMap::new(),
@@ -91,7 +102,7 @@ fn decode(first: Vec<Line>, queue: &Queue, metrics: &Metrics, batch_size: usize)
         counted: Instant::now(),
     };
     // A bug must cost no more than the answers to these lines.
-    let result = catch_unwind(AssertUnwindSafe(|| running.decode(batch_size)));
+    let result = catch_unwind(AssertUnwindSafe(|| running.decode(room.batch_size)));
     let name = &ticket.model.name;
     match result {
         Ok(Ok(())) => {}
@@ -109,7 +120,8 @@ fn decode(first: Vec<Line>, queue: &Queue, metrics: &Metrics, batch_size: usize)
 struct Running<'a> {
     /// What all lines have in common is that of this.
     ticket: &'a Ticket,
-    queue: &'a Queue,
+    /// Where lines that join them come from.
+    queue: Option<&'a Queue>,
     metrics: &'a Metrics,
     /// Lines to begin with.
     first: Vec<Line>,
@@ -163,8 +175,10 @@ impl Running<'_> {
 impl TranslationFeed for Running<'_> {
     fn requests(&mut self, room: usize) -> Vec<TranslationRequest> {
         let lines = match std::mem::take(&mut self.first) {
-            first if first.is_empty() => self.queue.more(self.ticket, room),
-            first => first,
+            first if !first.is_empty() => first,
+            _ => self
+                .queue
+                .map_or(Vec::new(), |queue| queue.more(self.ticket, room)),
         };
         let now = Instant::now();
         let begin = |line: Line| {

@@ -90,9 +90,8 @@ impl Server {
         config.validate()?;
         let metrics = Arc::new(Metrics::default());
         let queue = Arc::new(Queue::new(config.queue_lines));
-        let (batch_size, threads) = (config.batch_size, config.threads);
-        let decoding = Decoding::start(&queue, &metrics, &loading.device, threads, batch_size)?;
-        let max_memory = config.max_memory;
+        let decoding = Decoding::start(&queue, &metrics, &loading.device, &config)?;
+        let (batch_size, max_memory) = (config.batch_size, config.max_memory);
         let store = ModelStore::open(models, loading, batch_size, max_memory, metrics.clone())?;
         let app = App {
             config,

@@ -39,6 +39,10 @@ pub struct Options {
     /// Lines decoded together at most, whichever requests they are from; changes speed, not results
     #[arg(long, default_value_t = ServerConfig::default().batch_size, value_name = "N")]
     batch_size: usize,
+    /// Whether lines join those that are being decoded instead of waiting for them: true or false [default: on a
+    /// GPU, where it costs nothing]
+    #[arg(long, value_name = "BOOL")]
+    continuous_batching: Option<bool>,
     /// Threads that decode [default: one a core; one on a GPU]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -204,6 +208,7 @@ impl Options {
                 max_len: self.max_len,
             },
             batch_size: self.batch_size,
+            continuous_batching: self.continuous_batching,
             queue_lines: self.queue,
             threads: self.threads,
             request_timeout: self.timeout,

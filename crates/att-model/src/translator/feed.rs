@@ -29,6 +29,9 @@ impl Translator {
     /// Translates lines as they come, `places` of them at a time, on the calling thread: a line does not wait
     /// for those before it, but for a place. What a line comes with changes nothing but rounding.
     ///
+    /// For lines that are known, [`translate_requests`](Self::translate_requests) takes less time: it translates
+    /// together what is of like length.
+    ///
     /// # Errors
     ///
     /// If a setting of the search is out of its range.

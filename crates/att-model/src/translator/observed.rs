@@ -60,7 +60,7 @@ impl Translator {
     ) -> Result<Vec<Translation>> {
         self.check_search(search)?;
         let mut translations = BTreeMap::new();
-        for job in self.jobs(requests, usize::MAX) {
+        for job in self.jobs(requests, self.batch_size) {
             let found = self.translate_job(job, self.batch_size, search, observer);
             translations.extend(found);
         }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use att_core::{is_cpu, side_by_side};
+use att_core::side_by_side;
 use att_decoder::search::SearchConfig;
 
 use super::feed::{Line, Supply};
@@ -13,6 +13,9 @@ use crate::{Error, Result};
 
 /// Lines that one thread translates, the longest first. One with edits is alone: what is edited is the attention
 /// of all rows of a search.
+///
+/// Of known lines a job has no more than are translated at a time: sorted by their lengths they end at about the
+/// same step, so that a place that is filled again would save less than it costs (docs/benchmarks.md).
 pub(super) type Job = VecDeque<Line>;
 
 /// How many jobs a few lines are cut into, whatever the number of threads ...
@@ -43,9 +46,9 @@ impl Translator {
         let mut requests = requests.fuse();
         let windows = std::iter::from_fn(|| {
             let requests: Arc<[_]> = requests.by_ref().take(window).collect();
-            let jobs = self
-                .jobs(&requests, self.job_lines(requests.len()))
-                .into_iter();
+            // A few lines are cut too, so that two threads have something to do.
+            let few = requests.len().div_ceil(LEAST_JOBS).max(LEAST_LINES);
+            let jobs = self.jobs(&requests, few.min(self.batch_size)).into_iter();
             let jobs: Vec<_> = jobs.map(|job| (requests.clone(), job)).collect();
             (!requests.is_empty()).then_some(jobs)
         });
@@ -64,20 +67,6 @@ impl Translator {
             }
             Ok(())
         })
-    }
-
-    /// How many of `n` lines are a job.
-    ///
-    /// On a CPU no more than are translated at a time: a step costs what its rows cost, so a place that is filled
-    /// again saves nothing, and each thread needs its jobs. On a GPU a step costs the same with few rows as
-    /// with many, so one job is all lines, each of which takes the place of one that is done.
-    fn job_lines(&self, n: usize) -> usize {
-        if !is_cpu(&self.model().device()) {
-            return n;
-        }
-        // A few lines are cut too, so that two threads have something to do.
-        let few = n.div_ceil(LEAST_JOBS).max(LEAST_LINES);
-        few.min(self.batch_size)
     }
 
     /// The jobs of some lines, of at most so many lines, those that take longest first.

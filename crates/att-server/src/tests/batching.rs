@@ -50,14 +50,12 @@ impl Idle {
     }
 
     fn decode(&self) -> Decoding {
-        let App {
-            queue,
-            metrics,
-            config,
-            ..
-        } = &*self.app;
-        let device = Device::flex();
-        Decoding::start(queue, metrics, &device, Some(1), config.batch_size).unwrap()
+        let config = ServerConfig {
+            threads: Some(1),
+            ..self.app.config.clone()
+        };
+        let (queue, metrics) = (&self.app.queue, &self.app.metrics);
+        Decoding::start(queue, metrics, &Device::flex(), &config).unwrap()
     }
 
     fn metric(&self, name: &str) -> f64 {
@@ -73,7 +71,16 @@ impl Idle {
 /// Whatever meets in a batch, each gets what it would get alone.
 #[tokio::test]
 async fn company_changes_no_answer() {
-    let idle = Idle::new(|config| config.batch_size = 8);
+    for lines_join in [false, true] {
+        company(lines_join).await;
+    }
+}
+
+async fn company(lines_join: bool) {
+    let idle = Idle::new(|config| {
+        config.batch_size = 8;
+        config.continuous_batching = Some(lines_join);
+    });
     let texts: Vec<String> = (0..40)
         .map(|n| "abcdbacd"[n % 5..].repeat(3)[..n % 11 + 1].to_string())
         .collect();
@@ -176,8 +183,8 @@ async fn who_goes_is_taken_out_of_the_queue() {
 }
 
 #[tokio::test]
-async fn a_line_does_not_wait_for_those_before_it() {
-    let idle = Idle::new(|_| {});
+async fn a_line_that_joins_does_not_wait_for_those_before_it() {
+    let idle = Idle::new(|config| config.continuous_batching = Some(true));
     // Each has four tokens or more for each of its source: some 500, and some 8.
     let ask = |text: &str| idle.ask(json!({"text": text, "min_len_ratio": 4, "max_len": 512}));
     let long = ask(&"abcd".repeat(31));
