@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Latency and throughput of `att serve` on this machine, with and without batching across requests, as lines of
-# JSON:
+# Latency and throughput of `att serve` on this machine, without batching across requests, with batches, and with
+# lines that join what is being decoded (continuous batching), as lines of JSON:
 #
 #   scripts/bench/serve.sh MODEL LINES [REQUESTS]
 #
@@ -16,8 +16,9 @@ server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -r "$work"' EXIT
 
 "$att" translate "$model" --input "$lines" >"$work/expected"
-for batch_size in 1 32; do
-    "$att" serve "$model" --port 0 --batch-size "$batch_size" 2>"$work/log" &
+for mode in "1 false" "32 false" "32 true"; do
+    read -r batch_size continuous <<<"$mode"
+    "$att" serve "$model" --port 0 --batch-size "$batch_size" --continuous-batching "$continuous" 2>"$work/log" &
     server=$!
     port=
     for _ in $(seq 100); do
@@ -26,7 +27,7 @@ for batch_size in 1 32; do
         sleep 0.1
     done
     "$load" --port "$port" --input "$lines" --expected "$work/expected" --requests "$requests" \
-        --connections 1,8,64 --pid "$server" --label "batch-size-$batch_size"
+        --connections 1,8,64 --pid "$server" --label "batch-size-$batch_size-continuous-$continuous"
     kill -TERM "$server"
     wait "$server"
     server=

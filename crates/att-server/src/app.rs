@@ -73,13 +73,13 @@ impl App {
         self.check_size(&ask)?;
         let model = tokio::time::timeout_at(deadline, self.store.get(ask.model));
         let model = model.await.map_err(|_| self.timed_out())??;
-        let search = self.check_search(&ask, &model)?;
+        let (search, tokens) = self.check_search(&ask, &model)?;
         let (events, receiver) = unbounded_channel();
         let ticket = Ticket::new(model, search, ask.streams, ask.explains, events);
         let ticket = Arc::new(ticket);
         let mut translations = vec![None; ask.lines.len()];
         let mut lines = Vec::with_capacity(ask.lines.len());
-        for (index, request) in ask.lines.into_iter().enumerate() {
+        for (index, (request, tokens)) in ask.lines.into_iter().zip(tokens).enumerate() {
             if request.line.trim().is_empty() {
                 translations[index] = Some(Translation::default());
                 continue;
@@ -88,6 +88,7 @@ impl App {
             lines.push(Line {
                 ticket,
                 index,
+                tokens,
                 request,
             });
         }
@@ -162,8 +163,12 @@ impl App {
         Ok(())
     }
 
-    /// How the model is to search, if it can give what is asked for.
-    fn check_search(&self, ask: &Ask, model: &Loaded) -> Result<SearchConfig, Failure> {
+    /// How the model is to search, if it can give what is asked for, and how many tokens it reads of each line.
+    fn check_search(
+        &self,
+        ask: &Ask,
+        model: &Loaded,
+    ) -> Result<(SearchConfig, Vec<usize>), Failure> {
         let directory = model.translator.directory();
         let own = &directory.search;
         let search = match &ask.explains {
@@ -179,6 +184,7 @@ impl App {
                 "stream: the tokens of a beam may change until it ends; add \"beam_size\": 1",
             ));
         }
+        let mut all_tokens = Vec::with_capacity(ask.lines.len());
         for line in &ask.lines {
             let tokens = match &ask.explains {
                 Some(request) => request.check(&model.translator, &search),
@@ -189,8 +195,9 @@ impl App {
             if tokens > most {
                 return Err(Failure::too_large("text", tokens, "tokens", most));
             }
+            all_tokens.push(tokens);
         }
-        Ok(search)
+        Ok((search, all_tokens))
     }
 
     /// About how many seconds the lines that wait now will take.

@@ -91,9 +91,10 @@ struct Room {
 
 /// Translates lines that go together, and those that join them, and tells each who asked for it.
 fn decode(first: Vec<Line>, queue: &Queue, metrics: &Metrics, room: Room) {
-    let ticket = first[0].ticket.clone();
+    let (ticket, tokens) = (first[0].ticket.clone(), first[0].tokens);
     let mut running = Running {
         ticket: &ticket,
+        tokens,
         queue: room.lines_join.then_some(queue),
         metrics,
         first,
@@ -120,6 +121,8 @@ fn decode(first: Vec<Line>, queue: &Queue, metrics: &Metrics, room: Room) {
 struct Running<'a> {
     /// What all lines have in common is that of this.
     ticket: &'a Ticket,
+    /// Of the first line; the others have about as many.
+    tokens: usize,
     /// Where lines that join them come from.
     queue: Option<&'a Queue>,
     metrics: &'a Metrics,
@@ -176,9 +179,9 @@ impl TranslationFeed for Running<'_> {
     fn requests(&mut self, room: usize) -> Vec<TranslationRequest> {
         let lines = match std::mem::take(&mut self.first) {
             first if !first.is_empty() => first,
-            _ => self
-                .queue
-                .map_or(Vec::new(), |queue| queue.more(self.ticket, room)),
+            _ => self.queue.map_or(Vec::new(), |queue| {
+                queue.more(self.ticket, self.tokens, room)
+            }),
         };
         let now = Instant::now();
         let begin = |line: Line| {

@@ -15,6 +15,9 @@ use crate::store::Loaded;
 /// as many as 64 lines have with the default beam of five.
 const MAX_HYPOTHESES: usize = 320;
 
+/// Tokens that a line may have more than twice those of another that it is decoded with.
+const LIKE: usize = 16;
+
 /// What the lines of a request have in common.
 pub(crate) struct Ticket {
     pub(crate) model: Arc<Loaded>,
@@ -94,7 +97,18 @@ pub(crate) struct Line {
     pub(crate) ticket: Arc<Ticket>,
     /// Its place in the request.
     pub(crate) index: usize,
+    /// How many source tokens it has.
+    pub(crate) tokens: usize,
     pub(crate) request: TranslationRequest,
+}
+
+impl Line {
+    /// Whether it may be decoded with a line of `ticket` that has so many tokens, and is of like length: a long
+    /// line among short ones makes them all take its room in memory.
+    fn goes_with(&self, ticket: &Ticket, tokens: usize) -> bool {
+        let (short, long) = (self.tokens.min(tokens), self.tokens.max(tokens));
+        long <= 2 * short + LIKE && self.ticket.goes_with(ticket)
+    }
 }
 
 /// Why lines can't wait.
@@ -157,7 +171,8 @@ impl Queue {
                 let mut batch = vec![first];
                 let mut behind = VecDeque::with_capacity(waiting.lines.len());
                 for line in waiting.lines.drain(..) {
-                    if batch.len() < most && line.ticket.goes_with(&batch[0].ticket) {
+                    let first = &batch[0];
+                    if batch.len() < most && line.goes_with(&first.ticket, first.tokens) {
                         batch.push(line);
                     } else {
                         behind.push_back(line);
@@ -176,15 +191,16 @@ impl Queue {
         }
     }
 
-    /// Lines for places that have become free beside lines of `ticket`, `room` of them at most. None if a line
-    /// that can't be decoded with them has waited longer, or another thread has nothing to do.
-    pub(crate) fn more(&self, ticket: &Ticket, room: usize) -> Vec<Line> {
+    /// Lines for places that have become free beside lines of `ticket` with about so many tokens, `room` of them
+    /// at most. None if a line that can't be decoded with them has waited longer, or another thread has nothing
+    /// to do.
+    pub(crate) fn more(&self, ticket: &Ticket, tokens: usize, room: usize) -> Vec<Line> {
         let mut waiting = self.lock();
         if waiting.idle > 0 {
             return Vec::new();
         }
         let lines = waiting.lines.iter().take(room);
-        let fitting = lines.take_while(|line| line.ticket.goes_with(ticket));
+        let fitting = lines.take_while(|line| line.goes_with(ticket, tokens));
         let n = fitting.count();
         waiting.lines.drain(..n).collect()
     }
@@ -233,6 +249,7 @@ mod tests {
         let line = |(index, text): (usize, &&str)| Line {
             ticket: ticket.clone(),
             index,
+            tokens: text.len(),
             request: TranslationRequest::new(*text),
         };
         texts.iter().enumerate().map(line).collect()
@@ -257,6 +274,12 @@ mod tests {
         assert_eq!(texts(queue.take(3)), ["c"]);
         assert_eq!(texts(queue.take(3)), ["d"]);
         assert_eq!(texts(queue.take(3)), ["f"]);
+        // Of like length: at most twice as long and 16 tokens more.
+        let [long, longer] = ["x".repeat(18), "x".repeat(19)];
+        let texts_of = [&longer, "h", &long].map(|text: &str| text);
+        queue.push(lines(&ticket(&model, 2), &texts_of)).unwrap();
+        assert_eq!(texts(queue.take(3)), [longer.as_str(), long.as_str()]);
+        assert_eq!(texts(queue.take(3)), ["h"]);
         // A wide beam takes as much room as several lines.
         let wide = ticket(&model, 200);
         queue.push(lines(&wide, &["g", "h"])).unwrap();
@@ -272,7 +295,7 @@ mod tests {
         let (_folder, model) = loaded();
         let queue = Queue::new(10);
         let [narrow, wide] = [2, 3].map(|beam_size| ticket(&model, beam_size));
-        let more = |ticket: &Ticket, room| texts(Some(queue.more(ticket, room)));
+        let more = |ticket: &Ticket, room| texts(Some(queue.more(ticket, 1, room)));
         queue.push(lines(&narrow, &["a", "b", "c"])).unwrap();
         queue.push(lines(&wide, &["d"])).unwrap();
         queue.push(lines(&narrow, &["e"])).unwrap();
