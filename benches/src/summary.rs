@@ -47,8 +47,10 @@ pub struct Summary(Vec<Record>);
 /// Holds the records between runs.
 const RECORDS: &str = "records.json";
 
+/// From plain tensor operations, and a step from the fused operations of its parts.
+const REFERENCES: [&str; 2] = ["reference", "composed"];
 /// The variants that ours are compared with.
-const OTHERS: [&str; 2] = ["reference", "burn-nn"];
+const OTHERS: [&str; 3] = [REFERENCES[0], REFERENCES[1], "burn-nn"];
 const PASSES: [Pass; 2] = [Pass::Forward, Pass::ForwardBackward];
 
 impl Summary {
@@ -118,7 +120,8 @@ impl Summary {
             "# Operations and layers\n\nWritten by `cargo bench -p att-bench`. Times are medians of \
              a call in milliseconds; MB are 10^6 bytes held at most during forward and backward, \
              beyond the arguments, on the host. In parentheses: how many times faster than the \
-             reference from plain tensor operations, for forward and for forward + backward.\n",
+             reference from plain tensor operations (a step of decoding: than the fused operations \
+             of its parts), for forward and for forward + backward.\n",
         );
         for device in self.devices() {
             // Writing to a string cannot fail.
@@ -143,8 +146,9 @@ impl Summary {
         } = forward;
         let cell = |record: &Record| {
             let time = digits(record.seconds * 1e3);
-            match self.speed_up(record, "reference") {
-                Some(ratio) if record.variant != "reference" => {
+            let speed_up = |reference| self.speed_up(record, reference);
+            match REFERENCES.into_iter().find_map(speed_up) {
+                Some(ratio) if !REFERENCES.contains(&&*record.variant) => {
                     format!("{time} ({})", digits(ratio))
                 }
                 _ => time,

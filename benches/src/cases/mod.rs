@@ -8,6 +8,7 @@ mod luong;
 mod optimizer;
 mod output;
 mod recurrent;
+mod steps;
 mod table;
 mod transformer;
 mod window;
@@ -24,6 +25,7 @@ pub fn all() -> Vec<Case> {
         bahdanau::cases(),
         luong::cases(),
         decoding::cases(),
+        steps::cases(),
         recurrent::cases(),
         transformer::cases(),
         output::cases(),

@@ -75,7 +75,7 @@ fn step(window: &WindowConfig, src_len: usize, device: &Device) -> Variant {
     let source = source(tensor([BATCH, src_len, D], device));
     let memory = attention.prepare(&source);
     let mut state = attention.initial_state(&source.src_pad_mask);
-    state.step = TGT_LEN / 2;
+    state.steps.fill(TGT_LEN / 2);
     let query = tensor([BATCH, 1, D], device);
     Variant::forward_only("module", &query, move |query: Tensor<3>| {
         attention.step(query, &memory, state.clone()).output.context

@@ -13,7 +13,7 @@ mod step;
 use burn::tensor::{Tensor, assert_shape};
 
 pub use reference::bahdanau_reference;
-pub use step::{BahdanauStep, BahdanauStepInputs, bahdanau_step};
+pub use step::{BahdanauStep, BahdanauStepInputs, bahdanau_step, bahdanau_step_composed};
 
 /// What [`bahdanau`] works on: the recurrence, and the attention that feeds it.
 #[derive(Clone, Debug)]

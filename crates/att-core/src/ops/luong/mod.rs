@@ -13,7 +13,7 @@ mod tests;
 use burn::tensor::{Tensor, assert_shape};
 
 pub use reference::luong_reference;
-pub use step::{LuongStep, LuongStepInputs, luong_step};
+pub use step::{LuongStep, LuongStepInputs, luong_step, luong_step_composed};
 
 /// What [`luong`] works on: the recurrence, and the attention whose result it is fed.
 #[derive(Clone, Debug)]

@@ -2,8 +2,13 @@ use super::{BahdanauStep, BahdanauStepInputs};
 use crate::ops::cell_step::cell_step;
 use crate::ops::{additive_score, attention_read, linear, tanh};
 
-/// [`bahdanau_step`](super::bahdanau_step()) from the operations of its parts.
-pub(super) fn bahdanau_step_composed(inputs: BahdanauStepInputs) -> BahdanauStep {
+/// [`bahdanau_step`](super::bahdanau_step()) from the operations of its parts: what it is on the tape and away from the
+/// CPU's kernels.
+///
+/// # Panics
+///
+/// As that may.
+pub fn bahdanau_step_composed(inputs: BahdanauStepInputs) -> BahdanauStep {
     let [rows, d_embed] = inputs.embedded.dims();
     let [batch, src_len, _] = inputs.projected.dims();
     let [d_hidden, d_attn] = inputs.query_weight.dims();

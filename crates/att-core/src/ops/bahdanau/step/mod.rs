@@ -8,6 +8,8 @@ mod tests;
 
 use burn::tensor::{Bool, Tensor, assert_shape};
 
+pub use composed::bahdanau_step_composed;
+
 use crate::RecurrentState;
 
 /// What [`bahdanau_step`] works on. `rows` is `batch * beam`, the rows of a source side by side.
@@ -115,5 +117,5 @@ pub fn bahdanau_step(inputs: BahdanauStepInputs) -> BahdanauStep {
     if crate::ops::steps_are_one(&inputs.embedded) {
         return cpu::bahdanau_step(inputs);
     }
-    composed::bahdanau_step_composed(inputs)
+    bahdanau_step_composed(inputs)
 }

@@ -127,7 +127,7 @@ fn one_operation_equals_the_operations_of_its_parts() {
                 assert!(steps_are_one(&inputs.embedded));
                 assert!(!steps_are_one(&inputs.embedded.clone().autodiff()));
                 let one = bahdanau_step(inputs.clone());
-                assert_same(one, composed::bahdanau_step_composed(inputs));
+                assert_same(one, bahdanau_step_composed(inputs));
             }
         }
     }
@@ -159,7 +159,7 @@ fn any_mask_and_any_layout_will_do() {
         let one = bahdanau_step(inputs.clone());
         let weights = crate::host_vec(one.weights.clone());
         assert!(weights[1] == 0.0 && weights[10..20] == [0.0; 10]);
-        let parts = composed::bahdanau_step_composed(inputs);
+        let parts = bahdanau_step_composed(inputs);
         assert_close(one.weights, parts.weights, 2e-5);
         assert_close(one.features, parts.features, 2e-5);
     }

@@ -3,8 +3,13 @@ use super::{LuongStep, LuongStepInputs};
 use crate::ops::cell_step::cell_step;
 use crate::ops::{attention_read, linear, tanh};
 
-/// [`luong_step`](super::luong_step()) from the operations of its parts.
-pub(super) fn luong_step_composed(inputs: LuongStepInputs) -> LuongStep {
+/// [`luong_step`](super::luong_step()) from the operations of its parts: what it is on the tape and away from the
+/// CPU's kernels.
+///
+/// # Panics
+///
+/// As that may.
+pub fn luong_step_composed(inputs: LuongStepInputs) -> LuongStep {
     let [rows, _] = inputs.input.dims();
     let [batch, src_len, d_attentional] = inputs.projected.dims();
     let mut state = inputs.state;

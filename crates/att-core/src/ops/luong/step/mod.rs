@@ -8,6 +8,8 @@ mod tests;
 
 use burn::tensor::{Bool, Tensor, assert_shape};
 
+pub use composed::luong_step_composed;
+
 use super::LuongScore;
 use crate::RecurrentState;
 
@@ -121,5 +123,5 @@ pub fn luong_step(inputs: LuongStepInputs) -> LuongStep {
     if crate::ops::steps_are_one(&inputs.input) {
         return cpu::luong_step(inputs);
     }
-    composed::luong_step_composed(inputs)
+    luong_step_composed(inputs)
 }

@@ -113,7 +113,7 @@ fn one_operation_equals_the_operations_of_its_parts() {
                 let (inputs, _) = inputs(sizes, lengths, kind, &device);
                 assert!(steps_are_one(&inputs.input));
                 let one = luong_step(inputs.clone());
-                let parts = composed::luong_step_composed(inputs);
+                let parts = luong_step_composed(inputs);
                 assert_close(one.attentional, parts.attentional, 2e-5);
                 assert_close(one.weights, parts.weights, 2e-5);
                 assert_close(one.state.hidden, parts.state.hidden, 2e-5);
@@ -138,7 +138,7 @@ fn any_mask_and_any_layout_will_do() {
         let one = luong_step(inputs.clone());
         let weights = crate::host_vec(one.weights.clone());
         assert!(weights[1] == 0.0 && weights[10..20] == [0.0; 10]);
-        let parts = composed::luong_step_composed(inputs);
+        let parts = luong_step_composed(inputs);
         assert_close(one.weights, parts.weights, 2e-5);
         assert_close(one.attentional, parts.attentional, 2e-5);
     }
