@@ -23,13 +23,14 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 const BACKENDS: &str = "ATT_BENCH_BACKEND";
 
 fn main() -> ExitCode {
-    match run_all() {
+    // Where runs of training and decoding stand: no operation has to wake the threads first.
+    att_core::on_kernel_threads(|| match run_all() {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
-    }
+    })
 }
 
 fn run_all() -> Result<ExitCode, Box<dyn Error>> {
