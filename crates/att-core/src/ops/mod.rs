@@ -36,6 +36,8 @@ mod tanh;
 mod top_log_probs;
 mod work;
 
+#[cfg(feature = "cpu")]
+mod attention_dims;
 #[cfg(feature = "cube")]
 mod cube;
 #[cfg(feature = "cpu")]

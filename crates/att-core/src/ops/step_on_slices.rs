@@ -6,6 +6,7 @@ use burn::tensor::{Bool, Shape, Tensor};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
+use super::attention_dims::AttentionDims;
 use super::attention_read::kernel::{self as attention_read, Sources};
 use super::gemm::{Mat, rows_per_thread};
 use super::host::HostTensor;
@@ -85,7 +86,7 @@ pub(super) fn read(
     d: usize,
 ) -> Vec<f32> {
     let [batch, src_len] = sources.sizes();
-    let dims = attention_read::Dims {
+    let dims = AttentionDims {
         batch,
         tgt_len: rows / batch,
         src_len,

@@ -8,32 +8,18 @@ use rayon::prelude::*;
 
 use super::AdditiveScoreOps;
 use super::kernel::{Factored, factors, factors_into, scores, scores_backward};
+use crate::ops::attention_dims::AttentionDims;
 use crate::ops::host::{AsF32, HostTensor};
 use crate::ops::work::{Kind, span};
 
-#[derive(Clone, Copy)]
-pub(in crate::ops) struct Dims {
-    pub(in crate::ops) batch: usize,
-    pub(in crate::ops) tgt_len: usize,
-    pub(in crate::ops) src_len: usize,
-    pub(in crate::ops) d: usize,
-}
-
-impl Dims {
-    fn of(query: Shape, keys: Shape) -> Self {
-        let dims = Self {
-            batch: query[0],
-            tgt_len: query[1],
-            src_len: keys[1],
-            d: query[2],
-        };
-        let sizes = [dims.batch, dims.tgt_len, dims.src_len, dims.d];
-        assert!(
-            !sizes.contains(&0),
-            "additive scores of nothing: batch, tgt_len, src_len and d_attn are {sizes:?}"
-        );
-        dims
-    }
+fn dims(query: &Shape, keys: &Shape) -> AttentionDims {
+    let dims = AttentionDims::scored(query, keys);
+    let sizes = [dims.batch, dims.tgt_len, dims.src_len, dims.d];
+    assert!(
+        !sizes.contains(&0),
+        "additive scores of nothing: batch, tgt_len, src_len and d_attn are {sizes:?}"
+    );
+    dims
 }
 
 /// What belongs to one query or key, of all that belongs to its source.
@@ -52,8 +38,13 @@ fn all<'a>(raw: &'a [f32], factors: &'a Option<Vec<f32>>) -> Factored<'a> {
 }
 
 /// The scores of all queries, `[batch, tgt_len, src_len]`.
-pub(in crate::ops) fn forward(query: &[f32], keys: &[f32], v: &[f32], dims: Dims) -> Vec<f32> {
-    let Dims {
+pub(in crate::ops) fn forward(
+    query: &[f32],
+    keys: &[f32],
+    v: &[f32],
+    dims: AttentionDims,
+) -> Vec<f32> {
+    let AttentionDims {
         batch,
         tgt_len,
         src_len,
@@ -109,8 +100,14 @@ struct Gradients {
     d_v: Vec<f32>,
 }
 
-fn backward(grad: &[f32], query: &[f32], keys: &[f32], v: &[f32], dims: Dims) -> Gradients {
-    let Dims {
+fn backward(
+    grad: &[f32],
+    query: &[f32],
+    keys: &[f32],
+    v: &[f32],
+    dims: AttentionDims,
+) -> Gradients {
+    let AttentionDims {
         tgt_len,
         src_len,
         d,
@@ -162,7 +159,7 @@ macro_rules! impl_on_slices {
                 keys: FloatTensor<Self>,
                 v: FloatTensor<Self>,
             ) -> FloatTensor<Self> {
-                let dims = Dims::of(query.shape(), keys.shape());
+                let dims = dims(&query.shape(), &keys.shape());
                 let scores = forward(
                     query.contiguous().as_f32(),
                     keys.contiguous().as_f32(),
@@ -182,7 +179,7 @@ macro_rules! impl_on_slices {
                 v: FloatTensor<Self>,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
                 let (query_shape, keys_shape) = (query.shape(), keys.shape());
-                let dims = Dims::of(query_shape.clone(), keys_shape.clone());
+                let dims = dims(&query_shape, &keys_shape);
                 let out = backward(
                     grad.contiguous().as_f32(),
                     query.contiguous().as_f32(),

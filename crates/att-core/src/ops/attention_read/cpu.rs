@@ -4,7 +4,8 @@ use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension, tensor
 use burn::tensor::{Bool, Shape, Tensor};
 
 use super::AttentionRead;
-use super::kernel::{self, Dims, Sources};
+use super::kernel::{self, Sources};
+use crate::ops::attention_dims::AttentionDims;
 use crate::ops::host::{AsF32, HostTensor};
 
 pub(super) fn attention_read(
@@ -64,7 +65,7 @@ macro_rules! impl_on_slices {
                 sources: Sources,
             ) -> (FloatTensor<Self>, FloatTensor<Self>) {
                 let (shape, values_shape) = (scores.shape(), values.shape());
-                let dims = Dims::of(&shape, &values_shape);
+                let dims = AttentionDims::read(&shape, &values_shape);
                 let mut weights = scores.into_vec();
                 let context =
                     kernel::forward(&mut weights, values.contiguous().as_f32(), &sources, dims);
@@ -88,7 +89,7 @@ macro_rules! impl_on_slices {
                     weights.contiguous().as_f32(),
                     values.contiguous().as_f32(),
                     ends,
-                    Dims::of(&shape, &values_shape),
+                    AttentionDims::read(&shape, &values_shape),
                 );
                 [
                     HostTensor::from_vec(d_scores, shape),

@@ -4,7 +4,8 @@ use burn::tensor::Shape;
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use crate::ops::gemm::{Mat, matmul_f32, rows_per_thread};
+use crate::ops::attention_dims::AttentionDims;
+use crate::ops::gemm::{Mat, matmul_f32};
 use crate::ops::simd::{exp, vectorise};
 use crate::ops::work::{Kind, span};
 
@@ -37,38 +38,14 @@ impl Sources {
     }
 }
 
-#[derive(Clone, Copy)]
-pub(in crate::ops) struct Dims {
-    pub(in crate::ops) batch: usize,
-    pub(in crate::ops) tgt_len: usize,
-    pub(in crate::ops) src_len: usize,
-    pub(in crate::ops) d: usize,
-}
-
-impl Dims {
-    pub(super) fn of(scores: &Shape, values: &Shape) -> Self {
-        Self {
-            batch: scores[0],
-            tgt_len: scores[1],
-            src_len: scores[2],
-            d: values[2],
-        }
-    }
-
-    /// How many sources a thread takes at least.
-    fn share(self) -> usize {
-        rows_per_thread(self.batch, self.tgt_len * self.src_len * self.d)
-    }
-}
-
 /// Makes weights of the scores in their place, and the context.
 pub(in crate::ops) fn forward(
     scores: &mut [f32],
     values: &[f32],
     sources: &Sources,
-    dims: Dims,
+    dims: AttentionDims,
 ) -> Vec<f32> {
-    let Dims {
+    let AttentionDims {
         batch,
         tgt_len,
         src_len,
@@ -125,9 +102,9 @@ pub(super) fn context_backward(
     weights: &[f32],
     values: &[f32],
     ends: &[usize],
-    dims: Dims,
+    dims: AttentionDims,
 ) -> [Vec<f32>; 2] {
-    let Dims {
+    let AttentionDims {
         tgt_len,
         src_len,
         d,

@@ -5,7 +5,8 @@ use burn::tensor::Shape;
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use crate::ops::gemm::{Mat, matmul_f32, rows_per_thread};
+use crate::ops::attention_dims::AttentionDims;
+use crate::ops::gemm::{Mat, matmul_f32};
 use crate::ops::host::{AsF32, HostTensor};
 use crate::ops::simd::vectorise;
 use crate::ops::work::{Kind, span};
@@ -36,36 +37,12 @@ pub(super) trait OnSlices: DotScoreOps {
     ) -> [FloatTensor<Self>; 2];
 }
 
-#[derive(Clone, Copy)]
-pub(in crate::ops) struct Dims {
-    pub(in crate::ops) batch: usize,
-    pub(in crate::ops) tgt_len: usize,
-    pub(in crate::ops) src_len: usize,
-    pub(in crate::ops) d: usize,
-}
-
-impl Dims {
-    fn of(query: &Shape, keys: &Shape) -> Self {
-        Self {
-            batch: query[0],
-            tgt_len: query[1],
-            src_len: keys[1],
-            d: query[2],
-        }
-    }
-
-    /// How many sources a thread takes at least.
-    fn share(self) -> usize {
-        rows_per_thread(self.batch, self.tgt_len * self.src_len * self.d)
-    }
-
-    /// The queries of one source, and its keys.
-    fn mats<'a>(self, query: &'a [f32], keys: &'a [f32]) -> (Mat<'a>, Mat<'a>) {
-        (
-            Mat::rows(query, self.tgt_len, self.d, self.d),
-            Mat::rows(keys, self.src_len, self.d, self.d),
-        )
-    }
+/// The queries of one source, and its keys.
+fn mats<'a>(dims: AttentionDims, query: &'a [f32], keys: &'a [f32]) -> (Mat<'a>, Mat<'a>) {
+    (
+        Mat::rows(query, dims.tgt_len, dims.d, dims.d),
+        Mat::rows(keys, dims.src_len, dims.d, dims.d),
+    )
 }
 
 fn scale_by(numbers: &mut [f32], scale: f32) {
@@ -78,8 +55,13 @@ fn scale_by(numbers: &mut [f32], scale: f32) {
 }
 
 /// The scores of all queries, `[batch, tgt_len, src_len]`.
-pub(in crate::ops) fn forward(query: &[f32], keys: &[f32], scale: f32, dims: Dims) -> Vec<f32> {
-    let Dims {
+pub(in crate::ops) fn forward(
+    query: &[f32],
+    keys: &[f32],
+    scale: f32,
+    dims: AttentionDims,
+) -> Vec<f32> {
+    let AttentionDims {
         batch,
         tgt_len,
         src_len,
@@ -92,15 +74,21 @@ pub(in crate::ops) fn forward(query: &[f32], keys: &[f32], scale: f32, dims: Dim
         .with_min_len(dims.share())
         .for_each(|((out, query), keys)| {
             let _span = span(Kind::Attention);
-            let (query, keys) = dims.mats(query, keys);
+            let (query, keys) = mats(dims, query, keys);
             matmul_f32(out, src_len, false, query, keys.t(), Parallelism::None);
             scale_by(out, scale);
         });
     out
 }
 
-fn backward(grad: &[f32], query: &[f32], keys: &[f32], scale: f32, dims: Dims) -> [Vec<f32>; 2] {
-    let Dims {
+fn backward(
+    grad: &[f32],
+    query: &[f32],
+    keys: &[f32],
+    scale: f32,
+    dims: AttentionDims,
+) -> [Vec<f32>; 2] {
+    let AttentionDims {
         tgt_len,
         src_len,
         d,
@@ -117,7 +105,7 @@ fn backward(grad: &[f32], query: &[f32], keys: &[f32], scale: f32, dims: Dims) -
         .with_min_len(dims.share())
         .for_each(|((((d_query, d_keys), grad), query), keys)| {
             let _span = span(Kind::Attention);
-            let (query, keys) = dims.mats(query, keys);
+            let (query, keys) = mats(dims, query, keys);
             let up = Mat::rows(grad, tgt_len, src_len, src_len);
             matmul_f32(d_query, d, false, up, keys, Parallelism::None);
             matmul_f32(d_keys, d, false, up.t(), query, Parallelism::None);
@@ -135,7 +123,7 @@ macro_rules! impl_on_slices {
                 keys: FloatTensor<Self>,
                 scale: f32,
             ) -> FloatTensor<Self> {
-                let dims = Dims::of(&query.shape(), &keys.shape());
+                let dims = AttentionDims::scored(&query.shape(), &keys.shape());
                 let (query, keys) = (query.contiguous(), keys.contiguous());
                 let scores = forward(query.as_f32(), keys.as_f32(), scale, dims);
                 let shape = Shape::from([dims.batch, dims.tgt_len, dims.src_len]);
@@ -151,7 +139,7 @@ macro_rules! impl_on_slices {
                 scale: f32,
             ) -> [FloatTensor<Self>; 2] {
                 let shapes = [query.shape(), keys.shape()];
-                let dims = Dims::of(&shapes[0], &shapes[1]);
+                let dims = AttentionDims::scored(&shapes[0], &shapes[1]);
                 let (query, keys) = (query.contiguous(), keys.contiguous());
                 let grad = grad.contiguous();
                 let [d_query, d_keys] =

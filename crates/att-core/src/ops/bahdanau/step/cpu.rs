@@ -5,6 +5,7 @@ use burn::backend::{Backend, Dispatch, backend_extension};
 
 use super::{BahdanauStep, BahdanauStepInputs};
 use crate::ops::additive_score::cpu as additive_score;
+use crate::ops::attention_dims::AttentionDims;
 use crate::ops::attention_read::kernel::Sources;
 use crate::ops::gemm::{matmul, new_matmul};
 use crate::ops::gru::cpu::GruCell;
@@ -121,7 +122,7 @@ fn step<C: CpuCell, T: HostTensor>(arguments: [T; ARGUMENTS], sources: &Sources)
         Some(query_bias),
         THREADS,
     );
-    let dims = additive_score::Dims {
+    let dims = AttentionDims {
         batch,
         tgt_len: rows / batch,
         src_len,

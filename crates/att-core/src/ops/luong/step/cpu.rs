@@ -5,6 +5,7 @@ use burn::backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor};
 
 use super::{LuongStep, LuongStepInputs};
 use crate::ops::additive_score::cpu as additive_score;
+use crate::ops::attention_dims::AttentionDims;
 use crate::ops::attention_read::kernel::Sources;
 use crate::ops::dot_score::cpu as dot_score;
 use crate::ops::gemm::new_matmul;
@@ -147,7 +148,7 @@ where
     let (tgt_len, d_key) = (rows / batch, keys.len() / (batch * src_len));
     let mut weights = match (plan.scale, &of_score[..]) {
         (Some(scale), _) => {
-            let dims = dot_score::Dims {
+            let dims = AttentionDims {
                 batch,
                 tgt_len,
                 src_len,
@@ -158,7 +159,7 @@ where
         (None, [query_weight, query_bias, v]) => {
             let query_weight = dense(query_weight.as_f32(), d, d_key);
             let query = new_matmul(state, query_weight, Some(query_bias.as_f32()), THREADS);
-            let dims = additive_score::Dims {
+            let dims = AttentionDims {
                 batch,
                 tgt_len,
                 src_len,
