@@ -8,7 +8,9 @@
 use att_core::DeviceSpec;
 use att_data::{Corpus, Pair};
 use att_decoder::search::SearchConfig;
-use att_model::Translator;
+use att_model::{
+    Translation, TranslationFeed, TranslationObserver, TranslationRequest, Translator,
+};
 use att_train::{Event, ExperimentConfig, Trainer};
 use std::ops::ControlFlow;
 
@@ -74,7 +76,28 @@ struct Outcome {
     weights: Vec<u8>,
 }
 
-/// Ten steps with dropout and clipping, then greedy search.
+/// Words that come while others are translated.
+struct OneByOne<'a> {
+    words: &'a [&'a str],
+    come: usize,
+    done: Vec<String>,
+}
+
+impl TranslationObserver for OneByOne<'_> {}
+
+impl TranslationFeed for OneByOne<'_> {
+    fn requests(&mut self, _room: usize) -> Vec<TranslationRequest> {
+        let next = self.words.get(self.come).copied();
+        self.come += next.iter().len();
+        next.into_iter().map(TranslationRequest::new).collect()
+    }
+
+    fn done(&mut self, request: usize, translation: att_model::Result<Translation>) {
+        self.done[request] = translation.unwrap().candidates[0].text.clone();
+    }
+}
+
+/// Ten steps with dropout and clipping, then greedy search of all words together, and as they come.
 fn train(device: DeviceSpec, [encoder, decoder]: [&str; 2]) -> Outcome {
     let config = ExperimentConfig::from_toml(&format!(
         "seed = 7
@@ -116,16 +139,22 @@ fn train(device: DeviceSpec, [encoder, decoder]: [&str; 2]) -> Outcome {
         ..Default::default()
     };
     let words: Vec<&str> = corpus.sources().collect();
-    let translations = Translator::load(&run, &device)
-        .unwrap()
-        .translate(&words, &greedy)
+    let translator = Translator::load(&run, &device).unwrap();
+    let translations = translator.translate(&words, &greedy).unwrap();
+    let text = |translation: Translation| translation.candidates[0].text.clone();
+    let outputs: Vec<String> = translations.into_iter().map(text).collect();
+    let mut one_by_one = OneByOne {
+        words: &words,
+        come: 0,
+        done: vec![String::new(); words.len()],
+    };
+    translator
+        .translate_feed(3, &greedy, &mut one_by_one)
         .unwrap();
+    assert_eq!(one_by_one.done, outputs, "joined");
     Outcome {
         losses,
-        outputs: translations
-            .into_iter()
-            .map(|translation| translation.candidates[0].text.clone())
-            .collect(),
+        outputs,
         weights: std::fs::read(run.join("last.safetensors")).unwrap(),
     }
 }

@@ -46,22 +46,25 @@ fn moments(x: &[f32], epsilon: f32) -> (f32, f32) {
     (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
-fn forward(mut x: Vec<f32>, gamma: &[f32], beta: &[f32], epsilon: f32) -> Vec<f32> {
+fn forward(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32) -> Vec<f32> {
     let d = gamma.len();
-    x.par_chunks_mut(ROWS * d).for_each(|rows| {
+    // In place would cost a copy where x is held, as on the tape.
+    let mut y = vec![0.0; x.len()];
+    let parts = y.par_chunks_mut(ROWS * d).zip(x.par_chunks(ROWS * d));
+    parts.for_each(|(y, x)| {
         vectorise(
             #[inline(always)]
             || {
-                for row in rows.chunks_exact_mut(d) {
-                    let (mean, scale) = moments(row, epsilon);
-                    for ((x, gamma), beta) in row.iter_mut().zip(gamma).zip(beta) {
-                        *x = (*x - mean) * scale * gamma + beta;
+                for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
+                    let (mean, scale) = moments(x, epsilon);
+                    for (((y, x), gamma), beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
+                        *y = (x - mean) * scale * gamma + beta;
                     }
                 }
             },
         );
     });
-    x
+    y
 }
 
 /// ```text
@@ -117,8 +120,8 @@ macro_rules! impl_on_slices {
                 epsilon: f32,
             ) -> FloatTensor<Self> {
                 let shape = x.shape();
-                let (gamma, beta) = (gamma.contiguous(), beta.contiguous());
-                let y = forward(x.into_vec(), gamma.as_f32(), beta.as_f32(), epsilon);
+                let (x, gamma, beta) = (x.contiguous(), gamma.contiguous(), beta.contiguous());
+                let y = forward(x.as_f32(), gamma.as_f32(), beta.as_f32(), epsilon);
                 HostTensor::from_vec(y, shape)
             }
         }
