@@ -1,5 +1,5 @@
 use att_core::rows;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 /// What attention carries from step to step: a value that goes in and comes out of
 /// [`Attention::step`](crate::Attention::step). `rows` is `batch * beam`, the rows of a source side by
@@ -20,9 +20,12 @@ pub struct AttentionState {
 
 impl AttentionState {
     /// The rows named by `indices`, in that order: how a beam follows its hypotheses.
-    pub fn select(self, indices: &[usize], device: &Device) -> Self {
-        let chosen = rows::indices(indices, device);
-        let select = |tensor: Tensor<2>| tensor.select(0, chosen.clone());
+    pub fn select(self, indices: &[usize]) -> Self {
+        // Most kinds have no tensor: nothing goes to the device for them.
+        let select = |tensor: Tensor<2>| {
+            let chosen = rows::indices(indices, &tensor.device());
+            tensor.select(0, chosen)
+        };
         Self {
             steps: indices.iter().map(|&row| self.steps[row]).collect(),
             weights: self.weights.map(select),

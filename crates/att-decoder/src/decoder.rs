@@ -275,7 +275,7 @@ impl DecoderState {
             attention: self
                 .attention
                 .into_iter()
-                .map(|state| state.select(indices, device))
+                .map(|state| state.select(indices))
                 .collect(),
             windows: self
                 .windows

@@ -1,6 +1,6 @@
-use att_core::EncoderOutput;
 use att_core::ops::CrossEntropy;
 use att_core::special::PAD;
+use att_core::{EncoderOutput, rows};
 use att_data::{Batch, Padded};
 use att_decoder::search::{Found, Hypothesis, Request, SearchConfig};
 use att_decoder::{AnyDecoder, CopyIds, Decoder, Features};
@@ -126,8 +126,7 @@ impl Seq2Seq {
         let copy_ids = self.copy_ids(batch);
         let features = output.at(&positions, copy_ids.as_ref());
         let auxiliary_loss = output.auxiliary_loss.map(|loss| {
-            let positions: Vec<i64> = positions.iter().map(|&at| at as i64).collect();
-            let positions = Tensor::<1, Int>::from_data(positions.as_slice(), &self.device());
+            let positions = rows::indices(&positions, &self.device());
             loss.flatten::<1>(0, 1).select(0, positions).mean()
         });
         ForcedOutput {

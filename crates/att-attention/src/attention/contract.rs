@@ -214,10 +214,10 @@ fn the_rows_of_a_beam_have_states_of_their_own() {
         let start = || attention.initial_state(&source.src_pad_mask);
         let after = |t: usize| attention.step(at(t), &memory, start()).state;
 
-        let beam = start().select(&[0, 0, 1, 1, 2, 2, 3, 3], device);
+        let beam = start().select(&[0, 0, 1, 1, 2, 2, 3, 3]);
         let both = Tensor::cat(vec![at(0), at(1)], 1);
         let state = attention.step(both, &memory, beam).state;
-        let state = state.select(&[1, 0, 3, 2, 5, 4, 7, 6], device);
+        let state = state.select(&[1, 0, 3, 2, 5, 4, 7, 6]);
         let both = Tensor::cat(vec![at(2), at(2)], 1);
         let output = attention.step(both, &memory, state).output;
         for (slot, first) in [(0, 1), (1, 0)] {

@@ -179,7 +179,6 @@ impl<'a, S: Stepper> Running<'a, S> {
             (Some(state), Some(more)) => Some(self.stepper.join(state, more)),
             (state, more) => state.or(more),
         };
-        self.width = width;
         self.sources.extend(more.sources);
     }
 

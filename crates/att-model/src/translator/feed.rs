@@ -105,7 +105,10 @@ impl Line {
 }
 
 /// [`TranslationFeed`] of lines that are cut into tokens.
-pub(super) trait Supply: TranslationObserver {
+pub(super) trait Supply {
+    /// Who looks on; requests are called as the lines are.
+    fn observer(&mut self) -> &mut dyn TranslationObserver;
+
     fn lines(&mut self, room: usize) -> Vec<Line>;
 
     fn done(&mut self, number: usize, translation: Result<Translation>);
@@ -120,6 +123,10 @@ struct Counted<'a> {
 }
 
 impl Supply for Counted<'_> {
+    fn observer(&mut self) -> &mut dyn TranslationObserver {
+        self.feed
+    }
+
     fn lines(&mut self, room: usize) -> Vec<Line> {
         let requests = self.feed.requests(room).into_iter().zip(self.count..);
         let line = |(request, number): (TranslationRequest, usize)| {
@@ -133,20 +140,6 @@ impl Supply for Counted<'_> {
 
     fn done(&mut self, number: usize, translation: Result<Translation>) {
         self.feed.done(number, translation);
-    }
-}
-
-impl TranslationObserver for Counted<'_> {
-    fn goes_on(&mut self, request: usize) -> bool {
-        self.feed.goes_on(request)
-    }
-
-    fn streams(&self, request: usize) -> bool {
-        self.feed.streams(request)
-    }
-
-    fn piece(&mut self, request: usize, piece: FoundPiece) {
-        self.feed.piece(request, piece);
     }
 }
 
@@ -230,12 +223,13 @@ impl<S: Supply> Lines for UnderWay<'_, S> {
 
 impl<S: Supply> Observer for UnderWay<'_, S> {
     fn goes_on(&mut self, source: usize) -> bool {
-        self.supply.goes_on(self.lines[&source].0.number)
+        let (line, _) = &self.lines[&source];
+        self.supply.observer().goes_on(line.number)
     }
 
     fn token(&mut self, source: usize, found: FoundToken) {
         let (line, so_far) = self.lines.get_mut(&source).expect("it was begun");
-        if !self.supply.streams(line.number) {
+        if !self.supply.observer().streams(line.number) {
             return;
         }
         let step = so_far.token_log_probs.len();
@@ -261,7 +255,7 @@ impl<S: Supply> Observer for UnderWay<'_, S> {
                 weights: weights.clone(),
                 text: candidate.text,
             };
-            self.supply.piece(line.number, piece);
+            self.supply.observer().piece(line.number, piece);
         }
     }
 }

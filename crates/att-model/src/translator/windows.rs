@@ -8,7 +8,7 @@ use att_core::side_by_side;
 use att_decoder::search::SearchConfig;
 
 use super::feed::{Line, Supply};
-use super::{FoundPiece, Translation, TranslationObserver, TranslationRequest, Translator};
+use super::{Translation, TranslationObserver, TranslationRequest, Translator};
 use crate::{Error, Result};
 
 /// Lines that one thread translates, the longest first. One with edits is alone: what is edited is the attention
@@ -113,26 +113,16 @@ struct JobLines<'a> {
 }
 
 impl Supply for JobLines<'_> {
+    fn observer(&mut self) -> &mut dyn TranslationObserver {
+        self.observer
+    }
+
     fn lines(&mut self, room: usize) -> Vec<Line> {
         self.waiting.drain(..room.min(self.waiting.len())).collect()
     }
 
     fn done(&mut self, number: usize, translation: Result<Translation>) {
         self.done.insert(number, translation);
-    }
-}
-
-impl TranslationObserver for JobLines<'_> {
-    fn goes_on(&mut self, request: usize) -> bool {
-        self.observer.goes_on(request)
-    }
-
-    fn streams(&self, request: usize) -> bool {
-        self.observer.streams(request)
-    }
-
-    fn piece(&mut self, request: usize, piece: FoundPiece) {
-        self.observer.piece(request, piece);
     }
 }
 
